@@ -1,0 +1,407 @@
+"""Commands to and events from the media plane, as plain data.
+
+Owns the shape of the boundary between Python and Rust: negotiated facts cross (payload types, ptime, addresses,
+fingerprints); SDP text and audio never do. Mirrors `rust/src/engine/command.rs` and `event.rs`; `rust/src/py/convert.rs`
+reads and writes the attributes named here. Directions are as seen from the gateway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
+
+from trunkline.ids import EndpointId, MediaCallId, RequestId
+
+Address = tuple[str, int]
+"""IP literal and UDP port."""
+
+
+class Direction(StrEnum):
+    """What the gateway does with a stream (RFC 3264 section 5)."""
+
+    SENDRECV = "sendrecv"
+    SENDONLY = "sendonly"
+    RECVONLY = "recvonly"
+    INACTIVE = "inactive"
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One payload type of a negotiated stream.
+
+    name: as in `rtpmap`, in our canonical case: `opus`, `PCMU`, `PCMA`, `CN`, `telephone-event`.
+    clock_rate: RTP timestamp units per second (`rtpmap`), which is not always the sample rate.
+    parameters: `fmtp` of the receiver of this payload type, as (name, value) pairs in lower case.
+    """
+
+    payload_type: int
+    name: str
+    clock_rate: int
+    channels: int = 1
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamParameters:
+    """One negotiated audio stream.
+
+    receive: payload types that the far side may send to us.
+    send: payload types that we may send, in order of preference, with the far side's numbers.
+    Either may hold `telephone-event` entries, one per clock rate (RFC 4733).
+    """
+
+    receive: tuple[Codec, ...]
+    send: tuple[Codec, ...]
+    ptime_ms: int = 20
+    direction: Direction = Direction.SENDRECV
+
+
+# --- transports, local and remote ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WebRtcTransport:
+    """Ask for a browser-side transport: ICE-lite, DTLS-SRTP, one shared UDP port per worker."""
+
+    kind: ClassVar[str] = "webrtc"
+
+
+@dataclass(frozen=True, slots=True)
+class RtpTransport:
+    """Ask for a plain RTP/AVP transport with its own even/odd pair of ports (one port if `rtcp_mux`)."""
+
+    kind: ClassVar[str] = "rtp"
+    rtcp_mux: bool = False
+
+
+Transport = WebRtcTransport | RtpTransport
+
+
+@dataclass(frozen=True, slots=True)
+class WebRtcLocal:
+    """What our SDP says of a browser-side endpoint. fingerprint: SHA-256, upper-case hex with colons."""
+
+    candidates: tuple[Address, ...]
+    ice_ufrag: str
+    ice_pwd: str
+    fingerprint: str
+    ssrc: int
+    cname: str
+
+
+@dataclass(frozen=True, slots=True)
+class RtpLocal:
+    """What our SDP says of a SIP-side endpoint: advertised addresses."""
+
+    rtp: Address
+    rtcp: Address
+    ssrc: int
+    cname: str
+
+
+Local = WebRtcLocal | RtpLocal
+
+
+@dataclass(frozen=True, slots=True)
+class WebRtcRemote:
+    """What the browser's SDP said. fingerprints: (hash name in lower case, upper-case hex with colons).
+
+    is_dtls_client: the browser is `setup:active` (as a rule it is, since we answer and offer passive).
+    """
+
+    kind: ClassVar[str] = "webrtc"
+    ice_ufrag: str
+    ice_pwd: str
+    fingerprints: tuple[tuple[str, str], ...]
+    is_dtls_client: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RtpRemote:
+    """What the SIP side's SDP said. `rtcp` equals `rtp` when multiplexed."""
+
+    kind: ClassVar[str] = "rtp"
+    rtp: Address
+    rtcp: Address
+    rtcp_mux: bool = False
+
+
+Remote = WebRtcRemote | RtpRemote
+
+
+# --- sources for Play ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """One or two sine waves. level_dbm0: of each, 0 dBm0 as in G.711. on/off: cadence, off_ms=0 is continuous."""
+
+    kind: ClassVar[str] = "tone"
+    frequencies_hz: tuple[float, ...]
+    level_dbm0: float = -10.0
+    on_ms: int = 0
+    off_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfTones:
+    """In-band DTMF, each digit followed by silence."""
+
+    kind: ClassVar[str] = "dtmf_tones"
+    digits: str
+    on_ms: int = 120
+    off_ms: int = 80
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFile:
+    """A WAV file of 16-bit PCM, read once when the command is given."""
+
+    kind: ClassVar[str] = "file"
+    path: str
+    loop: bool = False
+
+
+Source = Tone | DtmfTones | AudioFile
+
+
+# --- commands ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CreateEndpoint:
+    """Make an endpoint; answered by `EndpointReady` or `CommandFailed`."""
+
+    kind: ClassVar[str] = "create_endpoint"
+    endpoint: EndpointId
+    transport: Transport
+
+
+@dataclass(frozen=True, slots=True)
+class SetRemote:
+    """Tell an endpoint its far side. May be given again (re-INVITE, answer after early media)."""
+
+    kind: ClassVar[str] = "set_remote"
+    endpoint: EndpointId
+    remote: Remote
+    audio: StreamParameters
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateEndpoint:
+    """Change what is sent and accepted without touching the transport."""
+
+    kind: ClassVar[str] = "update_endpoint"
+    endpoint: EndpointId
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """Join two endpoints of one call in both directions; the same endpoint twice is an echo."""
+
+    kind: ClassVar[str] = "bridge"
+    a: EndpointId
+    b: EndpointId
+
+
+@dataclass(frozen=True, slots=True)
+class Unbridge:
+    """Part an endpoint from its other one. Both live on."""
+
+    kind: ClassVar[str] = "unbridge"
+    endpoint: EndpointId
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Send a source out of an endpoint, instead of what the bridge would send, until it ends or `StopPlay`."""
+
+    kind: ClassVar[str] = "play"
+    endpoint: EndpointId
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlay:
+    """End what plays; no error if nothing does."""
+
+    kind: ClassVar[str] = "stop_play"
+    endpoint: EndpointId
+
+
+@dataclass(frozen=True, slots=True)
+class SendDtmf:
+    """Queue digits as RFC 4733 events, or as tones in the audio where the far side negotiated none."""
+
+    kind: ClassVar[str] = "send_dtmf"
+    endpoint: EndpointId
+    digits: str
+    duration_ms: int = 120
+    gap_ms: int = 80
+
+
+@dataclass(frozen=True, slots=True)
+class GetStats:
+    """Ask for a `Stats` event."""
+
+    kind: ClassVar[str] = "get_stats"
+    endpoint: EndpointId
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End an endpoint: unbridge, RTCP BYE, ports into quarantine. Answered by `EndpointClosed`."""
+
+    kind: ClassVar[str] = "close"
+    endpoint: EndpointId
+
+
+Command = (
+    CreateEndpoint | SetRemote | UpdateEndpoint | Bridge | Unbridge | Play | StopPlay | SendDtmf | GetStats | Close
+)
+
+
+# --- events --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDone:
+    """The command that has no answer of its own was carried out."""
+
+    request: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFailed:
+    """The command was refused. error_kind: as `MediaError.kind`."""
+
+    request: RequestId
+    error_kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointReady:
+    """Answer to `CreateEndpoint`."""
+
+    request: RequestId
+    endpoint: EndpointId
+    local: Local
+
+
+@dataclass(frozen=True, slots=True)
+class IceStateChanged:
+    """state: `connected` (a valid nominated pair), `disconnected` (consent lost, RFC 7675)."""
+
+    call: MediaCallId
+    endpoint: EndpointId
+    state: str
+    remote: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsStateChanged:
+    """state: `connected` (keys installed; detail is the SRTP profile) or `failed` (detail says why)."""
+
+    call: MediaCallId
+    endpoint: EndpointId
+    state: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPacket:
+    """The first valid RTP packet arrived."""
+
+    call: MediaCallId
+    endpoint: EndpointId
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInactive:
+    """No RTP for the configured time."""
+
+    call: MediaCallId
+    endpoint: EndpointId
+    idle_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfReceived:
+    """One whole digit, once. digit: one of `0123456789*#ABCD`."""
+
+    call: MediaCallId
+    endpoint: EndpointId
+    digit: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlayDone:
+    """A source that does not loop came to its end."""
+
+    call: MediaCallId
+    endpoint: EndpointId
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Answer to `GetStats`: counters of one endpoint since it was made."""
+
+    request: RequestId
+    endpoint: EndpointId
+    packets_received: int
+    bytes_received: int
+    packets_sent: int
+    bytes_sent: int
+    packets_lost: int
+    jitter_ms: float
+    codec_received: str
+    codec_sent: str
+    concealed_frames: int = 0
+    drops: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointClosed:
+    """The endpoint is gone. request: of the `Close` that asked for it, else None. reason: a stable string."""
+
+    call: MediaCallId
+    endpoint: EndpointId
+    reason: str
+    request: RequestId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeFailed:
+    """A panic or an internal error ended one bridge; its endpoints are closed."""
+
+    call: MediaCallId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDied:
+    """A worker thread ended; each of its endpoints has had its own `EndpointClosed` before this."""
+
+    worker: int
+    reason: str
+
+
+Event = (
+    CommandDone
+    | CommandFailed
+    | EndpointReady
+    | IceStateChanged
+    | DtlsStateChanged
+    | FirstPacket
+    | MediaInactive
+    | DtmfReceived
+    | PlayDone
+    | Stats
+    | EndpointClosed
+    | BridgeFailed
+    | WorkerDied
+)
