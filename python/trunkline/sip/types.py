@@ -1,0 +1,345 @@
+"""Values that go into and come out of the SIP user agent.
+
+Owns the vocabulary of `trunkline.sip.ua` and `trunkline.sip.transport`: configuration, accounts, what the application
+asks for, the events it gets back, and the paths on which bytes travel. Plain data only: no parsing, no behaviour.
+
+Every `InviteId` that the application learns gets exactly one terminal event: `InviteFailed` (the far side refused an
+outbound INVITE, or could not be reached) or `InviteEnded` (everything else). After it the id is dead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+RegistrationId = NewType("RegistrationId", int)
+"""One outgoing registration, from `register` until `Unregistered` or for as long as it keeps failing."""
+
+InviteId = NewType("InviteId", int)
+"""One INVITE usage, inbound or outbound, with all its early dialogs and the one that is confirmed."""
+
+IncomingRequestId = NewType("IncomingRequestId", int)
+"""One request outside any dialog that waits for `respond`."""
+
+Address = tuple[str, int]
+"""IP literal (IPv6 without brackets) and port."""
+
+HeaderFields = tuple[tuple[str, str], ...]
+"""Header names and unfolded values, in order."""
+
+
+class Transport(StrEnum):
+    """How a message travels (RFC 3261 section 18)."""
+
+    UDP = "udp"
+    TCP = "tcp"
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether the transport retransmits by itself, so that transactions must not."""
+        return self is not Transport.UDP
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The way between one of our sockets and one peer.
+
+    local: what Via and Contact name, unless the configuration advertises another host. connection: the shell's number
+    of an open stream, 0 for datagrams and for a stream yet to be opened.
+    """
+
+    transport: Transport
+    local: Address
+    remote: Address
+    connection: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """Bytes that the shell sends now."""
+
+    path: Path
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """Where a request goes next, before resolution. port, transport: None when the URI leaves them open."""
+
+    host: str
+    port: int | None = None
+    transport: Transport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteQuery:
+    """The core needs paths to a hop; the shell answers with `UserAgent.handle_routes`."""
+
+    id: int
+    hop: Hop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UaConfig:
+    """Settings of one user agent; times in seconds.
+
+    advertised_host: host of Via and Contact; None means the local address of the path to the peer.
+    t1_s, t2_s, t4_s: round-trip estimate, retransmission ceiling, time a message lives in the network (RFC 3261
+    table 4). ring_limit_s: an INVITE without a final answer ends after this long. refresh_fraction: the part of the
+    granted expiry after which a registration is refreshed. retry_min_s, retry_max_s: bounds of the back-off after a
+    failed registration. max_transactions: requests from outside are answered 503 above this many.
+    """
+
+    user_agent: str = "Trunkline"
+    advertised_host: str | None = None
+    t1_s: float = 0.5
+    t2_s: float = 4.0
+    t4_s: float = 5.0
+    ring_limit_s: float = 180.0
+    refresh_fraction: float = 0.8
+    retry_min_s: float = 5.0
+    retry_max_s: float = 300.0
+    max_transactions: int = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A user's account at a SIP server.
+
+    login: user part of the address of record. authentication_name: digest user name when it differs from login.
+    outbound_proxy: host to send to instead of domain; `port` belongs to whichever of the two is used.
+    """
+
+    login: str
+    password: str
+    domain: str
+    authentication_name: str | None = None
+    outbound_proxy: str | None = None
+    port: int | None = None
+    transport: Transport = Transport.UDP
+    display_name: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Account({self.login}@{self.domain})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InviteRequest:
+    """An outbound call as the application asks for it.
+
+    target_uri: a SIP URI, or a bare user part or number that is completed with the account's domain.
+    sdp: the offer; None asks the far side for one. account: whose identity and credentials to use; without one,
+    `caller` is the user part of From and nothing is ever authenticated. extra_headers: refused with
+    `LocalProtocolError` if they hold CR, LF or NUL or name a header that the user agent owns.
+    """
+
+    target_uri: str
+    sdp: str | None
+    account: Account | None = None
+    display_name: str | None = None
+    caller: str | None = None
+    extra_headers: HeaderFields = ()
+
+
+# --- events: registrations -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The registrar holds our binding for this long. Comes again after each refresh."""
+
+    id: RegistrationId
+    expires_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationFailed:
+    """The registrar refused, or did not answer.
+
+    status: SIP status; 408 for silence and 503 for "no way to reach it" are made here. reason: phrase from the wire,
+    or ours. retry_in_s: when the user agent tries again by itself; None when it gave up (wrong password, forbidden).
+    """
+
+    id: RegistrationId
+    status: int
+    reason: str
+    retry_in_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unregistered:
+    """The binding is gone, or could not be taken back within the protocol's time. The id is dead."""
+
+    id: RegistrationId
+
+
+# --- events: calls ---------------------------------------------------------------------------------------------------
+
+
+class EndCause(StrEnum):
+    """Why an INVITE usage ended."""
+
+    LOCAL = "local"
+    """`hangup` was called."""
+    REMOTE_BYE = "remote_bye"
+    REMOTE_CANCEL = "remote_cancel"
+    NO_ACK = "no_ack"
+    """We answered and the far side never acknowledged (64*T1)."""
+    NO_ANSWER = "no_answer"
+    """Nobody answered an inbound INVITE within `ring_limit_s`."""
+    DIALOG_LOST = "dialog_lost"
+    """A request within the dialog got 481, 408 or no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class InviteTrying:
+    """The next hop has our INVITE (100)."""
+
+    id: InviteId
+
+
+@dataclass(frozen=True, slots=True)
+class InviteProgress:
+    """A provisional response other than 100. sdp: early media, as a rule with 183."""
+
+    id: InviteId
+    status: int
+    reason: str
+    sdp: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InviteAnswered:
+    """An outbound INVITE was answered with 2xx and acknowledged. sdp: the answer, or the offer if we sent none."""
+
+    id: InviteId
+    sdp: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InviteFailed:
+    """An outbound INVITE got a final refusal. Terminal.
+
+    status: from the wire (3xx is not followed), or 408 for silence (timer B, ring_limit_s) and 503 for "no way to
+    reach the server". reason: the phrase that belongs to it. cause: Q.850 number of a Reason header (RFC 3326).
+    """
+
+    id: InviteId
+    status: int
+    reason: str
+    cause: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InviteEnded:
+    """The call is over. Terminal. status: SIP status where one says why. cause: Q.850 number of a Reason header."""
+
+    id: InviteId
+    reason: EndCause
+    status: int | None = None
+    cause: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingInvite:
+    """Somebody calls. 100 has been sent; answer with `ring`, `answer` or `hangup`.
+
+    registration: whose contact was called, None if the request named no contact of ours. caller, callee: addresses
+    as URI text. display_name: the caller's, may be empty. sdp: the offer; None is a late offer, and `answer` then
+    carries ours. headers: all of the request.
+    """
+
+    id: InviteId
+    registration: RegistrationId | None
+    caller: str
+    display_name: str
+    callee: str
+    sdp: str | None
+    headers: HeaderFields
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class InviteConfirmed:
+    """Our answer to an inbound INVITE was acknowledged. sdp: the answer to a late offer."""
+
+    id: InviteId
+    sdp: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteReceived:
+    """The far side wants to change the session; answer with `answer_reinvite`. sdp: its offer, None asks for ours."""
+
+    id: InviteId
+    sdp: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteAnswered:
+    """Our re-INVITE was accepted. sdp: the answer."""
+
+    id: InviteId
+    sdp: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteFailed:
+    """Our re-INVITE was refused; the session goes on as before (RFC 3261 section 14.1)."""
+
+    id: InviteId
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InfoReceived:
+    """An INFO within the dialog; it has been answered 200. content_type: in lower case, without parameters."""
+
+    id: InviteId
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InfoAnswered:
+    """Final status of an INFO that we sent."""
+
+    id: InviteId
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingRequest:
+    """A request outside any dialog that the user agent leaves to the application (`UserAgent.accept_methods`).
+
+    Answer with `respond`; without an answer it is refused with 500 after 32 s (64*T1).
+    """
+
+    id: IncomingRequestId
+    method: str
+    uri: str
+    headers: HeaderFields
+    body: bytes
+    path: Path
+
+
+Event = (
+    Registered
+    | RegistrationFailed
+    | Unregistered
+    | InviteTrying
+    | InviteProgress
+    | InviteAnswered
+    | InviteFailed
+    | InviteEnded
+    | IncomingInvite
+    | InviteConfirmed
+    | ReinviteReceived
+    | ReinviteAnswered
+    | ReinviteFailed
+    | InfoReceived
+    | InfoAnswered
+    | IncomingRequest
+)
