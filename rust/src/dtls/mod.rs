@@ -1,1 +1,10 @@
-//! Not written yet.
+//! DTLS-SRTP: the handshake that yields SRTP keys (RFC 5764, RFC 6347, RFC 9147, RFC 8122).
+//!
+//! Owns our certificate, the adapter over the DTLS library, and the rule that no key leaves before the far side's
+//! certificate matched a fingerprint of its SDP. Must not hold a socket or read a clock.
+
+mod certificate;
+mod handshake;
+
+pub use certificate::{Certificate, Fingerprint};
+pub use handshake::{Error, Event, Handshake, Role, SrtpKeys};

@@ -1,1 +1,10 @@
-//! Not written yet.
+//! RTP: packet headers and the state of a received source (RFC 3550).
+//!
+//! Owns reading and writing headers in the caller's buffer, and what is known of a source: validity, extended sequence
+//! numbers, loss and jitter. Must not decrypt, allocate per packet or know a codec.
+
+mod packet;
+mod source;
+
+pub use packet::{Header, MIN_HEADER_BYTES};
+pub use source::{Accepted, Reception, Source};

@@ -1,1 +1,10 @@
-//! Not written yet.
+//! SRTP and SRTCP, in place on the caller's buffer (RFC 3711, RFC 7714).
+//!
+//! Owns key derivation, packet indices, replay windows, encryption and authentication of one direction. Keys are
+//! scheduled once; a packet costs no allocation. Must not negotiate keys, and must not keep anything of a packet whose
+//! tag does not match.
+
+mod context;
+
+pub use crate::net::SrtpProfile as Profile;
+pub use context::{Context, Error, MAX_SOURCES, MAX_TRAILER_BYTES};
