@@ -1,8 +1,8 @@
 """Commands to and events from the media plane, as plain data.
 
 Owns the shape of the boundary between Python and Rust: negotiated facts cross (payload types, ptime, addresses,
-fingerprints); SDP text and audio never do. Mirrors `rust/src/engine/command.rs` and `event.rs`; `rust/src/py/convert.rs`
-reads and writes the attributes named here. Directions are as seen from the gateway.
+fingerprints); SDP text and audio never do. Mirrors `rust/src/engine/command.rs` and `event.rs`;
+`rust/src/py/convert.rs` reads and writes the attributes named here. Directions are as seen from the gateway.
 """
 
 from __future__ import annotations
