@@ -1,0 +1,378 @@
+"""The settings of a node, as frozen nested models.
+
+Owns the names, units, defaults and ranges of every setting, and the order of their sources: TOML file, then environment
+(`TRUNKLINE_<SECTION>__<FIELD>`), then flags; the later wins. Unknown keys are errors. Nothing else in the package reads
+the environment. Must not open sockets or look up addresses: an empty advertised address is filled in by whoever binds.
+"""
+
+import os
+import platform
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from trunkline.errors import ConfigError
+
+ENV_PREFIX = "TRUNKLINE_"
+ENV_DELIMITER = "__"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+AudioCodecName = Literal["opus", "PCMU", "PCMA"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class NodeConfig(_Section):
+    """Which node this is."""
+
+    name: str = Field(
+        default_factory=lambda: platform.node() or "trunkline",
+        min_length=1,
+        max_length=64,
+        description="Name of this node in log lines and call objects. Default: the host name. Change it when several "
+        "nodes share a host.",
+    )
+
+
+class TlsConfig(_Section):
+    """Certificate of the HTTPS and WSS ports; one is made at start if no files are named."""
+
+    certificate: Path | None = Field(
+        default=None,
+        description="PEM file with the certificate chain. Default: none, a self-signed one is made at start. Browsers "
+        "give no microphone to a page without a certificate they trust, except on localhost.",
+    )
+    key: Path | None = Field(default=None, description="PEM file with the private key; needed with `certificate`.")
+    names: tuple[str, ...] = Field(
+        default=("localhost",),
+        min_length=1,
+        description="DNS names and IP addresses in the self-signed certificate. Unused when files are given.",
+    )
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            msg = "certificate and key must be given together"
+            raise ValueError(msg)
+        return self
+
+
+class HttpConfig(_Section):
+    """Pages, REST and WebSocket: every port serves all three."""
+
+    host: str = Field(
+        default="0.0.0.0",  # noqa: S104  a gateway serves its network
+        description="Address to bind. Default: every IPv4 address. Use 127.0.0.1 behind a reverse proxy.",
+    )
+    port: Port = Field(default=8080, description="Main port, plain HTTP and WS. 0 takes any free one.")
+    extra_ports: tuple[Port, ...] = Field(
+        default=(),
+        description="More plain ports. WCS's own layout is `port = 8080`, `extra_ports = [8081]`, "
+        "`tls_ports = [8443, 8444]`.",
+    )
+    tls_ports: tuple[Port, ...] = Field(default=(), description="HTTPS and WSS ports. Default: none.")
+    tls: TlsConfig = TlsConfig()
+    allowed_origins: tuple[str, ...] = Field(
+        default=("*",),
+        description="Values of Origin that may open a WebSocket or call REST from a page; `*` is any. Name your own "
+        "sites to keep others' pages from using this gateway.",
+    )
+    max_frame_bytes: int = Field(
+        default=65_536,
+        ge=16_384,
+        le=1_048_576,
+        description="Longest WebSocket frame taken, in bytes; a longer one closes the socket. An offer with video is "
+        "about 8,000 bytes.",
+    )
+    send_queue_frames: int = Field(
+        default=256,
+        ge=16,
+        le=65_536,
+        description="Frames that may wait for a slow reader before its socket is closed. Bounds the memory it costs.",
+    )
+    ping_interval_s: float = Field(
+        default=20.0,
+        ge=1,
+        le=3600,
+        description="Seconds between our `ping` frames. Shorter finds a vanished browser sooner.",
+    )
+    idle_timeout_s: float = Field(
+        default=60.0,
+        ge=2,
+        le=86_400,
+        description="Seconds without any frame after which a socket is closed. Keep it above two ping intervals.",
+    )
+
+
+class SipConfig(_Section):
+    """Our side of SIP."""
+
+    host: str = Field(
+        default="0.0.0.0",  # noqa: S104  phones and trunks come from the network
+        description="Address to bind for UDP and TCP. Name one address on a host with several.",
+    )
+    port: Port = Field(default=5060, description="UDP and TCP port. 0 takes any free one.")
+    udp: bool = Field(default=True, description="Listen and send by UDP.")
+    tcp: bool = Field(default=True, description="Listen and send by TCP.")
+    advertised_host: str | None = Field(
+        default=None,
+        description="Address or name in our Via and Contact. Default: the local address towards each peer. Set it "
+        "behind a 1:1 NAT.",
+    )
+    user_agent: str = Field(
+        default="Trunkline",
+        min_length=1,
+        max_length=128,
+        pattern=r"^[\x20-\x7e]+$",
+        description="Text of User-Agent and Server headers.",
+    )
+    register_expires_s: int = Field(
+        default=300,
+        ge=60,
+        le=86_400,
+        description="Seconds of validity asked for in REGISTER; refreshed well before. Shorter heals sooner after a "
+        "registrar's restart, longer loads it less.",
+    )
+    max_tcp_connections: int = Field(
+        default=1024, ge=1, le=65_536, description="TCP connections taken at once; further ones are closed at accept."
+    )
+    tcp_idle_s: float = Field(
+        default=120.0, ge=5, le=86_400, description="Seconds without a byte after which a TCP connection is closed."
+    )
+
+    @model_validator(mode="after")
+    def _some_transport(self) -> Self:
+        if not (self.udp or self.tcp):
+            msg = "udp and tcp cannot both be off"
+            raise ValueError(msg)
+        return self
+
+
+class MediaConfig(_Section):
+    """The media plane. Becomes the Rust side's `EngineConfig`."""
+
+    workers: int = Field(
+        default=0, ge=0, le=256, description="Worker threads. 0 is one per core. Fewer leaves cores to other programs."
+    )
+    webrtc_host: str = Field(
+        default="0.0.0.0",  # noqa: S104  browsers come from the network
+        description="Address to bind for browsers' media.",
+    )
+    webrtc_port: Port = Field(
+        default=0,
+        description="UDP port of the first worker for browsers' media; each further worker takes the next one. 0 takes "
+        "any free ones. Fix it when a firewall stands before the node.",
+    )
+    webrtc_advertised: tuple[str, ...] = Field(
+        default=(),
+        max_length=16,
+        description="IP addresses in our ICE candidates. Default: the bound address, or every local one if that is a "
+        "wildcard. Set the public address behind a 1:1 NAT.",
+    )
+    rtp_host: str = Field(
+        default="0.0.0.0",  # noqa: S104  phones and trunks come from the network
+        description="Address to bind for the SIP side's RTP.",
+    )
+    rtp_port_min: int = Field(
+        default=31_000, ge=1024, le=65_534, description="First port for the SIP side's RTP, inclusive."
+    )
+    rtp_port_max: int = Field(
+        default=31_999,
+        ge=1025,
+        le=65_535,
+        description="Last port for the SIP side's RTP, inclusive. A call takes two; freed ones rest, so allow for "
+        "`port_quarantine_s` of new calls on top.",
+    )
+    rtp_advertised: str | None = Field(
+        default=None,
+        description="IP address in the SDP that SIP peers get. Default: the bound address, or the main local one if "
+        "that is a wildcard. Set the public address behind a 1:1 NAT.",
+    )
+    port_quarantine_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=600,
+        description="Seconds a freed port rests, so that a late packet of an old call cannot reach a new one.",
+    )
+    inactivity_s: float = Field(
+        default=60.0, ge=0, le=86_400, description="Seconds without RTP after which a call ends. 0 never ends it."
+    )
+    ice_consent_s: float = Field(
+        default=30.0,
+        ge=5,
+        le=600,
+        description="Seconds without a valid check from the browser after which its leg is gone (RFC 7675: 30).",
+    )
+    dtls_timeout_s: float = Field(
+        default=15.0,
+        ge=1,
+        le=120,
+        description="Seconds for ICE and DTLS to complete, from the moment the browser's description is known.",
+    )
+    opus_complexity: int = Field(
+        default=5, ge=0, le=10, description="Effort of the Opus encoder. Lower saves CPU, higher sounds better."
+    )
+    opus_bitrate_bps: int = Field(
+        default=24_000, ge=6_000, le=128_000, description="Bits a second that the Opus encoder aims at."
+    )
+    web_codecs: tuple[AudioCodecName, ...] = Field(
+        default=("opus", "PCMU", "PCMA"),
+        min_length=1,
+        description="Audio codecs for browsers, best first; the other leg's codec is moved to the front when shared.",
+    )
+    sip_codecs: tuple[AudioCodecName, ...] = Field(
+        default=("opus", "PCMU", "PCMA"),
+        min_length=1,
+        description="Audio codecs for SIP peers, best first. Leave opus out for peers that choke on it.",
+    )
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if self.rtp_port_max <= self.rtp_port_min:
+            msg = "rtp_port_max must be above rtp_port_min"
+            raise ValueError(msg)
+        return self
+
+
+class CallsConfig(_Section):
+    """Limits of calls and their phases."""
+
+    max_calls: int = Field(
+        default=1000, ge=1, le=100_000, description="Live calls; a further one is refused with 503. Size it to the CPU."
+    )
+    ring_timeout_s: float = Field(
+        default=60.0,
+        ge=1,
+        le=600,
+        description="Seconds that a callee may ring, either side, before the call ends as not answered.",
+    )
+    setup_timeout_s: float = Field(
+        default=180.0,
+        ge=1,
+        le=3600,
+        description="Seconds from start to answer, whatever happens between (early media counts).",
+    )
+    max_duration_s: float = Field(
+        default=43_200.0, ge=10, le=604_800, description="Seconds that an answered call may last."
+    )
+    find_retention_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=3600,
+        description="Seconds that an ended call stays visible to REST `find`. Pollers want a few.",
+    )
+
+
+class LogConfig(_Section):
+    """Log lines, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Lowest level written. `debug` shows messages, redacted."
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="`json` lines, coloured `console`, or `auto`: console on a terminal, else JSON."
+    )
+
+
+class DemoConfig(_Section):
+    """The built-in test phone and its registrar, on loopback."""
+
+    enabled: bool = Field(default=False, description="Run it. `trunkline demo` turns it on.")
+    host: str = Field(default="127.0.0.1", description="Address to bind. Keep it on loopback.")
+    port: Port = Field(default=0, description="SIP port of the test phone, UDP. 0 takes any free one.")
+    login: str = Field(
+        default="demo", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="The demo account, shown on the Phone page."
+    )
+    password: SecretStr | None = Field(
+        default=None, description="Its password. Default: a new random one at every start."
+    )
+    callback_delay_s: float = Field(
+        default=3.0, ge=0.1, le=60, description="Seconds between the end of a call to `callme` and the call back."
+    )
+
+
+class Config(BaseSettings):
+    """All settings of a node. Made by `load`; `Config()` is the defaults and reads neither files nor environment."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    node: NodeConfig = NodeConfig()
+    http: HttpConfig = HttpConfig()
+    sip: SipConfig = SipConfig()
+    media: MediaConfig = MediaConfig()
+    calls: CallsConfig = CallsConfig()
+    log: LogConfig = LogConfig()
+    demo: DemoConfig = DemoConfig()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take constructor arguments only; `load` gathers the other sources itself, in its own order."""
+        return (init_settings,)
+
+    def redacted(self) -> dict[str, Any]:
+        """Return the settings as JSON-able values, secrets as asterisks."""
+        return self.model_dump(mode="json")
+
+
+def load(path: Path | None = None, flags: Mapping[str, Any] | None = None) -> Config:
+    """Read the settings: the file at path if given, under the environment, under flags.
+
+    flags: nested mapping in the shape of the file, e.g. `{"http": {"port": 0}}`.
+    Raises ConfigError, one line per bad field, if a source cannot be read, a key is unknown or a value out of range.
+    """
+    layers = (_read_toml(path) if path else {}, _read_environment(), flags or {})
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _merged(merged, layer)
+    try:
+        return Config(**merged)
+    except ValidationError as error:
+        raise ConfigError(_one_line_each(error)) from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _read_environment() -> dict[str, Any]:
+    for name in os.environ:
+        section, delimiter, _ = name.upper().removeprefix(ENV_PREFIX).partition(ENV_DELIMITER)
+        is_setting = name.upper().startswith(ENV_PREFIX) and delimiter
+        if is_setting and section.lower() not in Config.model_fields:
+            raise ConfigError(f"{name}: no such section")
+    try:
+        return EnvSettingsSource(Config, env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_DELIMITER)()
+    except ValueError as error:
+        raise ConfigError(f"environment: {error}") from error
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        result[key] = _merged(under, value) if isinstance(value, Mapping) and isinstance(under, Mapping) else value
+    return result
+
+
+def _one_line_each(error: ValidationError) -> str:
+    """Name each bad field by its path; leaves the values out, which may be secrets."""
+    return "\n".join(
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+        for item in error.errors(include_url=False, include_input=False, include_context=False)
+    )
