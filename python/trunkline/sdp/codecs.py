@@ -1,0 +1,237 @@
+"""Payload tables: which codecs we speak, and how descriptions name them.   RFC 3551, 4733, 7587, 8866 6.6 and 6.15.
+
+Owns the mapping between payload types and `Codec` values, the order of preference and the choice of common codecs, with
+their ptime. Must not know transports or m-line rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from trunkline.errors import NegotiationError, SdpError
+from trunkline.media.types import Codec
+from trunkline.sdp.model import Attribute, MediaDescription
+from trunkline.sdp.parser import number
+
+DEFAULT_PTIME_MS = 20
+MIN_PTIME_MS = 10
+MAX_PTIME_MS = 200
+TELEPHONE_EVENT = "telephone-event"
+
+_OPUS_PTIMES_MS = (60, 40, 20, 10)
+
+_OURS = {
+    codec.name: codec
+    for codec in (
+        # Opus: mono is the default; 10 ms is the shortest frame that our side takes; FEC is used when it is there.
+        Codec(111, "opus", 48_000, 2, (("minptime", "10"), ("useinbandfec", "1"))),
+        Codec(0, "PCMU", 8_000),
+        Codec(8, "PCMA", 8_000),
+    )
+}
+"""Codecs as we offer them, with the payload types that browsers use too."""
+
+_EVENTS = (("events", "0-15"),)
+_TELEPHONE_EVENTS = {
+    8_000: Codec(101, TELEPHONE_EVENT, 8_000, 1, _EVENTS),
+    48_000: Codec(110, TELEPHONE_EVENT, 48_000, 1, _EVENTS),
+}
+
+_STATIC = {
+    # RFC 3551 table 4: what a payload type means without an rtpmap.
+    0: ("PCMU", 8_000, 1),
+    3: ("GSM", 8_000, 1),
+    4: ("G723", 8_000, 1),
+    8: ("PCMA", 8_000, 1),
+    9: ("G722", 8_000, 1),
+    10: ("L16", 44_100, 2),
+    11: ("L16", 44_100, 1),
+    13: ("CN", 8_000, 1),
+    15: ("G728", 8_000, 1),
+    18: ("G729", 8_000, 1),
+}
+
+_CANONICAL = {name.lower(): name for name in (*_OURS, TELEPHONE_EVENT, "CN")}
+
+
+@dataclass(frozen=True, slots=True)
+class CodecPolicy:
+    """What one leg may use. audio: names, best first. dtmf: negotiate RFC 4733 events."""
+
+    audio: tuple[str, ...] = ("opus", "PCMU", "PCMA")
+    dtmf: bool = True
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.audio if name not in _OURS]
+        if unknown or not self.audio:
+            raise ValueError(f"no such codec: {', '.join(unknown) or 'none given'}")
+
+    def preferring(self, codecs: Iterable[Codec]) -> CodecPolicy:
+        """Return the policy with the other leg's codecs first, in their order, so that a shared one is relayed.
+
+        codecs: of the other leg, e.g. `audio.send` or `read_codecs(offer.media[0])`. None of them is added.
+        """
+        shared = [codec.name for codec in codecs if codec.name in self.audio]
+        return replace(self, audio=tuple(dict.fromkeys((*shared, *self.audio))))
+
+
+def read_codecs(media: MediaDescription) -> tuple[Codec, ...]:
+    """Read a section's payload types, in the order of its m-line; those without a meaning are left out.
+
+    Raises SdpError if a format is not a payload type (0 to 127) or an rtpmap is malformed.
+    """
+    maps = _first_by_payload_type(media, "rtpmap")
+    parameters = _first_by_payload_type(media, "fmtp")
+    codecs = []
+    for text in dict.fromkeys(media.formats):
+        payload_type = number(text, 0, 127)
+        if payload_type is None:
+            raise SdpError(f"m={media.media}: format is not a payload type")
+        encoding = _encoding(maps[payload_type]) if payload_type in maps else _STATIC.get(payload_type)
+        if encoding is None:
+            continue
+        name, clock_rate, channels = encoding
+        fmtp = _parameters(name, parameters.get(payload_type, ""))
+        codecs.append(Codec(payload_type, name, clock_rate, channels, fmtp))
+    return tuple(codecs)
+
+
+def offer_codecs(policy: CodecPolicy) -> tuple[Codec, ...]:
+    """Return what an offer under this policy holds: audio, then one telephone-event per clock rate of it.
+
+    The 8,000 Hz event stands first, because phones that never heard of another rate take the first they see.
+    """
+    audio = tuple(_OURS[name] for name in policy.audio)
+    rates = sorted({codec.clock_rate for codec in audio})
+    return audio + (tuple(_TELEPHONE_EVENTS[rate] for rate in rates) if policy.dtmf else ())
+
+
+def choose_codecs(offered: Iterable[Codec], policy: CodecPolicy) -> tuple[Codec, ...]:
+    """Choose what an answer holds: the common audio codecs in the order of the policy, then telephone-events.
+
+    The offerer's payload types and parameters are kept (they say what we may send). Raises NegotiationError if no audio
+    codec is common.   RFC 3264 6.1.
+    """
+    offered = tuple(offered)
+    wanted = (_OURS[name] for name in policy.audio)
+    found = (next((codec for codec in offered if is_same(codec, mine)), None) for mine in wanted)
+    audio = tuple(codec for codec in found if codec)
+    if not audio:
+        raise NegotiationError("no common audio codec")
+    return audio + (_matching_events(offered, audio) if policy.dtmf else ())
+
+
+def answered_codecs(offered: Iterable[Codec], answer: Iterable[Codec]) -> tuple[tuple[Codec, ...], tuple[Codec, ...]]:
+    """Match an answer with our offer. Returns (receive, send) in the answerer's order.   RFC 3264 6.1 and 7.
+
+    receive has our payload types; where the answerer numbered a codec differently, its number is accepted as well
+    unless we offered that for something else, because some peers send with their own. send has the answerer's.
+    Raises NegotiationError if no audio codec is common.
+    """
+    offered = tuple(offered)
+    pairs: list[tuple[Codec, Codec]] = []
+    for theirs in answer:
+        mine = next((codec for codec in offered if is_same(codec, theirs)), None)
+        if mine is not None and all(mine != earlier for earlier, _ in pairs):
+            pairs.append((mine, theirs))
+    audio = tuple(theirs for _, theirs in pairs if theirs.name != TELEPHONE_EVENT)
+    if not audio:
+        raise NegotiationError("the answer has none of the offered audio codecs")
+    taken = {codec.payload_type for codec in offered}
+    aliases = tuple(
+        replace(mine, payload_type=theirs.payload_type) for mine, theirs in pairs if theirs.payload_type not in taken
+    )
+    receive = tuple(mine for mine, _ in pairs) + aliases
+    return receive, audio + _matching_events((theirs for _, theirs in pairs), audio)
+
+
+def ours(codecs: Iterable[Codec]) -> tuple[Codec, ...]:
+    """Return the codecs with our parameters instead of the far side's: what we ask to be sent."""
+    return tuple(
+        replace(codec, parameters=_EVENTS if codec.name == TELEPHONE_EVENT else _OURS[codec.name].parameters)
+        for codec in codecs
+    )
+
+
+def is_same(a: Codec, b: Codec) -> bool:
+    """Say whether two payload types mean the same format. Opus has one, however its channels are written (RFC 7587)."""
+    return (a.name, a.clock_rate) == (b.name, b.clock_rate) and (a.channels == b.channels or a.name == "opus")
+
+
+def codec_attributes(codecs: Iterable[Codec]) -> tuple[Attribute, ...]:
+    """Return `rtpmap` and `fmtp` lines for codecs."""
+    attributes = []
+    for codec in codecs:
+        channels = f"/{codec.channels}" if codec.channels != 1 else ""
+        attributes.append(Attribute("rtpmap", f"{codec.payload_type} {codec.name}/{codec.clock_rate}{channels}"))
+        if codec.parameters:
+            attributes.append(Attribute("fmtp", f"{codec.payload_type} {_parameter_text(codec)}"))
+    return tuple(attributes)
+
+
+def ptime_ms(media: MediaDescription, codec: Codec) -> int:
+    """Return the milliseconds of audio per packet that the far side asks us to send with this codec.
+
+    `ptime`, under `maxptime` and Opus's `minptime`, as a length the codec has. 20 if absent, malformed or outside 10 to
+    200 ms.   RFC 8866 6.4, RFC 7587 6.1.
+    """
+    asked = _milliseconds(media.value("ptime")) or DEFAULT_PTIME_MS
+    highest = _milliseconds(media.value("maxptime")) or MAX_PTIME_MS
+    lowest = _milliseconds(dict(codec.parameters).get("minptime")) or MIN_PTIME_MS
+    asked = min(max(asked, lowest), highest)
+    if codec.name == "opus":
+        return next((length for length in _OPUS_PTIMES_MS if length <= asked), MIN_PTIME_MS)
+    return asked - asked % MIN_PTIME_MS
+
+
+def _matching_events(codecs: Iterable[Codec], audio: tuple[Codec, ...]) -> tuple[Codec, ...]:
+    """Return telephone-events with the clock rates of the audio, the first codec's first; failing those, any one.
+
+    An event shares its stream's clock (RFC 4733 2.1), but legacy Edge offers 8,000 only, beside Opus.
+    """
+    events = [codec for codec in codecs if codec.name == TELEPHONE_EVENT]
+    rates = dict.fromkeys(codec.clock_rate for codec in audio)
+    matching = (next((event for event in events if event.clock_rate == rate), None) for rate in rates)
+    return tuple(event for event in matching if event) or tuple(events[:1])
+
+
+def _first_by_payload_type(media: MediaDescription, attribute: str) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for value in media.values(attribute):
+        text, _, rest = value.partition(" ")
+        payload_type = number(text, 0, 127)
+        if payload_type is not None:
+            found.setdefault(payload_type, rest.strip())
+    return found
+
+
+def _encoding(text: str) -> tuple[str, int, int]:
+    name, *numbers = text.split("/")
+    clock_rate = number(numbers[0], 1, 1_000_000) if numbers else None
+    channels = number(numbers[1], 1, 255) if len(numbers) > 1 else 1
+    if not name or clock_rate is None or channels is None or len(numbers) > 2:
+        raise SdpError("a=rtpmap: malformed")
+    return _CANONICAL.get(name.lower(), name), clock_rate, channels
+
+
+def _parameters(codec_name: str, text: str) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for part in text.split(";"):
+        name, equals, value = part.strip().partition("=")
+        if not name:
+            continue
+        if codec_name == TELEPHONE_EVENT and not equals:
+            name, value = "events", name
+        pairs.append((name.strip().lower(), value.strip()))
+    return tuple(pairs)
+
+
+def _parameter_text(codec: Codec) -> str:
+    if codec.name == TELEPHONE_EVENT:
+        return dict(codec.parameters).get("events", "0-15")
+    return ";".join(f"{name}={value}" if value else name for name, value in codec.parameters)
+
+
+def _milliseconds(text: str | None) -> int | None:
+    return None if text is None else number(text, MIN_PTIME_MS, MAX_PTIME_MS)

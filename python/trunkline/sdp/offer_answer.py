@@ -1,0 +1,261 @@
+"""Offer and answer.   RFC 3264, and for plain RTP RFC 3551 (profiles), 3605 (`rtcp`), 5761 (`rtcp-mux`).
+
+Owns the rules that both kinds of leg share (order and number of m-lines, rejection, directions) and the SIP side's
+negotiation over RTP/AVP and RTP/AVPF. `webrtc` adds the browser's transport. Must not open ports: addresses come in,
+facts for the media plane go out.
+
+One audio stream is negotiated: the first that we can take. Everything else in an offer is answered with port 0.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from trunkline.errors import LocalProtocolError, NegotiationError, SdpError
+from trunkline.media.types import Address, Codec, Direction, RtpLocal, RtpRemote, StreamParameters, WebRtcRemote
+from trunkline.sdp.codecs import (
+    DEFAULT_PTIME_MS,
+    CodecPolicy,
+    answered_codecs,
+    choose_codecs,
+    codec_attributes,
+    offer_codecs,
+    ours,
+    ptime_ms,
+    read_codecs,
+)
+from trunkline.sdp.model import Attribute, Connection, MediaDescription, SessionDescription, SessionIdentity
+from trunkline.sdp.parser import number
+
+RemoteT = TypeVar("RemoteT", WebRtcRemote, RtpRemote)
+
+RTP_PROTOCOLS = frozenset({"RTP/AVP", "RTP/AVPF"})
+
+_REVERSED = {Direction.SENDONLY: Direction.RECVONLY, Direction.RECVONLY: Direction.SENDONLY}
+_DIRECTION_NAMES = frozenset(Direction)
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated(Generic[RemoteT]):
+    """What an offer and its answer agree on. description: ours, the offer or the answer, whichever we made."""
+
+    description: SessionDescription
+    remote: RemoteT
+    audio: StreamParameters
+
+
+def make_offer(
+    local: RtpLocal, policy: CodecPolicy, identity: SessionIdentity, *, direction: Direction = Direction.SENDRECV
+) -> SessionDescription:
+    """Write an RTP/AVP offer of one audio stream, with the codecs of the policy in its order."""
+    codecs = offer_codecs(policy)
+    audio = _rtp_section(local, codecs, "RTP/AVP", DEFAULT_PTIME_MS, direction, is_muxed=local.rtp == local.rtcp)
+    return _rtp_session(local, identity, (audio,))
+
+
+def offer_again(
+    previous: SessionDescription, identity: SessionIdentity, *, direction: Direction = Direction.SENDRECV
+) -> SessionDescription:
+    """Write the next offer of a session from our last description: same m-lines and payload types.   RFC 3264 8.
+
+    For a re-INVITE that came without SDP, and for hold. identity: the session's, already at its next version.
+    """
+    media = tuple(
+        section if section.port == 0 else replace(section, attributes=with_direction(section, direction))
+        for section in previous.media
+    )
+    return replace(previous, origin=identity.origin(), media=media)
+
+
+def accept_answer(offer: SessionDescription, answer: SessionDescription) -> Negotiated[RtpRemote]:
+    """Read the answer to our RTP offer.
+
+    Raises NegotiationError if the audio was rejected or shares no codec with the offer, SdpError if the answer does not
+    fit the offer's m-lines.
+    """
+    ours_section, theirs = matching_audio(offer, answer)
+    if theirs.port == 0 or theirs.protocol not in RTP_PROTOCOLS:
+        raise NegotiationError("the answer rejects the audio")
+    remote = _rtp_remote(answer, theirs, is_muxed=ours_section.has("rtcp-mux") and theirs.has("rtcp-mux"))
+    audio = answered_stream(offer, ours_section, theirs, offered_direction(answer, theirs, remote.rtp))
+    return Negotiated(offer, remote, audio)
+
+
+def answer_offer(
+    offer: SessionDescription,
+    local: RtpLocal,
+    policy: CodecPolicy,
+    identity: SessionIdentity,
+    *,
+    direction: Direction = Direction.SENDRECV,
+) -> Negotiated[RtpRemote]:
+    """Answer an RTP offer: its first usable audio stream is taken, each other m-line gets port 0.
+
+    local: `rtp == rtcp` if its port takes both; rtcp-mux is agreed to only then. direction: what we would do.
+    Raises NegotiationError if there is no usable audio stream, address or common codec; SdpError if it is malformed.
+    """
+    index = audio_index(offer, RTP_PROTOCOLS)
+    section = offer.media[index]
+    codecs = choose_codecs(read_codecs(section), policy)
+    remote = _rtp_remote(offer, section, is_muxed=section.has("rtcp-mux") and local.rtp == local.rtcp)
+    agreed = answer_direction(offered_direction(offer, section, remote.rtp), direction)
+    audio = StreamParameters(ours(codecs), codecs, ptime_ms(section, codecs[0]), agreed)
+    mine = _rtp_section(local, audio.receive, section.protocol, audio.ptime_ms, agreed, is_muxed=remote.rtcp_mux)
+    media = tuple(_kept_mid(section, mine) if i == index else rejected(m) for i, m in enumerate(offer.media))
+    return Negotiated(_rtp_session(local, identity, media), remote, audio)
+
+
+def offers_rtcp_mux(offer: SessionDescription) -> bool:
+    """Say whether the answerer may use one port for RTP and RTCP: ask before making an `RtpTransport` for the answer.
+
+    Raises NegotiationError if there is no usable audio stream.
+    """
+    return offer.media[audio_index(offer, RTP_PROTOCOLS)].has("rtcp-mux")
+
+
+# --- rules shared with webrtc ---------------------------------------------------------------------------------------
+
+
+def audio_index(offer: SessionDescription, protocols: frozenset[str]) -> int:
+    """Return the place of the first audio stream that is not rejected and has one of these profiles."""
+    audio = [(i, m) for i, m in enumerate(offer.media) if m.media == "audio" and (m.port or m.has("bundle-only"))]
+    if not audio:
+        raise NegotiationError("no audio stream")
+    usable = [i for i, m in audio if m.protocol in protocols]
+    if not usable:
+        raise NegotiationError(f"no audio stream over {' or '.join(sorted(protocols))}")
+    return usable[0]
+
+
+def matching_audio(offer: SessionDescription, answer: SessionDescription) -> tuple[MediaDescription, MediaDescription]:
+    """Return our offered audio section and the answer's at the same place: m-lines match one by one.   RFC 3264 6."""
+    if len(answer.media) != len(offer.media):
+        raise SdpError("the answer has another number of m-lines than the offer")
+    if any(a.media != o.media for a, o in zip(answer.media, offer.media, strict=True)):
+        raise SdpError("the answer's m-lines are in another order than the offer's")
+    for mine, theirs in zip(offer.media, answer.media, strict=True):
+        if mine.media == "audio" and mine.port:
+            return mine, theirs
+    raise LocalProtocolError("our offer has no audio stream")
+
+
+def answered_stream(
+    offer: SessionDescription, mine: MediaDescription, theirs: MediaDescription, answered: Direction
+) -> StreamParameters:
+    """Return the stream that an answer agrees to. answered: the direction as the answerer sees it."""
+    receive, send = answered_codecs(read_codecs(mine), read_codecs(theirs))
+    direction = answer_direction(answered, offer.direction_of(mine))
+    return StreamParameters(receive, send, ptime_ms(theirs, send[0]), direction)
+
+
+def rejected(media: MediaDescription) -> MediaDescription:
+    """Return the answer to an m-line that we do not take: port 0, its formats and mid.   RFC 3264 6, RFC 8843 7.3.3."""
+    attributes = tuple(a for a in media.attributes if a.name == "mid")
+    return MediaDescription(
+        media.media,
+        0,
+        media.protocol,
+        media.formats,
+        connections=(Connection("IN", "IP4", "0.0.0.0"),),  # noqa: S104  an address that nobody sends to
+        attributes=(*attributes, Attribute(Direction.INACTIVE)),
+    )
+
+
+def answer_direction(offered: Direction, wished: Direction) -> Direction:
+    """Return our direction in answer to the far side's, at most what we wish.   RFC 3264 6.1."""
+    possible = _REVERSED.get(offered, offered)
+    sends = "send" in possible and "send" in wished
+    receives = "recv" in possible and "recv" in wished
+    if sends and receives:
+        return Direction.SENDRECV
+    if sends:
+        return Direction.SENDONLY
+    return Direction.RECVONLY if receives else Direction.INACTIVE
+
+
+def with_direction(media: MediaDescription, direction: Direction) -> tuple[Attribute, ...]:
+    """Return the section's attributes with another direction."""
+    rest = tuple(a for a in media.attributes if a.value is not None or a.name not in _DIRECTION_NAMES)
+    return (*rest, Attribute(direction))
+
+
+def connection_to(address: Address) -> Connection:
+    """Return the `c=` line of an address."""
+    return Connection("IN", "IP6" if ":" in address[0] else "IP4", address[0])
+
+
+def offered_direction(description: SessionDescription, media: MediaDescription, rtp: Address) -> Direction:
+    """Return the direction as the far side sees it, under both styles of hold.
+
+    `c=0.0.0.0` is the old one (RFC 2543 B.5, RFC 3264 8.4): the far side wants nothing sent to it.
+    """
+    direction = description.direction_of(media)
+    if not ipaddress.ip_address(rtp[0]).is_unspecified:
+        return direction
+    return Direction.SENDONLY if "send" in direction else Direction.INACTIVE
+
+
+# --- plain RTP ------------------------------------------------------------------------------------------------------
+
+
+def _rtp_session(local: RtpLocal, identity: SessionIdentity, media: tuple[MediaDescription, ...]) -> SessionDescription:
+    return SessionDescription(identity.origin(), connection=connection_to(local.rtp), media=media)
+
+
+def _rtp_section(  # the parts of one m-section; a dataclass for one caller would say no more
+    local: RtpLocal,
+    codecs: tuple[Codec, ...],
+    protocol: str,
+    ptime: int,
+    direction: Direction,
+    *,
+    is_muxed: bool,
+) -> MediaDescription:
+    attributes = [*codec_attributes(codecs), Attribute("ptime", str(ptime))]
+    if is_muxed:
+        attributes.append(Attribute("rtcp-mux"))
+    elif local.rtcp != (local.rtp[0], local.rtp[1] + 1):
+        attributes.append(Attribute("rtcp", f"{local.rtcp[1]} {connection_to(local.rtcp)}"))
+    attributes.append(Attribute(direction))
+    formats = tuple(str(codec.payload_type) for codec in codecs)
+    return MediaDescription("audio", local.rtp[1], protocol, formats, attributes=tuple(attributes))
+
+
+def _kept_mid(offered: MediaDescription, answer: MediaDescription) -> MediaDescription:
+    mid = offered.value("mid")
+    return replace(answer, attributes=(Attribute("mid", mid), *answer.attributes)) if mid else answer
+
+
+def _rtp_remote(description: SessionDescription, media: MediaDescription, *, is_muxed: bool) -> RtpRemote:
+    connection = description.connection_of(media)
+    if connection is None:
+        raise SdpError("no c= line for the audio stream")
+    rtp = (_ip_literal(connection.address), media.port)
+    return RtpRemote(rtp, rtp if is_muxed else _rtcp_address(media, rtp), is_muxed)
+
+
+def _rtcp_address(media: MediaDescription, rtp: Address) -> Address:
+    """Return where RTCP goes: `a=rtcp` (RFC 3605) where it is usable, else the next port (RFC 3550 11)."""
+    words = (media.value("rtcp") or "").split()
+    port = number(words[0], 1, 65_535) if words else None
+    if port is None:
+        return rtp[0], min(rtp[1] + 1, 65_535)
+    return _ip_literal(words[3]) if len(words) == 4 else rtp[0], port
+
+
+def _ip_literal(text: str) -> str:
+    """Return the address in its shortest form, an IPv4-mapped one as IPv4.
+
+    Raises NegotiationError for what RTP to a peer cannot use: a host name, multicast, broadcast.
+    """
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError as error:
+        raise NegotiationError("the address of the audio stream is not an IP address") from error
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if address.is_multicast or str(address) == "255.255.255.255":
+        raise NegotiationError("the address of the audio stream is not unicast")
+    return str(address)

@@ -1,0 +1,229 @@
+"""Offer and answer with a browser.   RFC 8829 (JSEP), 8839 (ICE), 8842 (DTLS), 8843 (BUNDLE), 8830 (msid), 5761 (mux).
+
+Owns the browser-side transport in SDP: ICE-lite with our host candidates in the text, so that a client that sends no
+candidates and never trickles connects all the same; DTLS fingerprint and role; BUNDLE of the one audio stream. The
+browser's candidates are not read: an ICE-lite agent answers checks and learns addresses from them. Header extensions,
+RTCP feedback and reduced-size RTCP are not agreed to.
+"""
+
+from __future__ import annotations
+
+import re
+
+from trunkline.errors import NegotiationError, SdpError
+from trunkline.media.types import Address, Codec, Direction, StreamParameters, WebRtcLocal, WebRtcRemote
+from trunkline.sdp.codecs import CodecPolicy, choose_codecs, codec_attributes, offer_codecs, ours, ptime_ms, read_codecs
+from trunkline.sdp.model import Attribute, MediaDescription, SessionDescription, SessionIdentity
+from trunkline.sdp.offer_answer import (
+    Negotiated,
+    answer_direction,
+    answered_stream,
+    audio_index,
+    connection_to,
+    matching_audio,
+    rejected,
+)
+
+PROTOCOLS = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "TCP/TLS/RTP/SAVPF", "RTP/SAVPF"})
+"""Profiles of DTLS-SRTP. The TCP one is written when the default candidate is TCP; the last one by browsers of old."""
+
+STREAM_ID = "trunkline"
+TRACK_ID = "trunkline-audio"
+OFFER_MID = "0"
+
+_HASH_BYTES = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
+_HEX_PAIRS = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2})*")
+_ICE_UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
+_ICE_PWD = re.compile(r"[A-Za-z0-9+/]{22,256}")
+_HOST_TYPE_PREFERENCE = 126
+
+
+def make_offer(
+    local: WebRtcLocal, policy: CodecPolicy, identity: SessionIdentity, *, direction: Direction = Direction.SENDRECV
+) -> SessionDescription:
+    """Write an offer of one audio stream: `setup:actpass`, which a browser answers with `active`.   RFC 8842 5.2."""
+    codecs = offer_codecs(policy)
+    audio = _section(local, codecs, "UDP/TLS/RTP/SAVPF", mid=OFFER_MID, setup="actpass", direction=direction)
+    return _session(identity, (audio,), bundled_mid=OFFER_MID)
+
+
+def accept_answer(offer: SessionDescription, answer: SessionDescription) -> Negotiated[WebRtcRemote]:
+    """Read a browser's answer to our offer.
+
+    Raises NegotiationError if the audio was rejected, shares no codec, or lacks mux, ICE or DTLS; SdpError if the
+    answer does not fit the offer's m-lines or is malformed.
+    """
+    mine, theirs = matching_audio(offer, answer)
+    if theirs.port == 0 or theirs.protocol not in PROTOCOLS:
+        raise NegotiationError("the answer rejects the audio")
+    # An answerer must choose; without a choice RFC 4145 4 makes it the active side.
+    setup = _setup(answer, theirs) or "active"
+    if setup not in {"active", "passive"}:
+        raise NegotiationError(f"setup:{setup} in an answer")
+    remote = _remote(answer, theirs, is_dtls_client=setup == "active")
+    return Negotiated(offer, remote, answered_stream(offer, mine, theirs, answer.direction_of(theirs)))
+
+
+def answer_offer(
+    offer: SessionDescription,
+    local: WebRtcLocal,
+    policy: CodecPolicy,
+    identity: SessionIdentity,
+    *,
+    direction: Direction = Direction.SENDRECV,
+) -> Negotiated[WebRtcRemote]:
+    """Answer a browser's offer: its first audio stream is taken, each other m-line gets port 0.
+
+    We are the DTLS server unless the browser insists. direction: what we would do with the audio.
+    Raises NegotiationError if there is no usable audio stream, transport or common codec; SdpError if it is malformed.
+    """
+    index = audio_index(offer, PROTOCOLS)
+    section = offer.media[index]
+    codecs = choose_codecs(read_codecs(section), policy)
+    offered_setup = _setup(offer, section) or "actpass"
+    if offered_setup not in {"actpass", "active", "passive"}:
+        raise NegotiationError(f"setup:{offered_setup} in an offer")
+    is_dtls_client = offered_setup != "passive"
+    remote = _remote(offer, section, is_dtls_client=is_dtls_client)
+    agreed = answer_direction(offer.direction_of(section), direction)
+    audio = StreamParameters(ours(codecs), codecs, ptime_ms(section, codecs[0]), agreed)
+    mine = _section(
+        local,
+        audio.receive,
+        section.protocol,
+        mid=section.value("mid"),
+        setup="passive" if is_dtls_client else "active",
+        direction=agreed,
+    )
+    media = tuple(mine if i == index else rejected(m) for i, m in enumerate(offer.media))
+    bundled_mid = section.value("mid") if _bundle_of(offer, section) else None
+    return Negotiated(_session(identity, media, bundled_mid), remote, audio)
+
+
+def _session(
+    identity: SessionIdentity, media: tuple[MediaDescription, ...], bundled_mid: str | None
+) -> SessionDescription:
+    attributes = [Attribute("ice-lite"), Attribute("msid-semantic", "WMS *")]
+    if bundled_mid is not None:
+        attributes.insert(0, Attribute("group", f"BUNDLE {bundled_mid}"))
+    return SessionDescription(identity.origin(), attributes=tuple(attributes), media=media)
+
+
+def _section(
+    local: WebRtcLocal,
+    codecs: tuple[Codec, ...],
+    protocol: str,
+    *,
+    mid: str | None,
+    setup: str,
+    direction: Direction,
+) -> MediaDescription:
+    attributes = [
+        Attribute("ice-ufrag", local.ice_ufrag),
+        Attribute("ice-pwd", local.ice_pwd),
+        Attribute("fingerprint", f"sha-256 {local.fingerprint}"),
+        Attribute("setup", setup),
+        Attribute("rtcp-mux"),
+        *codec_attributes(codecs),
+        *_candidates(local.candidates),
+        *(_sending_source(local) if "send" in direction else ()),
+        Attribute(direction),
+    ]
+    if mid is not None:
+        attributes.insert(0, Attribute("mid", mid))
+    first = local.candidates[0]
+    return MediaDescription(
+        "audio",
+        first[1],
+        protocol,
+        tuple(str(codec.payload_type) for codec in codecs),
+        connections=(connection_to(first),),
+        attributes=tuple(attributes),
+    )
+
+
+def _candidates(addresses: tuple[Address, ...]) -> tuple[Attribute, ...]:
+    """Return host candidates of the one component, the first preferred, and their end.   RFC 8445 5.1.2."""
+    candidates = []
+    for place, (host, port) in enumerate(addresses):
+        priority = (_HOST_TYPE_PREFERENCE << 24) + ((65_535 - place) << 8) + 255
+        candidates.append(Attribute("candidate", f"{place + 1} 1 udp {priority} {host} {port} typ host"))
+    return (*candidates, Attribute("end-of-candidates"))
+
+
+def _sending_source(local: WebRtcLocal) -> tuple[Attribute, ...]:
+    """Return what makes a browser show our audio as a track of a stream.
+
+    `msid` on the section is RFC 8830; the one on the source is what Safari 12 and legacy Edge read instead.
+    """
+    msid = f"{STREAM_ID} {TRACK_ID}"
+    return (
+        Attribute("msid", msid),
+        Attribute("ssrc", f"{local.ssrc} cname:{local.cname}"),
+        Attribute("ssrc", f"{local.ssrc} msid:{msid}"),
+    )
+
+
+def _bundle_of(description: SessionDescription, media: MediaDescription) -> tuple[str, ...]:
+    """Return the mids of the BUNDLE group that the section is in, else none."""
+    mid = media.value("mid")
+    for group in description.values("group"):
+        semantics, _, mids = group.partition(" ")
+        if semantics == "BUNDLE" and mid in mids.split():
+            return tuple(mids.split())
+    return ()
+
+
+def _transport_sections(description: SessionDescription, media: MediaDescription) -> tuple[MediaDescription, ...]:
+    """Return where to look for transport attributes: the section, then the one that speaks for its bundle.
+
+    A bundle-only section leaves them out (RFC 8843 7.1.3, 10.1).
+    """
+    tagged = next(iter(_bundle_of(description, media)), None)
+    return (media, *(m for m in description.media if tagged is not None and m.value("mid") == tagged))
+
+
+def _transport_value(description: SessionDescription, media: MediaDescription, name: str) -> str | None:
+    for section in _transport_sections(description, media):
+        value = section.value(name)
+        if value is not None:
+            return value
+    return description.value(name)
+
+
+def _setup(description: SessionDescription, media: MediaDescription) -> str | None:
+    value = _transport_value(description, media, "setup")
+    return value.lower() if value is not None else None
+
+
+def _remote(description: SessionDescription, media: MediaDescription, *, is_dtls_client: bool) -> WebRtcRemote:
+    if not any(section.has("rtcp-mux") for section in _transport_sections(description, media)):
+        raise NegotiationError("no rtcp-mux")
+    if description.has("ice-lite"):
+        raise NegotiationError("both sides are ICE-lite: nobody would send checks")
+    ufrag = _transport_value(description, media, "ice-ufrag")
+    pwd = _transport_value(description, media, "ice-pwd")
+    if ufrag is None or pwd is None:
+        raise NegotiationError("no ICE credentials")
+    if not _ICE_UFRAG.fullmatch(ufrag) or not _ICE_PWD.fullmatch(pwd):
+        raise SdpError("malformed ICE credentials")
+    return WebRtcRemote(ufrag, pwd, _fingerprints(description, media), is_dtls_client)
+
+
+def _fingerprints(description: SessionDescription, media: MediaDescription) -> tuple[tuple[str, str], ...]:
+    """Return the usable fingerprints; the innermost level that has any decides.   RFC 8122 5."""
+    levels = (*_transport_sections(description, media), description)
+    lines = next((found for level in levels if (found := tuple(level.values("fingerprint")))), ())
+    fingerprints = []
+    for line in lines:
+        hash_name, _, digest = line.partition(" ")
+        length = _HASH_BYTES.get(hash_name.lower())
+        if length is None:
+            continue
+        digest = digest.strip().upper()
+        if not _HEX_PAIRS.fullmatch(digest) or len(digest) != 3 * length - 1:
+            raise SdpError("a=fingerprint: malformed")
+        fingerprints.append((hash_name.lower(), digest))
+    if not fingerprints:
+        raise NegotiationError("no DTLS fingerprint of SHA-256 or better")
+    return tuple(fingerprints)
