@@ -1,1 +1,301 @@
-//! Not written yet.
+//! Speech codecs: from an RTP payload to 16-bit PCM and back.
+//!
+//! Owns the codec registry ([`Kind`], [`Codec`]), the [`Encoder`] and [`Decoder`] traits and the codecs behind them.
+//! State is allocated when a codec is made and never per frame. Must not know of packets, clocks or timers: whoever
+//! calls decides what is lost (see [`jitter`](crate::jitter)) and when a frame is due. Payloads come from the network, so
+//! every decoder takes any bytes and answers with samples or an error.
+//!
+//! RFC 3551 (static payload types), 7587 (Opus), 3389 (comfort noise), 4733 (telephone-event).
+
+mod g711;
+mod opus;
+#[cfg(test)]
+mod tests;
+
+pub use g711::{Law, alaw_to_ulaw, convert_in_place, ulaw_to_alaw};
+pub use opus::Parameters as OpusParameters;
+
+use thiserror::Error;
+
+/// The longest stretch of audio that one packet may carry, in milliseconds (RFC 6716 section 3.2, the Opus limit).
+pub const MAX_PACKET_MS: u32 = 120;
+
+/// Why a codec could not be made or a frame not be coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// No codec of ours has this name.
+    #[error("unknown codec")]
+    UnknownName,
+    /// The codec is known, but not with this clock rate or number of channels.
+    #[error("clock rate or channels do not fit the codec")]
+    BadFormat,
+    /// Comfort noise and telephone-events carry no frames to code.
+    #[error("the payload format carries no coded audio")]
+    NotSpeech,
+    /// The codec cannot run at the sample rate asked for.
+    #[error("sample rate is not supported by the codec")]
+    BadSampleRate,
+    /// The bytes are not a frame of this codec.
+    #[error("malformed payload")]
+    Malformed,
+    /// The number of samples is not a frame length of this codec.
+    #[error("frame length is not supported by the codec")]
+    BadFrameLength,
+    /// The caller's buffer cannot hold the result.
+    #[error("output buffer is too small")]
+    OutputTooSmall,
+    /// The codec library failed, with its own error number.
+    #[error("codec library error {0}")]
+    Library(i32),
+}
+
+/// A payload format that we know by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Opus (RFC 7587).
+    Opus,
+    /// G.711 mu-law (RFC 3551 section 4.5.14).
+    Pcmu,
+    /// G.711 A-law (RFC 3551 section 4.5.14).
+    Pcma,
+    /// Comfort noise (RFC 3389).
+    Cn,
+    /// DTMF and other events (RFC 4733).
+    TelephoneEvent,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Opus, Self::Pcmu, Self::Pcma, Self::Cn, Self::TelephoneEvent];
+
+    /// The canonical spelling of the encoding name in `rtpmap`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Opus => "opus",
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+            Self::Cn => "CN",
+            Self::TelephoneEvent => "telephone-event",
+        }
+    }
+
+    /// The kind with this encoding name, in any case (RFC 8866 section 6.6).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether packets of this kind carry coded audio, so that an encoder and a decoder exist.
+    #[must_use]
+    pub const fn is_speech(self) -> bool {
+        matches!(self, Self::Opus | Self::Pcmu | Self::Pcma)
+    }
+}
+
+/// One negotiated payload format: what `rtpmap` and `fmtp` said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Codec {
+    kind: Kind,
+    clock_rate_hz: u32,
+    channels: u8,
+    opus: OpusParameters,
+}
+
+impl Codec {
+    /// Checks a negotiated format and keeps what we use of its parameters.
+    ///
+    /// `name` in any case; `clock_rate_hz` and `channels` as in `rtpmap`; `parameters` are the (name, value) pairs of
+    /// `fmtp` in lower case, and unknown or malformed ones are ignored as RFC 7587 section 7.1 asks.
+    /// Fails with [`CodecError::UnknownName`] or [`CodecError::BadFormat`].
+    pub fn new<'a>(
+        name: &str,
+        clock_rate_hz: u32,
+        channels: u8,
+        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, CodecError> {
+        let kind = Kind::from_name(name).ok_or(CodecError::UnknownName)?;
+        let fits = match kind {
+            // RFC 7587 section 7: always "opus/48000/2", whatever is sent. Some stacks leave the 2 out.
+            Kind::Opus => clock_rate_hz == 48_000 && (1..=2).contains(&channels),
+            Kind::Pcmu | Kind::Pcma => clock_rate_hz == 8_000 && channels == 1,
+            Kind::Cn | Kind::TelephoneEvent => (8_000..=48_000).contains(&clock_rate_hz) && channels == 1,
+        };
+        if !fits {
+            return Err(CodecError::BadFormat);
+        }
+        Ok(Self { kind, clock_rate_hz, channels, opus: OpusParameters::from_fmtp(parameters) })
+    }
+
+    /// What it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// RTP timestamp units per second.
+    #[must_use]
+    pub const fn clock_rate_hz(&self) -> u32 {
+        self.clock_rate_hz
+    }
+
+    /// Channels as in `rtpmap`; the PCM of our encoders and decoders is mono in any case.
+    #[must_use]
+    pub const fn channels(&self) -> u8 {
+        self.channels
+    }
+
+    /// Opus parameters that the receiver of this format asked for; defaults for any other kind.
+    #[must_use]
+    pub const fn opus(&self) -> &OpusParameters {
+        &self.opus
+    }
+
+    /// The sample rate at which nothing of the codec's bandwidth is lost.
+    #[must_use]
+    pub const fn native_sample_rate_hz(&self) -> u32 {
+        match self.kind {
+            Kind::Opus => 48_000,
+            Kind::Pcmu | Kind::Pcma | Kind::Cn | Kind::TelephoneEvent => 8_000,
+        }
+    }
+
+    /// The rate at which PCM should travel between this codec and `other` with no resampler: the lower of the two
+    /// native rates, which every codec of ours can run at.
+    #[must_use]
+    pub fn common_sample_rate_hz(&self, other: &Self) -> u32 {
+        self.native_sample_rate_hz().min(other.native_sample_rate_hz())
+    }
+
+    /// The largest payload that a jitter buffer need hold for this codec, in bytes.
+    #[must_use]
+    pub const fn max_payload_bytes(&self) -> usize {
+        match self.kind {
+            // What fits into a datagram of 1,500 bytes; one frame is at most 1,275 bytes (RFC 6716 section 3.4).
+            Kind::Opus => 1_460,
+            // 120 ms at a byte a sample.
+            Kind::Pcmu | Kind::Pcma => 960,
+            Kind::Cn | Kind::TelephoneEvent => 64,
+        }
+    }
+
+    /// Makes a decoder to mono PCM at `sample_rate_hz`. Allocates here and never again.
+    ///
+    /// Fails with [`CodecError::NotSpeech`], [`CodecError::BadSampleRate`] or [`CodecError::Library`].
+    pub fn decoder(&self, sample_rate_hz: u32) -> Result<Box<dyn Decoder>, CodecError> {
+        match self.kind {
+            Kind::Opus => Ok(Box::new(opus::Decoder::new(sample_rate_hz)?)),
+            Kind::Pcmu => Ok(Box::new(g711::Coder::new(Law::Ulaw, sample_rate_hz)?)),
+            Kind::Pcma => Ok(Box::new(g711::Coder::new(Law::Alaw, sample_rate_hz)?)),
+            Kind::Cn | Kind::TelephoneEvent => Err(CodecError::NotSpeech),
+        }
+    }
+
+    /// Makes an encoder of mono PCM. Allocates here and never again.
+    ///
+    /// What the receiver asked for in `fmtp` (lower bitrate, FEC, DTX) wins over `settings`.
+    /// Fails with [`CodecError::NotSpeech`], [`CodecError::BadSampleRate`] or [`CodecError::Library`].
+    pub fn encoder(&self, settings: &EncoderSettings) -> Result<Box<dyn Encoder>, CodecError> {
+        match self.kind {
+            Kind::Opus => Ok(Box::new(opus::Encoder::new(settings, &self.opus)?)),
+            Kind::Pcmu => Ok(Box::new(g711::Coder::new(Law::Ulaw, settings.sample_rate_hz)?)),
+            Kind::Pcma => Ok(Box::new(g711::Coder::new(Law::Alaw, settings.sample_rate_hz)?)),
+            Kind::Cn | Kind::TelephoneEvent => Err(CodecError::NotSpeech),
+        }
+    }
+}
+
+/// How an encoder should run. A codec ignores what it has no use for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncoderSettings {
+    /// Rate of the PCM given to the encoder: 8,000 for G.711; 8,000, 12,000, 16,000, 24,000 or 48,000 for Opus.
+    pub sample_rate_hz: u32,
+    /// Opus complexity, 0 (least CPU) to 10.
+    pub complexity: u8,
+    /// Opus target in bits per second.
+    pub bitrate_bps: u32,
+    /// Packet loss to protect against by in-band FEC, 0 to 100; see [`Encoder::set_expected_loss`].
+    pub expected_loss_percent: u8,
+}
+
+impl Default for EncoderSettings {
+    fn default() -> Self {
+        Self { sample_rate_hz: 8_000, complexity: 5, bitrate_bps: 24_000, expected_loss_percent: 5 }
+    }
+}
+
+/// What came of one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoded {
+    /// A payload of so many bytes, to be sent.
+    Payload(usize),
+    /// Discontinuous transmission: send nothing for this frame, but let the timestamp go on.
+    Silence,
+}
+
+/// Turns mono PCM into payloads. One per direction and stream; the state is the codec's history.
+pub trait Encoder: Send {
+    /// Rate of the PCM taken by [`encode`](Self::encode).
+    fn sample_rate_hz(&self) -> u32;
+
+    /// Whether one payload can carry exactly so many samples.
+    fn is_frame_length(&self, samples: usize) -> bool;
+
+    /// Codes one packet's worth of mono PCM into the front of `payload`.
+    ///
+    /// Fails with [`CodecError::BadFrameLength`], [`CodecError::OutputTooSmall`] or [`CodecError::Library`]; the state
+    /// stays usable.
+    fn encode(&mut self, pcm: &[i16], payload: &mut [u8]) -> Result<Encoded, CodecError>;
+
+    /// Tells how much loss the far side reports (0 to 100), for codecs that can add redundancy.
+    fn set_expected_loss(&mut self, _percent: u8) {}
+
+    /// Forgets the history, as at the start of a stream.
+    fn reset(&mut self);
+}
+
+/// Turns payloads into mono PCM. One per stream; the state is the codec's history.
+pub trait Decoder: Send {
+    /// Rate of the PCM that comes out.
+    fn sample_rate_hz(&self) -> u32;
+
+    /// How many samples `payload` will decode to, or None if it is no packet of this codec. At most
+    /// [`MAX_PACKET_MS`].
+    fn packet_samples(&self, payload: &[u8]) -> Option<usize>;
+
+    /// Decodes one payload into the front of `pcm` and returns the number of samples.
+    ///
+    /// Fails with [`CodecError::Malformed`] for bytes that are no packet, [`CodecError::OutputTooSmall`] if `pcm` is
+    /// shorter than [`packet_samples`](Self::packet_samples) says; the state stays usable.
+    fn decode(&mut self, payload: &[u8], pcm: &mut [i16]) -> Result<usize, CodecError>;
+
+    /// Whether `payload` says that its sender fell silent and will send less until speech returns (DTX).
+    fn is_silence(&self, _payload: &[u8]) -> bool {
+        false
+    }
+
+    /// Whether `payload` holds a redundant copy of the frame before it (Opus in-band FEC).
+    fn has_redundancy(&self, _payload: &[u8]) -> bool {
+        false
+    }
+
+    /// Decodes the redundant copy of the lost frame before `following` into the whole of `pcm`, whose length is what
+    /// was lost. `following` itself must be decoded next.
+    ///
+    /// Fails with [`CodecError::Malformed`] if there is none.
+    fn decode_redundancy(&mut self, _following: &[u8], _pcm: &mut [i16]) -> Result<(), CodecError> {
+        Err(CodecError::Malformed)
+    }
+
+    /// Fills the whole of `pcm` (a multiple of 10 ms) from the history in place of lost frames, and returns true; or
+    /// leaves it alone and returns false if the codec has no concealment of its own, when the caller conceals with
+    /// [`dsp::plc`](crate::dsp::plc).
+    fn conceal(&mut self, _pcm: &mut [i16]) -> bool {
+        false
+    }
+
+    /// Forgets the history, as at the start of a stream.
+    fn reset(&mut self);
+}

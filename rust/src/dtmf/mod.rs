@@ -1,1 +1,68 @@
-//! Not written yet.
+//! DTMF digits, and RFC 4733 telephone-events that carry them.
+//!
+//! Owns [`Digit`], the event payload ([`event::Event`]), the [`Receiver`] that makes exactly one digit of many packets and
+//! the [`Sender`] that makes packets of digits. Must not know of sockets, RTP headers or clocks: time and timestamps are
+//! arguments. RFC 4733.
+
+pub mod event;
+mod receiver;
+mod sender;
+
+pub use event::Event;
+pub use receiver::{END_TIMEOUT, Received, Receiver};
+pub use sender::{Outgoing, QUEUE_DIGITS, Sender};
+
+use thiserror::Error;
+
+/// Why an event packet or a digit was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DtmfError {
+    /// Fewer bytes than an event has.
+    #[error("event payload is too short")]
+    Malformed,
+    /// A well-formed event that is not a DTMF digit (flash hook, tones, alarms).
+    #[error("event is not a DTMF digit")]
+    NotDigit,
+    /// More digits a second than a person or a dialler makes; this one is not reported.
+    #[error("too many digits a second")]
+    RateLimited,
+    /// The send queue is full.
+    #[error("too many digits are waiting")]
+    QueueFull,
+}
+
+/// One of the sixteen DTMF digits (RFC 4733 section 3.2, codes 0 to 15).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digit(u8);
+
+/// The digits in order of their event codes.
+const CHARACTERS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];
+
+impl Digit {
+    /// The digit of an event code; None above 15.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        if code < 16 { Some(Self(code)) } else { None }
+    }
+
+    /// The digit written so (`0`-`9`, `*`, `#`, `A`-`D` in either case).
+    #[must_use]
+    pub fn from_char(character: char) -> Option<Self> {
+        let upper = character.to_ascii_uppercase();
+        let place = CHARACTERS.iter().position(|&known| known == upper)?;
+        u8::try_from(place).ok().map(Self)
+    }
+
+    /// The event code, 0 to 15.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self.0
+    }
+
+    /// The digit as it is written; letters in upper case.
+    #[must_use]
+    pub fn as_char(self) -> char {
+        CHARACTERS[usize::from(self.0 & 0x0f)]
+    }
+}

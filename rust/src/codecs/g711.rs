@@ -1,0 +1,241 @@
+//! G.711: A-law and mu-law companding, 8 kHz, one byte a sample.
+//!
+//! Owns the two laws and the direct conversion between them. Every table is computed at compile time from the
+//! segment formulas of the Recommendation. ITU-T G.711 (tables 1a to 4), RFC 3551 section 4.5.14.
+
+use super::{CodecError, Decoder, Encoded, Encoder, MAX_PACKET_MS};
+
+/// Which companding law.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Law {
+    /// A-law: 13-bit linear values, most of the world.
+    Alaw,
+    /// mu-law: 14-bit linear values, North America and Japan.
+    Ulaw,
+}
+
+const SAMPLE_RATE_HZ: u32 = 8_000;
+const MAX_PACKET_SAMPLES: usize = (SAMPLE_RATE_HZ / 1_000 * MAX_PACKET_MS) as usize;
+
+/// Linear value of an A-law byte, 16-bit scale (13 significant bits). G.711 table 1, even bits inverted.
+const fn alaw_expand(byte: u8) -> i16 {
+    let code = byte ^ 0x55;
+    let segment = (code >> 4) & 7;
+    let step = (code & 0x0f) as i16;
+    // Decision values lie on a grid of 16; the output is the middle of the interval.
+    let magnitude = match segment {
+        0 => (step << 4) + 8,
+        _ => ((step << 4) + 0x108) << (segment - 1),
+    };
+    if code & 0x80 != 0 { magnitude } else { -magnitude }
+}
+
+/// A-law byte of a 16-bit linear value; the three low bits do not count. G.711 table 1.
+const fn alaw_compress(linear: i16) -> u8 {
+    // One's complement for the negative side makes the two halves mirror images without a special zero.
+    let (sign, magnitude) = if linear < 0 { (0, !linear >> 4) } else { (0x80, linear >> 4) };
+    let segment = if magnitude < 16 { 0 } else { 12 - magnitude.leading_zeros() };
+    let step = if segment == 0 { magnitude } else { (magnitude >> (segment - 1)) & 0x0f };
+    // Both parts are below 128 by construction: magnitude < 2,048, so segment <= 7 and step <= 15.
+    (sign | segment.to_le_bytes()[0] << 4 | step.to_le_bytes()[0]) ^ 0x55
+}
+
+/// Linear value of a mu-law byte, 16-bit scale (14 significant bits). G.711 table 2, all bits inverted.
+const fn ulaw_expand(byte: u8) -> i16 {
+    let code = !byte;
+    let segment = (code >> 4) & 7;
+    let step = (code & 0x0f) as i16;
+    let magnitude = (((step << 3) + 0x84) << segment) - 0x84;
+    if code & 0x80 == 0 { magnitude } else { -magnitude }
+}
+
+/// mu-law byte of a 16-bit linear value; the two low bits do not count. G.711 table 2.
+const fn ulaw_compress(linear: i16) -> u8 {
+    let (sign, magnitude) = if linear < 0 { (0x80, !linear >> 2) } else { (0, linear >> 2) };
+    // The bias of 33 turns the segment edges into powers of two; the top value is clipped.
+    let biased = if magnitude + 33 > 0x1fff { 0x1fff } else { magnitude + 33 };
+    // 33 <= biased <= 8,191: between 2 and 10 leading zeros, so segment <= 7.
+    let segment = 10 - biased.leading_zeros();
+    let step = (biased >> (segment + 1)) & 0x0f;
+    !(sign | segment.to_le_bytes()[0] << 4 | step.to_le_bytes()[0])
+}
+
+const fn expand_table(law: Law) -> [i16; 256] {
+    let mut table = [0; 256];
+    let mut byte: usize = 0;
+    while byte < table.len() {
+        table[byte] = match law {
+            Law::Alaw => alaw_expand(byte.to_le_bytes()[0]),
+            Law::Ulaw => ulaw_expand(byte.to_le_bytes()[0]),
+        };
+        byte += 1;
+    }
+    table
+}
+
+const fn alaw_compress_table() -> [u8; 4_096] {
+    let mut table = [0; 4_096];
+    let mut linear = i16::MIN;
+    loop {
+        table[alaw_index(linear)] = alaw_compress(linear);
+        if linear > i16::MAX - 16 {
+            return table;
+        }
+        linear += 16;
+    }
+}
+
+const fn ulaw_compress_table() -> [u8; 16_384] {
+    let mut table = [0; 16_384];
+    let mut linear = i16::MIN;
+    loop {
+        table[ulaw_index(linear)] = ulaw_compress(linear);
+        if linear > i16::MAX - 4 {
+            return table;
+        }
+        linear += 4;
+    }
+}
+
+/// The 12 bits that A-law looks at, as an index from 0 to 4,095.
+const fn alaw_index(linear: i16) -> usize {
+    (linear.cast_unsigned() >> 4) as usize
+}
+
+/// The 14 bits that mu-law looks at, as an index from 0 to 16,383.
+const fn ulaw_index(linear: i16) -> usize {
+    (linear.cast_unsigned() >> 2) as usize
+}
+
+const fn conversion_table(from: Law) -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte: usize = 0;
+    while byte < table.len() {
+        table[byte] = match from {
+            Law::Alaw => ulaw_compress(alaw_expand(byte.to_le_bytes()[0])),
+            Law::Ulaw => alaw_compress(ulaw_expand(byte.to_le_bytes()[0])),
+        };
+        byte += 1;
+    }
+    table
+}
+
+static ALAW_TO_LINEAR: [i16; 256] = expand_table(Law::Alaw);
+static ULAW_TO_LINEAR: [i16; 256] = expand_table(Law::Ulaw);
+static LINEAR_TO_ALAW: [u8; 4_096] = alaw_compress_table();
+static LINEAR_TO_ULAW: [u8; 16_384] = ulaw_compress_table();
+static ALAW_TO_ULAW: [u8; 256] = conversion_table(Law::Alaw);
+static ULAW_TO_ALAW: [u8; 256] = conversion_table(Law::Ulaw);
+
+impl Law {
+    /// The 16-bit linear value of one byte.
+    #[must_use]
+    pub fn expand(self, byte: u8) -> i16 {
+        match self {
+            Self::Alaw => ALAW_TO_LINEAR[usize::from(byte)],
+            Self::Ulaw => ULAW_TO_LINEAR[usize::from(byte)],
+        }
+    }
+
+    /// The byte whose interval holds this 16-bit linear value.
+    #[must_use]
+    pub fn compress(self, linear: i16) -> u8 {
+        match self {
+            Self::Alaw => LINEAR_TO_ALAW[alaw_index(linear)],
+            Self::Ulaw => LINEAR_TO_ULAW[ulaw_index(linear)],
+        }
+    }
+
+    /// The byte for silence.
+    #[must_use]
+    pub const fn silence(self) -> u8 {
+        match self {
+            Self::Alaw => 0xd5,
+            Self::Ulaw => 0xff,
+        }
+    }
+}
+
+/// The mu-law byte for an A-law byte (G.711 table 4).
+#[must_use]
+pub fn alaw_to_ulaw(byte: u8) -> u8 {
+    ALAW_TO_ULAW[usize::from(byte)]
+}
+
+/// The A-law byte for a mu-law byte (G.711 table 3).
+#[must_use]
+pub fn ulaw_to_alaw(byte: u8) -> u8 {
+    ULAW_TO_ALAW[usize::from(byte)]
+}
+
+/// Turns a payload of law `from` into the other law, in place.
+pub fn convert_in_place(from: Law, payload: &mut [u8]) {
+    let table = match from {
+        Law::Alaw => &ALAW_TO_ULAW,
+        Law::Ulaw => &ULAW_TO_ALAW,
+    };
+    for byte in payload {
+        *byte = table[usize::from(*byte)];
+    }
+}
+
+/// Encoder and decoder in one: G.711 has no state.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Coder {
+    law: Law,
+}
+
+impl Coder {
+    pub(super) fn new(law: Law, sample_rate_hz: u32) -> Result<Self, CodecError> {
+        if sample_rate_hz == SAMPLE_RATE_HZ { Ok(Self { law }) } else { Err(CodecError::BadSampleRate) }
+    }
+}
+
+impl Decoder for Coder {
+    fn sample_rate_hz(&self) -> u32 {
+        SAMPLE_RATE_HZ
+    }
+
+    fn packet_samples(&self, payload: &[u8]) -> Option<usize> {
+        (1..=MAX_PACKET_SAMPLES).contains(&payload.len()).then_some(payload.len())
+    }
+
+    fn decode(&mut self, payload: &[u8], pcm: &mut [i16]) -> Result<usize, CodecError> {
+        let samples = self.packet_samples(payload).ok_or(CodecError::Malformed)?;
+        let pcm = pcm.get_mut(..samples).ok_or(CodecError::OutputTooSmall)?;
+        let table = match self.law {
+            Law::Alaw => &ALAW_TO_LINEAR,
+            Law::Ulaw => &ULAW_TO_LINEAR,
+        };
+        for (sample, &byte) in pcm.iter_mut().zip(payload) {
+            *sample = table[usize::from(byte)];
+        }
+        Ok(samples)
+    }
+
+    fn reset(&mut self) {}
+}
+
+impl Encoder for Coder {
+    fn sample_rate_hz(&self) -> u32 {
+        SAMPLE_RATE_HZ
+    }
+
+    fn is_frame_length(&self, samples: usize) -> bool {
+        (1..=MAX_PACKET_SAMPLES).contains(&samples)
+    }
+
+    fn encode(&mut self, pcm: &[i16], payload: &mut [u8]) -> Result<Encoded, CodecError> {
+        if !self.is_frame_length(pcm.len()) {
+            return Err(CodecError::BadFrameLength);
+        }
+        let payload = payload.get_mut(..pcm.len()).ok_or(CodecError::OutputTooSmall)?;
+        match self.law {
+            Law::Alaw => payload.iter_mut().zip(pcm).for_each(|(byte, &s)| *byte = LINEAR_TO_ALAW[alaw_index(s)]),
+            Law::Ulaw => payload.iter_mut().zip(pcm).for_each(|(byte, &s)| *byte = LINEAR_TO_ULAW[ulaw_index(s)]),
+        }
+        Ok(Encoded::Payload(pcm.len()))
+    }
+
+    fn reset(&mut self) {}
+}

@@ -1,0 +1,119 @@
+//! Sine tones by level in dBm0, with cadence; DTMF pairs.
+//!
+//! Owns the oscillator and the DTMF frequency table. ITU-T G.711 (level of full scale), Q.23 and Q.24 (DTMF).
+
+use std::f64::consts::TAU;
+
+/// Level of a sine wave that just fills 16-bit PCM, in dBm0: between A-law's +3.14 and mu-law's +3.17 (ITU-T G.711).
+#[expect(clippy::approx_constant, reason = "it is a level, not pi")]
+pub const FULL_SCALE_DBM0: f64 = 3.14;
+
+/// Most simultaneous sine waves of one tone.
+pub const MAX_FREQUENCIES: usize = 4;
+
+/// Level of each of the two waves of a DTMF digit, in dBm0 (Q.24: far above any detector's floor, no clipping).
+pub const DTMF_LEVEL_DBM0: f64 = -10.0;
+
+const DTMF_ROWS_HZ: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
+const DTMF_COLUMNS_HZ: [f64; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
+const DTMF_KEYS: [u8; 16] = *b"123A456B789C*0#D";
+
+/// Peak amplitude, in 16-bit steps, of a sine wave of this level.
+#[must_use]
+pub fn amplitude(level_dbm0: f64) -> f64 {
+    32_767.0 * 10_f64.powf((level_dbm0 - FULL_SCALE_DBM0) / 20.0)
+}
+
+/// Row and column frequency of a DTMF digit (`0`-`9`, `*`, `#`, `A`-`D`), in Hz; None for any other character.
+#[must_use]
+pub fn dtmf_frequencies(digit: char) -> Option<[f64; 2]> {
+    let key = u8::try_from(digit.to_ascii_uppercase()).ok()?;
+    let place = DTMF_KEYS.iter().position(|&known| known == key)?;
+    Some([DTMF_ROWS_HZ[place / 4], DTMF_COLUMNS_HZ[place % 4]])
+}
+
+/// One sine wave as a rotating unit vector: two multiplications a sample and no drift worth correcting more than once
+/// a block.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wave {
+    sine: f64,
+    cosine: f64,
+    step_sine: f64,
+    step_cosine: f64,
+}
+
+impl Wave {
+    fn new(frequency_hz: f64, sample_rate_hz: u32) -> Self {
+        let (step_sine, step_cosine) = (TAU * frequency_hz / f64::from(sample_rate_hz)).sin_cos();
+        Self { sine: 0.0, cosine: 1.0, step_sine, step_cosine }
+    }
+
+    fn advance(&mut self) -> f64 {
+        let now = self.sine;
+        self.sine = now * self.step_cosine + self.cosine * self.step_sine;
+        self.cosine = self.cosine * self.step_cosine - now * self.step_sine;
+        now
+    }
+
+    /// Undoes the rounding that would let the vector grow or shrink.
+    fn normalise(&mut self) {
+        let scale = self.sine.hypot(self.cosine).recip();
+        self.sine *= scale;
+        self.cosine *= scale;
+    }
+}
+
+/// One to four sine waves of equal level, continuous or with an on/off cadence, phase-continuous across calls.
+#[derive(Debug, Clone)]
+pub struct Oscillator {
+    waves: [Wave; MAX_FREQUENCIES],
+    used: usize,
+    amplitude: f64,
+    on_samples: u64,
+    off_samples: u64,
+    position: u64,
+}
+
+impl Oscillator {
+    /// A continuous tone. `level_dbm0` is that of each wave; frequencies past [`MAX_FREQUENCIES`] are left out.
+    #[must_use]
+    pub fn new(frequencies_hz: &[f64], level_dbm0: f64, sample_rate_hz: u32) -> Self {
+        let mut waves = [Wave::default(); MAX_FREQUENCIES];
+        let mut used = 0;
+        for (wave, &frequency_hz) in waves.iter_mut().zip(frequencies_hz) {
+            *wave = Wave::new(frequency_hz, sample_rate_hz);
+            used += 1;
+        }
+        Self { waves, used, amplitude: amplitude(level_dbm0), on_samples: 0, off_samples: 0, position: 0 }
+    }
+
+    /// The two waves of a DTMF digit, or None if it is none.
+    #[must_use]
+    pub fn dtmf(digit: char, sample_rate_hz: u32) -> Option<Self> {
+        dtmf_frequencies(digit).map(|pair| Self::new(&pair, DTMF_LEVEL_DBM0, sample_rate_hz))
+    }
+
+    /// Sounds for `on_samples`, rests for `off_samples`, and so on. Either of them 0: continuous.
+    #[must_use]
+    pub fn with_cadence(mut self, on_samples: u64, off_samples: u64) -> Self {
+        self.on_samples = on_samples;
+        self.off_samples = off_samples;
+        self
+    }
+
+    /// Writes the next `pcm.len()` samples.
+    pub fn fill(&mut self, pcm: &mut [i16]) {
+        let period = self.on_samples + self.off_samples;
+        let is_continuous = self.on_samples == 0 || self.off_samples == 0;
+        for sample in &mut *pcm {
+            let sum: f64 = self.waves[..self.used].iter_mut().map(Wave::advance).sum();
+            *sample =
+                if is_continuous || self.position < self.on_samples { super::to_i16(sum * self.amplitude) } else { 0 };
+            self.position += 1;
+            if self.position >= period {
+                self.position = 0;
+            }
+        }
+        self.waves[..self.used].iter_mut().for_each(Wave::normalise);
+    }
+}
