@@ -1,0 +1,195 @@
+"""baresip as a SIP phone: registers, answers or waits, plays a tone, records what it hears; driven by its control port.
+
+Quirks of 1.0.0: it skips `lo` by itself, so the interface is named; `aufile` wants a file of the codec's own rate and
+plays it once; there is no player that writes a file, so `sndfile` records what the decoder hands to a null bridge; it
+cuts long paths, so it works in the phone's own folder.
+"""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.audio import Samples, read_wav, tone, write_wav
+from harness.network import Host
+from harness.processes import Process
+
+_CONTROL_PORT_OFFSET = 1000
+_TONE_S = 120
+_RATE_HZ = 8000
+
+_CONFIG = """\
+poll_method epoll
+sip_listen {address}:{port}
+sip_trans_def {transport}
+call_local_timeout 120
+call_max_calls 4
+audio_player aubridge,hears
+audio_source aufile,{source}
+audio_alert aubridge,alerts
+ausrc_srate {rate}
+auplay_srate {rate}
+ausrc_channels 1
+auplay_channels 1
+ausrc_format s16
+auplay_format s16
+rtp_ports {rtp_first}-{rtp_last}
+rtp_timeout 60
+net_interface {interface}
+module_path /usr/lib/baresip/modules
+module g711.so
+module aufile.so
+module aubridge.so
+module sndfile.so
+module_tmp uuid.so
+module_tmp account.so
+module_app menu.so
+module_app ctrl_tcp.so
+ctrl_tcp_listen {address}:{control}
+snd_path recordings
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneSettings:
+    """One phone. answers: `auto` or `manual`. codec: the only one it offers and takes."""
+
+    login: str
+    password: str
+    domain: str
+    proxy: str
+    port: int = 5080
+    transport: str = "udp"
+    answers: str = "auto"
+    codec: str = "PCMU"
+    tone_hz: float = 700.0
+    tone_dbfs: float = -12.0
+
+
+@dataclass(slots=True)
+class _Inbox:
+    """Messages from the control port, shared between its reader and the waiting test."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    replies: list[dict[str, Any]] = field(default_factory=list)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+
+class Baresip(Process):
+    """The phone on its host, registered when the constructor returns."""
+
+    def __init__(self, host: Host, folder: Path, settings: PhoneSettings, *, interface: str = "veth") -> None:
+        recordings = folder / "recordings"
+        recordings.mkdir(parents=True, exist_ok=True)
+        self.recordings = recordings
+        self.settings = settings
+        self.rtp_ports = range(settings.port * 4, settings.port * 4 + 20)
+        self._inbox = _Inbox()
+        source = write_wav(folder / "says.wav", tone(settings.tone_hz, _TONE_S, _RATE_HZ, settings.tone_dbfs), _RATE_HZ)
+        control = settings.port + _CONTROL_PORT_OFFSET
+        (folder / "config").write_text(
+            _CONFIG.format(
+                address=host.address,
+                port=settings.port,
+                transport=settings.transport,
+                source=source,
+                rate=_RATE_HZ,
+                rtp_first=self.rtp_ports.start,
+                rtp_last=self.rtp_ports.stop - 1,
+                interface=interface,
+                control=control,
+            )
+        )
+        (folder / "accounts").write_text(
+            f"<sip:{settings.login}@{settings.domain};transport={settings.transport}>;auth_pass={settings.password}"
+            f';outbound="sip:{settings.proxy};transport={settings.transport}";regint=600;ptime=20'
+            f";answermode={settings.answers};audio_codecs={settings.codec}\n"
+        )
+        (folder / "contacts").write_text("")
+        super().__init__(
+            host.command(["baresip", "-f", str(folder)]), folder / "baresip.log", directory=folder, keep_stdin=True
+        )
+        self.wait_for_port(control, "tcp")
+        self.wait_for(rf"{settings.login}@\S+: .* 200 OK .*binding")
+        self._socket = host.call(lambda: socket.create_connection((host.address, control), timeout=5))
+        self._socket.settimeout(None)
+        self._reader = threading.Thread(target=self._read, name=f"baresip-{settings.login}", daemon=True)
+        self._reader.start()
+
+    def dial(self, uri: str) -> None:
+        """Call the URI."""
+        self.command("dial", uri)
+
+    def answer(self) -> None:
+        """Take the waiting call."""
+        self.command("accept")
+
+    def hang_up(self) -> None:
+        """End or refuse the current call."""
+        self.command("hangup")
+
+    def command(self, name: str, parameters: str = "", timeout_s: float = 5) -> str:
+        """Run a command of baresip's menu and return what it says."""
+        seen = len(self._inbox.replies)
+        body = json.dumps({"command": name, "params": parameters, "token": f"t{seen}"}).encode()
+        self._socket.sendall(b"%d:%s," % (len(body), body))
+        reply = self._wait(lambda: next(iter(self._inbox.replies[seen:]), None), f"reply to {name}", timeout_s)
+        return str(reply.get("data", ""))
+
+    def wait_event(self, kind: str, timeout_s: float = 10, *, after: int = 0) -> dict[str, Any]:
+        """Wait for an event such as CALL_INCOMING, CALL_ESTABLISHED, CALL_CLOSED, and return it."""
+        return self._wait(
+            lambda: next((event for event in self._inbox.events[after:] if event.get("type") == kind), None),
+            f"event {kind}; had {[event.get('type') for event in self._inbox.events]}",
+            timeout_s,
+        )
+
+    def event_count(self) -> int:
+        """Return the number of events so far, for `after`."""
+        return len(self._inbox.events)
+
+    def heard(self) -> tuple[Samples, int]:
+        """Return the latest recording of what arrived, and its rate."""
+        files = sorted(self.recordings.glob("*-dec.wav"), key=lambda path: path.stat().st_mtime)
+        if not files:
+            raise self.failure("recorded nothing")
+        return read_wav(files[-1])
+
+    def stop(self, timeout_s: float = 10) -> int:
+        """End the phone; see Process."""
+        self._socket.close()
+        return super().stop(timeout_s)
+
+    def _wait(self, look: Callable[[], dict[str, Any] | None], what: str, timeout_s: float) -> dict[str, Any]:
+        deadline = time.monotonic() + timeout_s
+        with self._inbox.changed:
+            while (found := look()) is None:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0 or not self._inbox.changed.wait(remaining):
+                    raise self.failure(f"no {what} within {timeout_s} s")
+        return found
+
+    def _read(self) -> None:
+        buffer = b""
+        while True:
+            try:
+                data = self._socket.recv(65536)
+            except OSError:
+                return
+            if not data:
+                return
+            buffer += data
+            while b":" in buffer:
+                length, _, rest = buffer.partition(b":")
+                size = int(length)
+                if len(rest) < size + 1:
+                    break
+                message = json.loads(rest[:size])
+                buffer = rest[size + 1 :]
+                with self._inbox.changed:
+                    (self._inbox.events if message.get("event") else self._inbox.replies).append(message)
+                    self._inbox.changed.notify_all()

@@ -1,0 +1,134 @@
+"""Kamailio as the SIP server: registrar with digest authentication, location table, record-routing proxy."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.network import Host
+from harness.processes import Process
+
+PORT = 5060
+DOMAIN = "phones.test"
+
+_CONFIG = """\
+debug=2
+log_stderror=yes
+children=2
+tcp_children=2
+disable_tcp=no
+dns=no
+rev_dns=no
+use_dns_cache=no
+auto_aliases=no
+alias="@DOMAIN@"
+listen=udp:@ADDRESS@:@PORT@
+listen=tcp:@ADDRESS@:@PORT@
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "xlog.so"
+loadmodule "auth.so"
+loadmodule "htable.so"
+modparam("htable", "htable", "users=>size=4;")
+modparam("registrar", "max_expires", 3600)
+modparam("registrar", "append_branches", 1)
+modparam("tm", "fr_timer", 5000)
+modparam("tm", "fr_inv_timer", 90000)
+
+event_route[htable:mod-init] {
+@USERS@
+}
+
+request_route {
+    if (!mf_process_maxfwd_header("10")) {
+        sl_send_reply("483", "Too Many Hops");
+        exit;
+    }
+    if (is_method("CANCEL")) {
+        if (t_check_trans()) t_relay();
+        exit;
+    }
+    if (has_totag()) {
+        if (loose_route()) {
+            t_relay();
+        } else if (is_method("ACK")) {
+            if (t_check_trans()) t_relay();
+        } else {
+            sl_send_reply("404", "Not here");
+        }
+        exit;
+    }
+    t_check_trans();
+    if (is_method("OPTIONS") && uri==myself && $rU==$null) {
+        sl_send_reply("200", "OK");
+        exit;
+    }
+    if (is_method("REGISTER")) {
+        if ($au == $null || !pv_www_authenticate("@DOMAIN@", "$sht(users=>$au)", "0")) {
+            www_challenge("@DOMAIN@", "1");
+            exit;
+        }
+        if ($au != $tU) {
+            sl_send_reply("403", "Forbidden");
+            exit;
+        }
+        save("location");
+        exit;
+    }
+    # A request from a known contact's user must prove itself.
+    if (is_method("INVITE") && $sht(users=>$fU) != $null) {
+        if ($au == $null || !pv_proxy_authenticate("@DOMAIN@", "$sht(users=>$au)", "0")) {
+            proxy_challenge("@DOMAIN@", "1");
+            exit;
+        }
+        consume_credentials();
+    }
+    record_route();
+@ROUTES@
+    if ($sht(users=>$rU) == $null) {
+        sl_send_reply("404", "Not Found");
+        exit;
+    }
+    if (!lookup("location")) {
+        sl_send_reply("480", "Temporarily Unavailable");
+        exit;
+    }
+    if (!t_relay()) sl_reply_error();
+    exit;
+}
+"""
+
+
+class Kamailio(Process):
+    """The server on its host. users: login -> password. routes: number -> SIP URI of a peer that does not register."""
+
+    def __init__(
+        self, host: Host, folder: Path, users: Mapping[str, str], routes: Mapping[str, str] | None = None
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / "kamailio.cfg"
+        config.write_text(_render(host.address, users, routes or {}))
+        # -DD: stay in the foreground; -m, -M: megabytes of shared and private memory.
+        argv = ["kamailio", "-f", str(config), "-DD", "-E", "-m", "64", "-M", "8", "-P", str(folder / "kamailio.pid")]
+        super().__init__(host.command([*argv, "-Y", str(folder)]), folder / "kamailio.log")
+        self.address = host.address
+        self.wait_for_port(PORT, "tcp")
+        self.wait_for_port(PORT, "udp")
+
+
+def _render(address: str, users: Mapping[str, str], routes: Mapping[str, str]) -> str:
+    user_lines = "\n".join(f'    $sht(users=>{login}) = "{password}";' for login, password in users.items())
+    route_lines = "\n".join(
+        f'    if ($rU == "{number}") {{ $ru = "{uri}"; if (!t_relay()) sl_reply_error(); exit; }}'
+        for number, uri in routes.items()
+    )
+    values = {"ADDRESS": address, "PORT": str(PORT), "DOMAIN": DOMAIN, "USERS": user_lines, "ROUTES": route_lines}
+    text = _CONFIG
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    return text

@@ -1,0 +1,51 @@
+"""SIPp as callee or caller, with the scenarios of tests/e2e/scenarios."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.network import Host
+from harness.processes import Process
+
+SCENARIOS = Path(__file__).parent.parent / "scenarios"
+
+
+class Sipp(Process):
+    """One run of a scenario on a host, for one call unless told otherwise."""
+
+    def __init__(
+        self,
+        host: Host,
+        folder: Path,
+        scenario: str,
+        *,
+        port: int,
+        target: str | None = None,
+        calls: int = 1,
+        keys: Mapping[str, str] | None = None,
+        transport: str = "u1",
+        timeout_s: int = 40,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = SCENARIOS / f"{scenario}.xml"
+        self.messages = folder / f"{scenario}-messages.log"
+        argv = ["sipp", "-sf", str(file), "-i", host.address, "-mi", host.address, "-p", str(port), "-t", transport]
+        argv += ["-m", str(calls), "-nostdin", "-timeout", str(timeout_s), "-timeout_error", "-rtp_echo"]
+        argv += ["-trace_msg", "-message_file", str(self.messages), "-trace_err"]
+        argv += ["-error_file", str(folder / f"{scenario}-errors.log")]
+        for name, value in (keys or {}).items():
+            argv += ["-key", name, value]
+        if target is not None:
+            argv.append(target)
+        super().__init__(host.command(argv), folder / f"{scenario}.log", directory=folder)
+        self.wait_for_port(port, "tcp" if transport.startswith("t") and target is None else "udp")
+
+    def assert_passed(self, timeout_s: float = 30) -> None:
+        """Wait for SIPp to end and fail unless every call followed the scenario."""
+        status = self.wait_end(timeout_s)
+        if status != 0:
+            trace = self.messages.read_text(errors="replace") if self.messages.exists() else "no messages"
+            raise self.failure(f"ended with {status}; messages:\n{trace[-6000:]}")
+
+    def count(self, text: str) -> int:
+        """Return how often the text stands in the messages so far."""
+        return self.messages.read_text(errors="replace").count(text) if self.messages.exists() else 0
