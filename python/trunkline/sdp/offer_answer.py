@@ -151,16 +151,9 @@ def answered_stream(
 
 
 def rejected(media: MediaDescription) -> MediaDescription:
-    """Return the answer to an m-line that we do not take: port 0, its formats and mid.   RFC 3264 6, RFC 8843 7.3.3."""
-    attributes = tuple(a for a in media.attributes if a.name == "mid")
-    return MediaDescription(
-        media.media,
-        0,
-        media.protocol,
-        media.formats,
-        connections=(Connection("IN", "IP4", "0.0.0.0"),),  # noqa: S104  an address that nobody sends to
-        attributes=(*attributes, Attribute(Direction.INACTIVE)),
-    )
+    """Return the answer to an m-line that we do not take: port 0, its formats and mid.   RFC 3264 6, RFC 5888 9.2."""
+    attributes = tuple(attribute for attribute in media.attributes if attribute.name == "mid")
+    return MediaDescription(media.media, 0, media.protocol, media.formats, attributes=attributes)
 
 
 def answer_direction(offered: Direction, wished: Direction) -> Direction:
@@ -178,7 +171,7 @@ def answer_direction(offered: Direction, wished: Direction) -> Direction:
 def with_direction(media: MediaDescription, direction: Direction) -> tuple[Attribute, ...]:
     """Return the section's attributes with another direction."""
     rest = tuple(a for a in media.attributes if a.value is not None or a.name not in _DIRECTION_NAMES)
-    return (*rest, Attribute(direction))
+    return (*rest, Attribute(direction.value))
 
 
 def connection_to(address: Address) -> Connection:
@@ -218,7 +211,7 @@ def _rtp_section(  # the parts of one m-section; a dataclass for one caller woul
         attributes.append(Attribute("rtcp-mux"))
     elif local.rtcp != (local.rtp[0], local.rtp[1] + 1):
         attributes.append(Attribute("rtcp", f"{local.rtcp[1]} {connection_to(local.rtcp)}"))
-    attributes.append(Attribute(direction))
+    attributes.append(Attribute(direction.value))
     formats = tuple(str(codec.payload_type) for codec in codecs)
     return MediaDescription("audio", local.rtp[1], protocol, formats, attributes=tuple(attributes))
 

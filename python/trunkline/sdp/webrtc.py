@@ -9,11 +9,12 @@ RTCP feedback and reduced-size RTCP are not agreed to.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from trunkline.errors import NegotiationError, SdpError
 from trunkline.media.types import Address, Codec, Direction, StreamParameters, WebRtcLocal, WebRtcRemote
 from trunkline.sdp.codecs import CodecPolicy, choose_codecs, codec_attributes, offer_codecs, ours, ptime_ms, read_codecs
-from trunkline.sdp.model import Attribute, MediaDescription, SessionDescription, SessionIdentity
+from trunkline.sdp.model import Attribute, Connection, MediaDescription, SessionDescription, SessionIdentity
 from trunkline.sdp.offer_answer import (
     Negotiated,
     answer_direction,
@@ -31,6 +32,9 @@ STREAM_ID = "trunkline"
 TRACK_ID = "trunkline-audio"
 OFFER_MID = "0"
 
+_TRANSPORT_ATTRIBUTES = frozenset(
+    {"ice-ufrag", "ice-pwd", "fingerprint", "setup", "rtcp-mux", "candidate", "end-of-candidates"}
+)
 _HASH_BYTES = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 _HEX_PAIRS = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2})*")
 _ICE_UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
@@ -44,7 +48,7 @@ def make_offer(
     """Write an offer of one audio stream: `setup:actpass`, which a browser answers with `active`.   RFC 8842 5.2."""
     codecs = offer_codecs(policy)
     audio = _section(local, codecs, "UDP/TLS/RTP/SAVPF", mid=OFFER_MID, setup="actpass", direction=direction)
-    return _session(identity, (audio,), bundled_mid=OFFER_MID)
+    return _session(identity, (audio,), bundled=(OFFER_MID,))
 
 
 def accept_answer(offer: SessionDescription, answer: SessionDescription) -> Negotiated[WebRtcRemote]:
@@ -95,17 +99,21 @@ def answer_offer(
         setup="passive" if is_dtls_client else "active",
         direction=agreed,
     )
-    media = tuple(mine if i == index else rejected(m) for i, m in enumerate(offer.media))
-    bundled_mid = section.value("mid") if _bundle_of(offer, section) else None
-    return Negotiated(_session(identity, media, bundled_mid), remote, audio)
+    carrier = _carrier_of(offer, section)
+    media = tuple(
+        mine if i == index else _inactive(m, mine) if m is carrier else _rejected(m) for i, m in enumerate(offer.media)
+    )
+    is_bundled = bool(_bundle_of(offer, section))
+    bundled = tuple(m.value("mid") or "" for m in (carrier, section) if m is not None) if is_bundled else ()
+    return Negotiated(_session(identity, media, bundled), remote, audio)
 
 
 def _session(
-    identity: SessionIdentity, media: tuple[MediaDescription, ...], bundled_mid: str | None
+    identity: SessionIdentity, media: tuple[MediaDescription, ...], bundled: tuple[str, ...]
 ) -> SessionDescription:
     attributes = [Attribute("ice-lite"), Attribute("msid-semantic", "WMS *")]
-    if bundled_mid is not None:
-        attributes.insert(0, Attribute("group", f"BUNDLE {bundled_mid}"))
+    if bundled:
+        attributes.insert(0, Attribute("group", f"BUNDLE {' '.join(bundled)}"))
     return SessionDescription(identity.origin(), attributes=tuple(attributes), media=media)
 
 
@@ -118,19 +126,18 @@ def _section(
     setup: str,
     direction: Direction,
 ) -> MediaDescription:
-    attributes = [
+    attributes = (
+        *_mid(mid),
         Attribute("ice-ufrag", local.ice_ufrag),
         Attribute("ice-pwd", local.ice_pwd),
         Attribute("fingerprint", f"sha-256 {local.fingerprint}"),
         Attribute("setup", setup),
         Attribute("rtcp-mux"),
-        *codec_attributes(codecs),
         *_candidates(local.candidates),
+        *codec_attributes(codecs),
         *(_sending_source(local) if "send" in direction else ()),
-        Attribute(direction),
-    ]
-    if mid is not None:
-        attributes.insert(0, Attribute("mid", mid))
+        Attribute(direction.value),
+    )
     first = local.candidates[0]
     return MediaDescription(
         "audio",
@@ -138,8 +145,41 @@ def _section(
         protocol,
         tuple(str(codec.payload_type) for codec in codecs),
         connections=(connection_to(first),),
-        attributes=tuple(attributes),
+        attributes=attributes,
     )
+
+
+def _rejected(offered: MediaDescription) -> MediaDescription:
+    """Return the answer to a section that we do not take, in the form that browsers write.   RFC 8829 5.3.1."""
+    bare = rejected(offered)
+    nobody = Connection("IN", "IP4", "0.0.0.0")  # noqa: S104  nothing is bound
+    return replace(bare, connections=(nobody,), attributes=(*bare.attributes, Attribute(Direction.INACTIVE.value)))
+
+
+def _inactive(offered: MediaDescription, audio: MediaDescription) -> MediaDescription:
+    """Return the answer to a section that must live, though nothing flows in it, because the audio's transport is its.
+
+    One of its formats, the transport of the audio's answer, no direction.
+    """
+    chosen = offered.formats[:1]
+    formats = tuple(
+        attribute
+        for attribute in offered.attributes
+        if attribute.name in {"rtpmap", "fmtp"} and (attribute.value or "").split(" ")[:1] == list(chosen)
+    )
+    transport = tuple(attribute for attribute in audio.attributes if attribute.name in _TRANSPORT_ATTRIBUTES)
+    return MediaDescription(
+        offered.media,
+        audio.port,
+        offered.protocol,
+        chosen,
+        connections=audio.connections,
+        attributes=(*_mid(offered.value("mid")), *transport, *formats, Attribute(Direction.INACTIVE.value)),
+    )
+
+
+def _mid(mid: str | None) -> tuple[Attribute, ...]:
+    return () if mid is None else (Attribute("mid", mid),)
 
 
 def _candidates(addresses: tuple[Address, ...]) -> tuple[Attribute, ...]:
@@ -172,6 +212,19 @@ def _bundle_of(description: SessionDescription, media: MediaDescription) -> tupl
         if semantics == "BUNDLE" and mid in mids.split():
             return tuple(mids.split())
     return ()
+
+
+def _carrier_of(description: SessionDescription, media: MediaDescription) -> MediaDescription | None:
+    """Return the other section whose transport this one uses from the start, else None.
+
+    It cannot be rejected without this one: Chromium (seen with 156, `max-bundle`, video first) fails such an answer.
+    The marks are `bundle-only` (RFC 8843 6) or, in Chromium's own offers, the same ICE credentials in both.
+    """
+    carrier = next((other for other in _transport_sections(description, media) if other is not media), None)
+    if carrier is None:
+        return None
+    is_shared = media.has("bundle-only") or media.value("ice-ufrag") in {None, carrier.value("ice-ufrag")}
+    return carrier if is_shared else None
 
 
 def _transport_sections(description: SessionDescription, media: MediaDescription) -> tuple[MediaDescription, ...]:
