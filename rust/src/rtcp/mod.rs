@@ -10,3 +10,6 @@ mod time;
 pub use build::{Builder, SenderInfo};
 pub use report::{Bye, Compound, Packet, ReportBlock, ReportBlocks, Sdes, SenderReport};
 pub use time::{NtpTime, WallClock};
+
+#[cfg(test)]
+mod tests;

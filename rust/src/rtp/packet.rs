@@ -105,3 +105,96 @@ impl Header {
         fixed[8..12].copy_from_slice(&self.ssrc.0.to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn reads_a_plain_packet() {
+        let mut packet = vec![0x80, 0x80 | 8, 0x12, 0x34, 0, 0, 0, 160, 0xca, 0xfe, 0xba, 0xbe];
+        packet.extend([7; 160]);
+        let header = Header::parse(&packet).unwrap();
+        assert!(header.marker);
+        assert_eq!((header.pt, header.seq, header.timestamp), (Pt(8), SeqNo(0x1234), 160));
+        assert_eq!(header.ssrc, Ssrc(0xcafe_babe));
+        assert_eq!(header.payload_of(&packet), [7; 160]);
+    }
+
+    #[test]
+    fn payload_excludes_csrcs_extension_and_padding() {
+        let mut packet = vec![0x80 | PADDING_BIT | EXTENSION_BIT | 2, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+        packet.extend([0xaa; 8]);
+        packet.extend([0xbe, 0xde, 0, 1, 1, 2, 3, 4]);
+        packet.extend(b"speech");
+        packet.extend([0, 0, 3]);
+        assert_eq!(Header::parse(&packet).unwrap().payload_of(&packet), b"speech");
+    }
+
+    #[test]
+    fn padding_may_be_the_whole_payload() {
+        let packet = [0xa0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4];
+        assert!(Header::parse(&packet).unwrap().payload.is_empty());
+    }
+
+    #[test]
+    fn drops_what_its_own_lengths_overrun() {
+        let fixed = [0x80, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+        let with_flags = |flags: u8, rest: &[u8]| {
+            let mut packet = fixed.to_vec();
+            packet[0] = flags;
+            packet.extend(rest);
+            Header::parse(&packet)
+        };
+        assert!(with_flags(0x80, &[]).is_ok());
+        assert_eq!(Header::parse(&fixed[..11]), Err(DropReason::RtpMalformed), "short header");
+        for (flags, rest) in [
+            (0x40, &[0; 4][..]),
+            (0x81, &[0; 3]),
+            (0x90, &[0; 3]),
+            (0x90, &[0, 0, 0, 1, 9, 9, 9]),
+            (0xa0, &[]),
+            (0xa0, &[0]),
+            (0xa0, &[1, 3]),
+        ] {
+            assert_eq!(with_flags(flags, rest), Err(DropReason::RtpMalformed), "{flags:#x} {rest:?}");
+        }
+    }
+
+    #[test]
+    fn rewrite_keeps_everything_but_the_fields() {
+        let mut packet = vec![0x91, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 9, 9, 9, 9, 1, 2, 0, 1, 4, 4, 4, 4, 5, 6];
+        let mut header = Header::parse(&packet).unwrap();
+        (header.pt, header.seq, header.timestamp, header.ssrc, header.marker) =
+            (Pt(111), SeqNo(500), 960, Ssrc(77), true);
+        header.rewrite(&mut packet).unwrap();
+        assert_eq!(Header::parse(&packet).unwrap(), header);
+        assert_eq!((packet[0], &packet[12..]), (0x91, &[9, 9, 9, 9, 1, 2, 0, 1, 4, 4, 4, 4, 5, 6][..]));
+        assert_eq!(header.rewrite(&mut packet[..11]), Err(DropReason::BufferTooSmall));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_end_in_a_header_or_a_drop(packet in prop::collection::vec(any::<u8>(), 0..64)) {
+            if let Ok(header) = Header::parse(&packet) {
+                prop_assert!(header.payload.start >= MIN_HEADER_BYTES);
+                prop_assert_eq!(header.payload_of(&packet).len(), header.payload.len());
+            }
+        }
+
+        #[test]
+        fn written_header_reads_back(
+            marker: bool, pt in 0_u8..128, seq: u16, timestamp: u32, ssrc: u32, payload in prop::collection::vec(any::<u8>(), 0..32)
+        ) {
+            let mut header = Header::new(Pt(pt), SeqNo(seq), timestamp, Ssrc(ssrc));
+            header.marker = marker;
+            header.payload = MIN_HEADER_BYTES..MIN_HEADER_BYTES + payload.len();
+            let mut packet = vec![0xff; MIN_HEADER_BYTES + payload.len()];
+            let written = header.write(&mut packet).unwrap();
+            packet[written..].copy_from_slice(&payload);
+            prop_assert_eq!(Header::parse(&packet), Ok(header));
+        }
+    }
+}
