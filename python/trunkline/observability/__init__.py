@@ -1,0 +1,1 @@
+"""Logs and metrics. A leaf: anyone may call it, it calls nobody."""

@@ -1,0 +1,103 @@
+"""Metrics of one node, for Prometheus.
+
+Owns the names, labels and help texts of what is counted, and one registry that `app` makes and passes around; there is
+no global one. Must not import other parts of the package: whoever keeps counters of its own (the media plane, the SIP
+shell) is read through a function at scrape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_SETUP_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 60)
+
+
+class Metrics:
+    """Everything that one node counts. Labels take few values; a call's id is never one."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.calls_started = Counter(
+            "trunkline_calls_started_total",
+            "Calls begun, by the kind of their A-leg: web, sip or rest.",
+            ["origin"],
+            registry=self.registry,
+        )
+        self.calls_ended = Counter(
+            "trunkline_calls_ended_total",
+            "Calls ended, by end reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.calls_active = Gauge(
+            "trunkline_calls_active", "Calls that are alive, answered or not.", registry=self.registry
+        )
+        self.call_setup = Histogram(
+            "trunkline_call_setup_seconds",
+            "Time from the start of a call to its answer.",
+            buckets=_SETUP_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.sessions_active = Gauge(
+            "trunkline_web_sessions_active", "Browser connections that are open.", registry=self.registry
+        )
+        self.web_malformed = Counter(
+            "trunkline_web_malformed_total",
+            "WebSocket frames refused, by why: json, shape, size, unknown_message.",
+            ["why"],
+            registry=self.registry,
+        )
+        self.registrations = Counter(
+            "trunkline_registrations_total",
+            "Outgoing registrations, by outcome: registered, failed, unregistered.",
+            ["outcome"],
+            registry=self.registry,
+        )
+
+    def read_counts(self, name: str, text: str, label: str, read: Callable[[], Mapping[str, int]]) -> None:
+        """Expose counters that another part keeps: `read` is called at each scrape.
+
+        name: `trunkline_<thing>_total`. read: label value to count; must be quick and must not raise.
+        """
+        self.registry.register(_ReadCounts(name, text, label, read))
+
+    def read_media_drops(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """Expose the media plane's drop reasons, summed over its workers."""
+        self.read_counts(
+            "trunkline_media_drops_total", "Packets dropped by the media plane, by reason.", "reason", read
+        )
+
+    def read_sip_counts(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """Expose the SIP shell's counters, malformed messages among them."""
+        self.read_counts("trunkline_sip_events_total", "What the SIP sockets saw, by kind.", "kind", read)
+
+    def render(self) -> bytes:
+        """Return the text that `/metrics` answers with, of type `CONTENT_TYPE`."""
+        return generate_latest(self.registry)
+
+
+class _ReadCounts(Collector):
+    def __init__(self, name: str, text: str, label: str, read: Callable[[], Mapping[str, int]]) -> None:
+        self._name = name.removesuffix("_total")
+        self._text = text
+        self._label = label
+        self._read = read
+
+    def describe(self) -> Iterator[CounterMetricFamily]:
+        """Name the metric without reading it, so that registering asks nothing of a part that has not started."""
+        yield CounterMetricFamily(self._name, self._text, labels=[self._label])
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Read the counters now."""
+        family = CounterMetricFamily(self._name, self._text, labels=[self._label])
+        for value, count in self._read().items():
+            family.add_metric([value], count)
+        yield family
