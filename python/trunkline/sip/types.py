@@ -129,13 +129,13 @@ class InviteRequest:
     """An outbound call as the application asks for it.
 
     target_uri: a SIP URI, or a bare user part or number that is completed with the account's domain.
-    sdp: the offer; None asks the far side for one. account: whose identity and credentials to use; without one,
+    sdp: the offer. account: whose identity and credentials to use; without one,
     `caller` is the user part of From and nothing is ever authenticated. extra_headers: refused with
     `LocalProtocolError` if they hold CR, LF or NUL or name a header that the user agent owns.
     """
 
     target_uri: str
-    sdp: str | None
+    sdp: str
     account: Account | None = None
     display_name: str | None = None
     caller: str | None = None
@@ -211,7 +211,7 @@ class InviteProgress:
 
 @dataclass(frozen=True, slots=True)
 class InviteAnswered:
-    """An outbound INVITE was answered with 2xx and acknowledged. sdp: the answer, or the offer if we sent none."""
+    """An outbound INVITE was answered with 2xx and acknowledged. sdp: the answer."""
 
     id: InviteId
     sdp: str | None
@@ -278,7 +278,7 @@ class ReinviteReceived:
 
 @dataclass(frozen=True, slots=True)
 class ReinviteAnswered:
-    """Our re-INVITE was accepted. sdp: the answer."""
+    """Our re-INVITE was accepted, or the offer that we made in `answer_reinvite`. sdp: the answer."""
 
     id: InviteId
     sdp: str | None

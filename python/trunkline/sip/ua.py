@@ -1,18 +1,38 @@
 """The SIP user agent: ties transactions, dialogs, calls and registrations together.
 
 Sans-IO: the driver hands in bytes, resolved routes and the time, then drains `poll_query`, `poll_transmit`,
-`poll_event` and arms one timer from `poll_timeout`.   RFC 3261.
+`poll_event` and arms one timer from `poll_timeout`. Owns the rules for requests from outside: what is answered, what
+is refused, and with what.   RFC 3261 section 8.2, RFC 3581.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import weakref
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import count
 from random import Random
 
+from trunkline.errors import InvalidCallState, LocalProtocolError, SipParseError
+from trunkline.sip.client import AccountAccess
+from trunkline.sip.core import KNOWN_METHODS, METHODS, OPTION_TAGS, Core, hop_of
+from trunkline.sip.dialog import dialog_id_of
+from trunkline.sip.headers import NameAddr, OpaqueUri, SipUri, Uri, check_field, parse_uri, plain_text
+from trunkline.sip.invite import SDP, InviteUsage, with_sdp
+from trunkline.sip.invite_uac import OutboundInvite
+from trunkline.sip.invite_uas import InboundInvite
+from trunkline.sip.message import HeaderList, Request, Response
+from trunkline.sip.parser import PING, PONG, BadRequestError, is_keep_alive, parse_message
+from trunkline.sip.registration import Registration
+from trunkline.sip.transaction import ServerTransaction
 from trunkline.sip.types import (
     Account,
     Event,
     HeaderFields,
+    IncomingInvite,
+    IncomingRequest,
     IncomingRequestId,
     InviteId,
     InviteRequest,
@@ -23,58 +43,123 @@ from trunkline.sip.types import (
     UaConfig,
 )
 
+DEFAULT_PORT = 5060
+_ROUTING_HEADERS = {"via", "route", "record-route", "max-forwards", "from", "to", "call-id", "cseq", "contact"}
+_ABILITY_HEADERS = {"allow", "supported", "require", "proxy-require", "user-agent", "expires"}
+_SECRET_HEADERS = {"authorization", "proxy-authorization"}
+_BODY_HEADERS = {"content-type", "content-length", "content-encoding"}
+_OUR_HEADERS = _ROUTING_HEADERS | _ABILITY_HEADERS | _SECRET_HEADERS | _BODY_HEADERS
+_WRITTEN_URI = re.compile(r"(?:sips?|tel):", re.IGNORECASE)
+_RETRY_AFTER_S = 5
+
 
 class UserAgent:
     """One user agent, UAC and UAS.
 
-    rng: tags, branches, Call-IDs, nonces and jitter come from it. accept_methods: methods outside dialogs that come
-    up as `IncomingRequest` (e.g. `REGISTER` at a registrar); others than INVITE, ACK, CANCEL, BYE, OPTIONS are
-    answered 405 or 501.
+    rng: tags, branches, Call-IDs, nonces and jitter come from it; give it one that cannot be guessed. accept_methods:
+    methods outside dialogs that come up as `IncomingRequest` (e.g. `REGISTER` at a registrar); others than INVITE,
+    ACK, CANCEL, BYE, OPTIONS, INFO are answered 405 or 501.
     """
 
     def __init__(self, config: UaConfig, rng: Random, *, accept_methods: frozenset[str] = frozenset()) -> None:
-        raise NotImplementedError
+        self._core = Core(config, rng, self, accept_methods)
+        self._accept_methods = accept_methods
+        self._registrations: dict[RegistrationId, Registration] = {}
+        self._bindings: dict[str, Registration] = {}
+        self._contact_users: dict[Account, str] = {}
+        self._invites: dict[InviteId, InviteUsage] = {}
+        self._requests: dict[IncomingRequestId, _Unanswered] = {}
+        self._accesses: weakref.WeakValueDictionary[Account, AccountAccess] = weakref.WeakValueDictionary()
+        self._ids = count(1)
+        self._is_closing = False
 
     # --- verbs of the application ---
 
     def register(self, now: float, account: Account, expires_s: int = 600) -> RegistrationId:
-        """Keep a binding at the account's registrar until `unregister`."""
-        raise NotImplementedError
+        """Keep a binding at the account's registrar until `unregister`.
+
+        LocalProtocolError if the account's texts cannot be put on the wire.
+        """
+        registration_id = RegistrationId(next(self._ids))
+        registration = Registration(
+            self._core,
+            registration_id,
+            self._access(account),
+            expires_s=expires_s,
+            on_over=self._forget_registration,
+        )
+        registration.start(now)
+        self._registrations[registration_id] = registration
+        self._bindings[registration.contact_user] = registration
+        self._contact_users[account] = registration.contact_user
+        return registration_id
 
     def unregister(self, now: float, registration: RegistrationId) -> None:
         """Take the binding back; ends in `Unregistered`. Unknown ids are ignored."""
-        raise NotImplementedError
+        known = self._registrations.get(registration)
+        if known is not None:
+            known.unregister(now)
 
     def invite(self, now: float, request: InviteRequest) -> InviteId:
-        """Call somebody. LocalProtocolError if the target or an extra header cannot be put on the wire."""
-        raise NotImplementedError
+        """Call somebody. LocalProtocolError if the target or an extra header cannot be put on the wire.
+
+        With an account the call goes through the account's server, whatever the target's host.
+        """
+        account = request.account
+        access = None if account is None else self._access(account)
+        target = _target(request.target_uri, account)
+        template = with_sdp(self._initial_invite(request, target), request.sdp)
+        invite_id = InviteId(next(self._ids))
+        usage = OutboundInvite(
+            self._core,
+            invite_id,
+            template,
+            hop=hop_of(target) if access is None else access.home,
+            contact_user=self._contact_user(account, request.caller),
+            access=access,
+            on_over=self._forget_invite,
+        )
+        self._invites[invite_id] = usage
+        usage.start(now)
+        return invite_id
 
     def ring(self, now: float, invite: InviteId, status: int = 180, sdp: str | None = None) -> None:
         """Send a provisional response to an inbound INVITE. InvalidCallState once it is answered or ended."""
-        raise NotImplementedError
+        if not 101 <= status <= 199:
+            raise LocalProtocolError(f"{status} is not a provisional status")
+        self._inbound(invite).ring(now, status, sdp)
 
     def answer(self, now: float, invite: InviteId, sdp: str) -> None:
         """Answer an inbound INVITE with 200. InvalidCallState once it is answered or ended."""
-        raise NotImplementedError
+        self._inbound(invite).answer(now, sdp)
 
     def hangup(self, now: float, invite: InviteId, status: int | None = None, reason: str | None = None) -> None:
         """End a call whatever its state: CANCEL, BYE, or a final refusal (status, 480 by default).
 
         Emits `InviteEnded(LOCAL)` at once; what the wire still needs goes on underneath. Dead ids are ignored.
+        reason: the phrase of the refusal, or the text of a Reason header beside status.
         """
-        raise NotImplementedError
+        check_field("Reason", reason or "")
+        known = self._invites.get(invite)
+        if known is not None:
+            known.hangup(now, status, reason)
 
     def reinvite(self, now: float, invite: InviteId, sdp: str) -> None:
         """Offer a changed session. InvalidCallState if not confirmed or while another INVITE is pending."""
-        raise NotImplementedError
+        self._call(invite).reinvite(now, sdp)
 
     def answer_reinvite(self, now: float, invite: InviteId, sdp: str | None = None, status: int = 200) -> None:
-        """Answer a `ReinviteReceived`: with sdp and 200, or refuse it with a status (488)."""
-        raise NotImplementedError
+        """Answer a `ReinviteReceived`: with sdp and 200, or refuse it with a status (488).
+
+        Nothing happens if the peer has withdrawn it; InvalidCallState if the call is over.
+        """
+        if status < 200 or (status < 300 and sdp is None):
+            raise LocalProtocolError("a re-INVITE is answered with a description or a refusal")
+        self._call(invite).answer_reinvite(now, sdp, status)
 
     def send_info(self, now: float, invite: InviteId, content_type: str, body: bytes) -> None:
         """Send INFO in the confirmed dialog; ends in `InfoAnswered`. InvalidCallState if not confirmed."""
-        raise NotImplementedError
+        self._call(invite).send_info(now, content_type, body)
 
     def respond(
         self,
@@ -87,38 +172,363 @@ class UserAgent:
         body: bytes = b"",
     ) -> None:
         """Answer an `IncomingRequest`. Requests that were answered or have expired are ignored."""
-        raise NotImplementedError
+        waiting = self._requests.get(request)
+        if waiting is None:
+            return
+        response = self._core.response(waiting.transaction.request, status, reason)
+        for name, value in headers:
+            response.headers.add(name, value)
+        waiting.transaction.respond(now, replace(response, body=body))
+        if status >= 200:
+            self._core.timers.cancel(waiting, "expire")
+            del self._requests[request]
+
+    def shutdown(self, now: float) -> None:
+        """Refuse new calls, end all calls and take all bindings back; done when `is_idle`."""
+        self._is_closing = True
+        for registration in list(self._registrations.values()):
+            registration.unregister(now)
+        for usage in list(self._invites.values()):
+            usage.hangup(now, None, None)
 
     # --- verbs of the driver ---
 
     def handle_datagram(self, now: float, data: bytes, path: Path) -> None:
-        """Take one datagram, or one frame of a stream (`parser.StreamFramer`)."""
-        raise NotImplementedError
+        """Take one datagram, or one frame of a stream (`parser.StreamFramer`). Bad input is counted, not raised."""
+        self._core.counters["received"] += 1
+        if is_keep_alive(data):
+            if data == PING and path.transport.is_reliable:
+                self._core.transactions.transmit(path, PONG)
+            return
+        try:
+            message = parse_message(data)
+        except BadRequestError as error:
+            self._core.counters["malformed"] += 1
+            self._answer_bad(error, path)
+            return
+        except SipParseError:
+            self._core.counters["malformed"] += 1
+            return
+        if isinstance(message, Response):
+            if not self._core.transactions.handle_response(now, message):
+                self._core.counters["stray_responses"] += 1
+        else:
+            self._take_request(now, message, path)
 
     def handle_routes(self, now: float, query: int, paths: Sequence[Path]) -> None:
         """Answer a `RouteQuery`: paths in the order to try; none means that there is no way."""
-        raise NotImplementedError
+        self._core.handle_routes(now, query, paths)
 
-    def handle_unreachable(self, now: float, path: Path, reason: str) -> None:
+    def handle_unreachable(self, now: float, path: Path) -> None:
         """Learn that the transport could not deliver to this peer: ICMP, connection refused or lost."""
-        raise NotImplementedError
+        self._core.counters["unreachable"] += 1
+        self._core.transactions.handle_unreachable(now, path)
 
     def handle_timeout(self, now: float) -> None:
         """Run what is due."""
-        raise NotImplementedError
+        while (due := self._core.timers.pop_due(now)) is not None:
+            owner, name = due
+            owner.handle_timer(now, name)
 
     def poll_query(self) -> RouteQuery | None:
         """Next hop that the shell is to resolve."""
-        raise NotImplementedError
+        return self._core.queries.popleft() if self._core.queries else None
 
     def poll_transmit(self) -> Transmit | None:
         """Next bytes to send."""
-        raise NotImplementedError
+        outbox = self._core.transactions.outbox
+        return outbox.popleft() if outbox else None
 
     def poll_event(self) -> Event | None:
         """Next event for the application."""
-        raise NotImplementedError
+        return self._core.events.popleft() if self._core.events else None
 
     def poll_timeout(self) -> float | None:
         """When `handle_timeout` is due, or None."""
-        raise NotImplementedError
+        return self._core.timers.next_deadline()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call and no binding is left and no request of ours waits for its answer."""
+        return not self._registrations and not self._invites and self._core.is_quiet
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Counts since start: received, malformed, stray_responses, refused, overload, unreachable."""
+        return Counter(self._core.counters)
+
+    @property
+    def load(self) -> Mapping[str, int]:
+        """What lives now: registrations, invites, dialogs, transactions, timers."""
+        transactions = self._core.transactions
+        return {
+            "registrations": len(self._registrations),
+            "invites": len(self._invites),
+            "dialogs": len(self._core.dialogs),
+            "transactions": transactions.client_count + transactions.server_count,
+            "timers": len(self._core.timers),
+        }
+
+    # --- requests from outside ---
+
+    def _take_request(self, now: float, request: Request, path: Path) -> None:
+        _stamp(request, path)
+        transactions = self._core.transactions
+        back = _response_path(request, path)
+        is_full = transactions.server_count >= self._core.config.max_transactions
+        is_new_work = request.method not in ("ACK", "CANCEL") and request.to.tag is None
+        if is_full and is_new_work and not transactions.is_known(request):
+            self._core.counters["overload"] += 1
+            response = self._core.response(request, 503)
+            response.headers.add("Retry-After", str(_RETRY_AFTER_S))
+            transactions.transmit(back, response.to_bytes())
+        else:
+            transactions.handle_request(now, request, back)
+
+    def _answer_bad(self, error: BadRequestError, path: Path) -> None:
+        """Answer without state a request that cannot be taken, if it says where to.   RFC 3261 section 8.2.7."""
+        request = error.request
+        try:
+            if request.method == "ACK" or not request.headers.get("Call-ID"):
+                return
+            _ = request.cseq, request.from_, request.to
+            _stamp(request, path)
+            response = self._core.response(request, error.status, None if error.status != 400 else _phrase(error))
+            self._core.transactions.transmit(_response_path(request, path), response.to_bytes())
+        except SipParseError:
+            return
+
+    def handle_request(self, now: float, transaction: ServerTransaction) -> None:
+        """Take a request that the transaction layer sees for the first time."""
+        request = transaction.request
+        refusal = self._refusal(transaction)
+        if refusal is not None:
+            self._core.counters["refused"] += 1
+            transaction.respond(now, refusal)
+        elif request.method == "CANCEL":
+            self._handle_cancel(now, transaction)
+        elif request.to.tag is not None:
+            owner = self._core.dialogs[dialog_id_of(request)]
+            transaction.owner = owner
+            owner.handle_request(now, transaction)
+        elif request.method == "INVITE":
+            self._handle_invite(now, transaction)
+        elif request.method == "OPTIONS":
+            response = self._core.response(request, 200)
+            for name, value in (*self._core.capabilities, ("Accept", SDP)):
+                response.headers.add(name, value)
+            transaction.respond(now, response)
+        else:
+            waiting = _Unanswered(self, IncomingRequestId(next(self._ids)), transaction)
+            self._requests[waiting.id] = waiting
+            self._core.timers.set(waiting, "expire", now + self._core.time_limit_s)
+            self._core.emit(
+                IncomingRequest(
+                    waiting.id, request.method, str(request.uri), _plain_fields(request), request.body, transaction.path
+                )
+            )
+
+    def handle_stray_ack(self, now: float, request: Request) -> None:
+        """Give the ACK of a 2xx to its dialog."""
+        owner = self._core.dialogs.get(dialog_id_of(request))
+        if owner is not None:
+            owner.handle_ack(now, request)
+
+    def _refusal(self, transaction: ServerTransaction) -> Response | None:
+        """Inspect a request in the order of RFC 3261 section 8.2; the response if it cannot be taken."""
+        request, respond = transaction.request, self._core.response
+        method, is_within = request.method, request.to.tag is not None
+        if method not in METHODS and method not in self._accept_methods:
+            return respond(request, 405 if method in KNOWN_METHODS else 501)
+        if method == "CANCEL":
+            return None
+        if isinstance(request.uri, OpaqueUri) and request.uri.scheme != "tel":
+            return respond(request, 416)
+        if is_within:
+            if dialog_id_of(request) not in self._core.dialogs:
+                return respond(request, 481)
+        elif method in ("BYE", "INFO"):
+            return respond(request, 481)
+        elif self._core.transactions.is_merged(transaction):
+            return respond(request, 482)
+        unknown = [tag for tag in request.option_tags("Require") if tag not in OPTION_TAGS]
+        if unknown:
+            response = respond(request, 420)
+            response.headers.add("Unsupported", ", ".join(unknown))
+            return response
+        if method == "INVITE":
+            return self._invite_refusal(request, is_within=is_within)
+        return None
+
+    def _invite_refusal(self, request: Request, *, is_within: bool) -> Response | None:
+        if request.body and request.content_type != SDP:
+            response = self._core.response(request, 415)
+            response.headers.add("Accept", SDP)
+            return response
+        if request.headers.get("Content-Encoding"):
+            response = self._core.response(request, 415)
+            response.headers.add("Accept-Encoding", "identity")
+            return response
+        if is_within:
+            return None
+        if (request.headers.get("Max-Forwards") or "").strip() == "0":
+            return self._core.response(request, 483)
+        if len(request.contacts) != 1:
+            return self._core.response(request, 400, "An INVITE needs exactly one Contact")
+        if self._is_closing:
+            return self._core.response(request, 503)
+        return None
+
+    def _handle_cancel(self, now: float, transaction: ServerTransaction) -> None:
+        invite = self._core.transactions.invite_of(transaction.request)
+        transaction.respond(now, self._core.response(transaction.request, 481 if invite is None else 200))
+        if invite is not None and invite.owner is not None:
+            invite.owner.handle_cancel(now, invite)
+
+    def _handle_invite(self, now: float, transaction: ServerTransaction) -> None:
+        request = transaction.request
+        transaction.respond(now, request.response(100))
+        called = request.uri.username if isinstance(request.uri, SipUri) else ""
+        binding = self._bindings.get(called)
+        usage = InboundInvite(
+            self._core,
+            InviteId(next(self._ids)),
+            transaction,
+            contact_user=called or self._core.token(),
+            on_over=self._forget_invite,
+        )
+        transaction.owner = usage
+        self._invites[usage.id] = usage
+        usage.start(now)
+        self._core.emit(
+            IncomingInvite(
+                usage.id,
+                None if binding is None else binding.id,
+                caller=plain_text(str(request.from_.uri)),
+                display_name=plain_text(request.from_.display_name),
+                callee=plain_text(str(request.uri if binding is None else request.to.uri)),
+                sdp=request.sdp,
+                headers=_plain_fields(request),
+                path=transaction.path,
+            )
+        )
+
+    # --- helpers of the verbs ---
+
+    def _access(self, account: Account) -> AccountAccess:
+        for text in (account.login, account.authentication_name, account.display_name):
+            check_field("From", text or "")
+        access = self._accesses.get(account)
+        if access is None:
+            SipUri.of(account.login, account.domain)
+            SipUri.of(None, account.outbound_proxy or account.domain)
+            access = self._accesses[account] = AccountAccess(self._core, account)
+        return access
+
+    def _initial_invite(self, request: InviteRequest, target: Uri) -> Request:
+        account = request.account
+        if account is not None:
+            own = SipUri.of(account.login, account.domain)
+        else:
+            own = SipUri.of(request.caller or "anonymous", self._core.config.advertised_host or "anonymous.invalid")
+        name = request.display_name or (account.display_name if account is not None else None) or ""
+        headers = HeaderList()
+        headers.add("Max-Forwards", "70")
+        headers.add("From", str(NameAddr(own, name, (("tag", self._core.token()),))))
+        headers.add("To", str(NameAddr(target)))
+        headers.add("Call-ID", self._core.token())
+        for field_name, value in (*self._core.capabilities, *_allowed(request.extra_headers)):
+            headers.add(field_name, value)
+        return Request("INVITE", target, headers)
+
+    def _contact_user(self, account: Account | None, caller: str | None) -> str:
+        """Use the binding's user part where the account is registered, so that the peer can call it."""
+        known = None if account is None else self._contact_users.get(account)
+        return known or caller or self._core.token()
+
+    def _call(self, invite: InviteId) -> InviteUsage:
+        usage = self._invites.get(invite)
+        if usage is None:
+            raise InvalidCallState("the call is over")
+        return usage
+
+    def _inbound(self, invite: InviteId) -> InboundInvite:
+        usage = self._call(invite)
+        if not isinstance(usage, InboundInvite):
+            raise InvalidCallState("not an inbound call")
+        return usage
+
+    def _forget_registration(self, registration: RegistrationId) -> None:
+        over = self._registrations.pop(registration)
+        del self._bindings[over.contact_user]
+        if self._contact_users.get(over.account) == over.contact_user:
+            del self._contact_users[over.account]
+
+    def _forget_invite(self, invite: InviteId) -> None:
+        self._invites.pop(invite, None)
+
+
+class _Unanswered:
+    """An `IncomingRequest` that waits for `respond`."""
+
+    def __init__(self, ua: UserAgent, request_id: IncomingRequestId, transaction: ServerTransaction) -> None:
+        self.id = request_id
+        self.transaction = transaction
+        self._ua = ua
+
+    def handle_timer(self, now: float, name: str) -> None:
+        """Refuse in the application's place."""
+        self._ua.respond(now, self.id, 500)
+
+
+def _target(text: str, account: Account | None) -> Uri:
+    """Complete what a user dialled.   RFC 3261 section 19.1.6 (telephone numbers)."""
+    check_field("To", text)
+    text = text.strip()
+    scheme, _, rest = text.partition(":")
+    try:
+        if _WRITTEN_URI.match(text) and not (scheme.lower() == "tel" and account is not None):
+            return parse_uri(text)
+        if "@" in text:
+            return parse_uri(f"sip:{text}")
+    except SipParseError as error:
+        raise LocalProtocolError(f"not a target: {error}") from error
+    if account is None:
+        raise LocalProtocolError("a number without an account needs a host")
+    return SipUri.of(rest if scheme.lower() == "tel" else text, account.domain)
+
+
+def _allowed(extra: HeaderFields) -> HeaderFields:
+    for name, _ in extra:
+        if name.lower() in _OUR_HEADERS or len(name) == 1:
+            raise LocalProtocolError(f"{name} is not the application's to set")
+    return extra
+
+
+def _stamp(request: Request, path: Path) -> None:
+    """Note in the top Via where the request came from.   RFC 3261 section 18.2.1, RFC 3581 section 4."""
+    via, (host, port) = request.top_via, path.remote
+    stamped = via
+    if via.has_parameter("rport"):
+        stamped = stamped.with_parameter("rport", str(port))
+    if via.host.lower() != host.lower() or stamped is not via:
+        stamped = stamped.with_parameter("received", host)
+    if stamped is not via:
+        request.headers.set_top_via(stamped)
+
+
+def _response_path(request: Request, path: Path) -> Path:
+    """Say where responses go: for a stream that has closed, the sent-by port.   RFC 3261 section 18.2.2."""
+    via = request.top_via
+    if via.has_parameter("rport") and not path.transport.is_reliable:
+        return path
+    return replace(path, remote=(path.remote[0], via.port or DEFAULT_PORT))
+
+
+def _phrase(error: BadRequestError) -> str:
+    """Tell the peer what is wrong, in its status line."""
+    return f"Bad Request ({plain_text(str(error))[:80]})"
+
+
+def _plain_fields(request: Request) -> HeaderFields:
+    return tuple((name, plain_text(value)) for name, value in request.headers)

@@ -1,0 +1,220 @@
+"""One request as the UAC sees it: route, transaction, credentials, the next address, CANCEL.
+
+Owns everything between "send this" and one final outcome. Credentials leave only on paths to the account's own server,
+on requests that we began there.   RFC 3261 sections 8.1, 9.1, 22; RFC 3263 section 4.3 (next address).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from trunkline.sip.core import Core
+from trunkline.sip.digest import Attempt, Credentials
+from trunkline.sip.message import HeaderList, Request, Response, reason_phrase
+from trunkline.sip.transaction import ClientTransaction, Failure, State
+from trunkline.sip.types import Account, Address, HeaderFields, Hop, Path
+
+_LIMIT = "limit"
+_CANCEL = "cancel"
+_NO_ROUTE = "no route"
+
+
+class AccountAccess:
+    """An account at its server: credentials, and the addresses that may see them.
+
+    home: the server's hop. addresses: what `home` resolved to so far.
+    """
+
+    def __init__(self, core: Core, account: Account) -> None:
+        host, port = account.outbound_proxy or account.domain, account.port
+        self.account = account
+        self.home = Hop(host, port, account.transport)
+        self.credentials = Credentials(account.authentication_name or account.login, account.password, core.rng)
+        self.addresses: set[Address] = set()
+
+    def may_see(self, path: Path) -> bool:
+        """Whether the far end of this path is the account's server."""
+        return path.remote in self.addresses
+
+
+class ClientOwner(Protocol):
+    """Who wants a request sent."""
+
+    def handle_provisional(self, now: float, client: ClientRequest, response: Response) -> None:
+        """Take a 1xx."""
+
+    def handle_final(self, now: float, client: ClientRequest, response: Response) -> None:
+        """Take a final response. A 2xx to INVITE comes once for each copy, and even after `handle_no_response`."""
+
+    def handle_no_response(self, now: float, client: ClientRequest, status: int, reason: str) -> None:
+        """Learn that there will be no final response; the status is ours (408, 487, 503)."""
+
+
+class ClientRequest:
+    """Sends one request until it has an outcome.
+
+    template: without Via, CSeq and Contact. hop: None if there is no way to send.
+    contact_user: user part of our Contact, None for no Contact at all.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        owner: ClientOwner,
+        template: Request,
+        *,
+        hop: Hop | None,
+        next_cseq: Callable[[], int],
+        contact_user: str | None = None,
+        access: AccountAccess | None = None,
+    ) -> None:
+        self.sent: Request | None = None
+        self.path: Path | None = None
+        self._core = core
+        self._owner = owner
+        self._template = template
+        self._hop = hop
+        self._next_cseq = next_cseq
+        self._contact_user = contact_user
+        self._access = access
+        self._attempt = None if access is None else Attempt(access.credentials, template.method)
+        self._query: int | None = None
+        self._paths: list[Path] = []
+        self._transaction: ClientTransaction | None = None
+        self._cancel_headers: HeaderFields | None = None
+        self._is_cancel_sent = False
+        self._is_done = False
+
+    @property
+    def method(self) -> str:
+        """Method of the request."""
+        return self._template.method
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the owner has had the outcome."""
+        return self._is_done
+
+    def start(self, now: float) -> None:
+        """Find a route and send."""
+        if self._hop is None:
+            self._core.timers.set(self, _NO_ROUTE, now)
+            return
+        self._query = self._core.ask_routes(self._hop, self._handle_routes)
+        if self.method == "INVITE":
+            self._core.timers.set(self, _LIMIT, now + self._core.config.ring_limit_s)
+
+    def cancel(self, now: float, headers: HeaderFields = ()) -> None:
+        """Ask the far side to give an INVITE up: now, or as soon as it has shown that it got it.
+
+        The outcome still comes: the 487, a 2xx that crossed, or `handle_no_response`. headers: for the CANCEL (Reason).
+        """
+        if self._is_done or self._cancel_headers is not None:
+            return
+        self._cancel_headers = headers
+        if self._transaction is None:
+            self._report(now, 487, reason_phrase(487))
+        elif self._transaction.state is State.PROCEEDING:
+            self._send_cancel(now)
+
+    def handle_timer(self, now: float, name: str) -> None:
+        """`limit`: nobody answered; `cancel`: not even the CANCEL brought a final response; `no route`: no hop."""
+        if name == _LIMIT:
+            self.cancel(now)
+            self._report(now, 408, reason_phrase(408))
+        elif name == _NO_ROUTE:
+            self._report(now, 503, "No way to send to this address")
+        elif self._transaction is not None:
+            self._transaction.abandon(now)
+            self._report(now, 487, reason_phrase(487))
+
+    # --- sending ---
+
+    def _handle_routes(self, now: float, paths: Sequence[Path]) -> None:
+        self._query = None
+        if not paths:
+            self._report(now, 503, "Server address not found")
+            return
+        if self._access is not None and self._hop == self._access.home:
+            self._access.addresses.update(path.remote for path in paths)
+        self._paths = list(paths)
+        self._send(now)
+
+    def _send(self, now: float) -> None:
+        self.path = path = self._paths[0]
+        request = self._template
+        headers = request.headers.copy()
+        headers.prepend("Via", str(self._core.via(path)))
+        headers.add("CSeq", f"{self._next_cseq()} {request.method}")
+        if self._contact_user is not None:
+            headers.add("Contact", str(self._core.contact(path, self._contact_user)))
+        headers.add("User-Agent", self._core.config.user_agent)
+        if self._access is not None and self._access.may_see(path):
+            for name, value in self._access.credentials.headers(request.method, str(request.uri)):
+                headers.add(name, value)
+        self.sent = replace(request, headers=headers)
+        self._transaction = self._core.transactions.send_request(now, self.sent, path, self)
+
+    def _send_cancel(self, now: float) -> None:
+        if self.sent is None or self.path is None or self._is_cancel_sent:
+            return
+        self._is_cancel_sent = True
+        headers = HeaderList()
+        headers.add("Via", str(self.sent.top_via))
+        for name in ("Route", "Max-Forwards", "From", "To", "Call-ID"):
+            headers.extend_received(name, self.sent.headers)
+        headers.add("CSeq", f"{self.sent.cseq.number} CANCEL")
+        for name, value in self._cancel_headers or ():
+            headers.add(name, value)
+        headers.add("User-Agent", self._core.config.user_agent)
+        self._core.transactions.send_request(now, Request("CANCEL", self.sent.uri, headers), self.path, None)
+        self._core.timers.set(self, _CANCEL, now + self._core.time_limit_s)
+
+    # --- outcome ---
+
+    def handle_response(self, now: float, response: Response) -> None:
+        """Take what the transaction delivers."""
+        if response.status < 200:
+            if self._cancel_headers is not None:
+                self._send_cancel(now)
+            if not self._is_done:
+                self._owner.handle_provisional(now, self, response)
+        elif self._should_retry(response):
+            self._send(now)
+        else:
+            self._stop_timers()
+            if response.status < 300 or not self._is_done:
+                self._is_done = True
+                self._owner.handle_final(now, self, response)
+
+    def handle_failure(self, now: float, failure: Failure) -> None:
+        """Try the next address, or report."""
+        self._core.timers.cancel(self, _CANCEL)
+        if failure is Failure.TRANSPORT and len(self._paths) > 1 and self._cancel_headers is None:
+            del self._paths[0]
+            self._send(now)
+        elif failure is Failure.TRANSPORT:
+            self._report(now, 503, "Server unreachable")
+        else:
+            self._report(now, 408, reason_phrase(408))
+
+    def _should_retry(self, response: Response) -> bool:
+        if response.status not in (401, 407) or self._attempt is None or self._cancel_headers is not None:
+            return False
+        is_home = self._access is not None and self.path is not None and self._access.may_see(self.path)
+        return is_home and self._attempt.take(response)
+
+    def _report(self, now: float, status: int, reason: str) -> None:
+        if self._is_done:
+            return
+        self._is_done = True
+        self._core.timers.cancel(self, _LIMIT)
+        if self._query is not None:
+            self._core.drop_query(self._query)
+        self._owner.handle_no_response(now, self, status, reason)
+
+    def _stop_timers(self) -> None:
+        self._core.timers.cancel(self, _LIMIT)
+        self._core.timers.cancel(self, _CANCEL)

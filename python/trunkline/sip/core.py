@@ -1,0 +1,139 @@
+"""What all machines of one user agent share: queues out, timers, transactions, routes, dialogs, random tokens.
+
+Owns no protocol rule of its own but one: how our Via and Contact name us.   RFC 3261 sections 8.1.1, 18.1.1; RFC 3581.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from itertools import count
+from random import Random
+from typing import Protocol
+
+from trunkline.sip.dialog import DialogId
+from trunkline.sip.headers import NameAddr, SipUri, Uri, Via
+from trunkline.sip.message import Request, Response
+from trunkline.sip.timers import TimerQueue
+from trunkline.sip.transaction import BRANCH_COOKIE, CancelUser, ServerTransaction, ServerUser, Timing, TransactionLayer
+from trunkline.sip.types import Event, HeaderFields, Hop, Path, RouteQuery, Transport, UaConfig
+
+METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
+"""What every user agent of ours takes."""
+KNOWN_METHODS = frozenset(
+    (*METHODS, "REGISTER", "PRACK", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH")
+)
+"""Methods that are refused with 405 rather than 501 where we do not take them."""
+OPTION_TAGS: tuple[str, ...] = ()
+"""Extensions that a peer may require of us (Supported)."""
+
+RoutesReady = Callable[[float, Sequence[Path]], None]
+
+
+class DialogOwner(CancelUser, Protocol):
+    """The usage to which a dialog's requests go."""
+
+    def handle_request(self, now: float, transaction: ServerTransaction) -> None:
+        """Answer a request within the dialog."""
+
+    def handle_ack(self, now: float, request: Request) -> None:
+        """Take the ACK of a 2xx."""
+
+
+def hop_of(uri: Uri, *, transport: Transport | None = None) -> Hop | None:
+    """Say where a request to this URI goes, None if by no way that we speak.   RFC 3263 section 4.
+
+    transport: used where the URI names none.
+    """
+    if not isinstance(uri, SipUri) or uri.scheme != "sip":
+        return None
+    named = (uri.parameter("transport") or "").lower()
+    if named and named not in list(Transport):
+        return None
+    return Hop(uri.parameter("maddr") or uri.host, uri.port, Transport(named) if named else transport)
+
+
+class Core:
+    """Shared state of one user agent."""
+
+    def __init__(self, config: UaConfig, rng: Random, user: ServerUser, accept_methods: frozenset[str]) -> None:
+        self.config = config
+        self.allowed_methods = (*METHODS, *sorted(accept_methods))
+        self.rng = rng
+        self.timers = TimerQueue()
+        self.timing = Timing(config.t1_s, config.t2_s, config.t4_s)
+        self.transactions = TransactionLayer(self.timing, self.timers, user)
+        self.events: deque[Event] = deque()
+        self.queries: deque[RouteQuery] = deque()
+        self.dialogs: dict[DialogId, DialogOwner] = {}
+        self.counters: Counter[str] = Counter()
+        self._waiting: dict[int, RoutesReady] = {}
+        self._query_ids = count(1)
+
+    @property
+    def time_limit_s(self) -> float:
+        """64*T1: how long the protocol waits for anything."""
+        return 64 * self.config.t1_s
+
+    def token(self) -> str:
+        """Return 80 random bits as text, for tags, branches and Call-IDs."""
+        return f"{self.rng.getrandbits(80):020x}"
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no dialog lives and nothing of ours waits for an answer."""
+        return not self.dialogs and not self._waiting and self.transactions.is_quiet
+
+    @property
+    def capabilities(self) -> HeaderFields:
+        """Allow, and Supported where there is something to name.   RFC 3261 section 20.5, 20.37."""
+        allow = ("Allow", ", ".join(self.allowed_methods))
+        return (allow, ("Supported", ", ".join(OPTION_TAGS))) if OPTION_TAGS else (allow,)
+
+    def response(
+        self, request: Request, status: int, reason: str | None = None, *, to_tag: str | None = None
+    ) -> Response:
+        """Build a response of ours; a To tag is made where none is given."""
+        response = request.response(status, reason, to_tag=to_tag or self.token())
+        response.headers.add("Server", self.config.user_agent)
+        if status == 405:
+            response.headers.add("Allow", ", ".join(self.allowed_methods))
+        return response
+
+    def emit(self, event: Event) -> None:
+        """Queue an event for the application."""
+        self.events.append(event)
+
+    # --- routes ---
+
+    def ask_routes(self, hop: Hop, ready: RoutesReady) -> int:
+        """Ask the shell for paths to a hop; `ready` gets them later, or never if `drop_query` is called."""
+        query = RouteQuery(next(self._query_ids), hop)
+        self._waiting[query.id] = ready
+        self.queries.append(query)
+        return query.id
+
+    def drop_query(self, query: int) -> None:
+        """Forget a question; a late answer is ignored."""
+        self._waiting.pop(query, None)
+
+    def handle_routes(self, now: float, query: int, paths: Sequence[Path]) -> None:
+        """Pass the shell's answer on."""
+        ready = self._waiting.pop(query, None)
+        if ready is not None:
+            ready(now, paths)
+
+    # --- our own address ---
+
+    def via(self, path: Path) -> Via:
+        """Make the Via of a new request on this path."""
+        host = self.config.advertised_host or path.local[0]
+        parameters = (("rport", None), ("branch", f"{BRANCH_COOKIE}{self.token()}"))
+        return Via(path.transport.upper(), host.strip("[]"), path.local[1], parameters)
+
+    def contact(self, path: Path, user: str | None) -> NameAddr:
+        """Make our Contact for peers on this path."""
+        uri = SipUri.of(user, self.config.advertised_host or path.local[0], path.local[1])
+        if path.transport is not Transport.UDP:
+            uri = uri.with_parameter("transport", path.transport)
+        return NameAddr(uri)

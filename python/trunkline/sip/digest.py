@@ -1,0 +1,293 @@
+"""Digest authentication, both sides.   RFC 7616, RFC 8760, RFC 3261 section 22.
+
+Owns challenges, credentials, nonce counts and the decision whether to try again. Must not decide whether a peer may see
+credentials at all: `client.ClientRequest` does. `qop=auth-int` and `-sess` algorithms are not offered and not answered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+from trunkline.errors import SipParseError
+from trunkline.sip.headers import AuthValue, quote
+from trunkline.sip.message import Response
+
+_HASHES = {"MD5": "md5", "SHA-256": "sha256"}
+"""By algorithm name; the later the stronger."""
+_STRENGTH = {name: rank for rank, name in enumerate(_HASHES)}
+_MAX_ANSWERS = 4
+"""Answers to challenges of one request, stale nonces included."""
+
+
+def _digest(algorithm: str, text: str) -> str:
+    # MD5 is what most registrars still ask for; it proves a password here, it protects nothing.
+    return hashlib.new(_HASHES[algorithm], text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+
+
+def digest_response(
+    algorithm: str,
+    credentials: tuple[str, str, str],
+    request: tuple[str, str],
+    nonce: str,
+    *,
+    qop: str = "",
+    nonce_count: str = "",
+    cnonce: str = "",
+) -> str:
+    """Compute the `response` value.   RFC 7616 section 3.4.1.
+
+    credentials: user, realm, password. request: method, digest-uri. Without qop it is RFC 2069's form.
+    """
+    ha1 = _digest(algorithm, ":".join(credentials))
+    ha2 = _digest(algorithm, ":".join(request))
+    middle = f"{nonce}:{nonce_count}:{cnonce}:{qop}" if qop else nonce
+    return _digest(algorithm, f"{ha1}:{middle}:{ha2}")
+
+
+# --- client ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a server asks for. algorithm: one that we have. has_qop: it offers `auth`."""
+
+    realm: str
+    nonce: str
+    algorithm: str
+    has_qop: bool
+    opaque: str | None
+    is_stale: bool
+    is_proxy: bool
+
+    @classmethod
+    def read(cls, text: str, *, is_proxy: bool) -> Challenge | None:
+        """Read a header value; None if it is not a challenge that we can answer."""
+        try:
+            value = AuthValue.parse(text)
+        except SipParseError:
+            return None
+        algorithm = value.get("algorithm", "MD5").upper()
+        qops = [word.strip().lower() for word in value.get("qop").split(",") if word.strip()]
+        if value.scheme.lower() != "digest" or algorithm not in _HASHES or (qops and "auth" not in qops):
+            return None
+        if not value.has("realm") or not value.has("nonce") or "\0" in text:
+            return None
+        opaque = value.get("opaque") if value.has("opaque") else None
+        is_stale = value.get("stale").lower() == "true"
+        return cls(value.get("realm"), value.get("nonce"), algorithm, bool(qops), opaque, is_stale, is_proxy)
+
+
+def challenges_of(response: Response) -> tuple[Challenge, ...]:
+    """Pick the strongest challenge of each realm that a 401 or 407 holds."""
+    best: dict[tuple[bool, str], Challenge] = {}
+    for name, is_proxy in (("WWW-Authenticate", False), ("Proxy-Authenticate", True)):
+        for text in response.headers.get_all(name):
+            challenge = Challenge.read(text, is_proxy=is_proxy)
+            if challenge is None:
+                continue
+            key = (is_proxy, challenge.realm)
+            if key not in best or _STRENGTH[challenge.algorithm] > _STRENGTH[best[key].algorithm]:
+                best[key] = challenge
+    return tuple(best.values())
+
+
+@dataclass(slots=True)
+class _Known:
+    challenge: Challenge
+    nonce_count: int = 0
+
+
+class Credentials:
+    """One user's credentials with the challenges they have answered, so that later requests carry them at once."""
+
+    __slots__ = ("_known", "_password", "_rng", "_username")
+
+    def __init__(self, username: str, password: str, rng: Random) -> None:
+        self._username = username
+        self._password = password
+        self._rng = rng
+        self._known: dict[tuple[bool, bool, str], _Known] = {}
+
+    def headers(self, method: str, uri: str) -> tuple[tuple[str, str], ...]:
+        """Build Authorization and Proxy-Authorization for the realms that asked before; counts each nonce up.
+
+        What a registrar asked for goes with REGISTER only: a proxy would carry it on to the callee.
+        """
+        is_register = method == "REGISTER"
+        return tuple(self._header(known, method, uri) for key, known in self._known.items() if key[0] == is_register)
+
+    def learn(self, method: str, challenge: Challenge) -> None:
+        """Remember a challenge in the place of an older one of the same realm."""
+        self._known[(method == "REGISTER", challenge.is_proxy, challenge.realm)] = _Known(challenge)
+
+    def _header(self, known: _Known, method: str, uri: str) -> tuple[str, str]:
+        challenge = known.challenge
+        known.nonce_count += 1
+        count = f"{known.nonce_count:08x}" if challenge.has_qop else ""
+        cnonce = f"{self._rng.getrandbits(64):016x}" if challenge.has_qop else ""
+        response = digest_response(
+            challenge.algorithm,
+            (self._username, challenge.realm, self._password),
+            (method, uri),
+            challenge.nonce,
+            qop="auth" if challenge.has_qop else "",
+            nonce_count=count,
+            cnonce=cnonce,
+        )
+        fields = [
+            f"username={quote(self._username)}",
+            f"realm={quote(challenge.realm)}",
+            f"nonce={quote(challenge.nonce)}",
+            f"uri={quote(uri)}",
+            f'response="{response}"',
+            f"algorithm={challenge.algorithm}",
+        ]
+        if challenge.has_qop:
+            fields += ["qop=auth", f"nc={count}", f'cnonce="{cnonce}"']
+        if challenge.opaque is not None:
+            fields.append(f"opaque={quote(challenge.opaque)}")
+        return "Proxy-Authorization" if challenge.is_proxy else "Authorization", f"Digest {', '.join(fields)}"
+
+
+class Attempt:
+    """The challenges of one request: decides whether sending it again can help."""
+
+    __slots__ = ("_answered", "_answers", "_credentials", "_method")
+
+    def __init__(self, credentials: Credentials, method: str) -> None:
+        self._credentials = credentials
+        self._method = method
+        self._answered: set[tuple[bool, str]] = set()
+        self._answers = 0
+
+    def take(self, response: Response) -> bool:
+        """Learn from a 401 or 407; True if the request is worth sending again.
+
+        False when nothing in it can be answered, or when an answer to a fresh nonce was refused: the password is wrong.
+        """
+        challenges = challenges_of(response)
+        if not challenges or self._answers >= _MAX_ANSWERS:
+            return False
+        for challenge in challenges:
+            realm = (challenge.is_proxy, challenge.realm)
+            if realm in self._answered and not challenge.is_stale:
+                return False
+        for challenge in challenges:
+            self._answered.add((challenge.is_proxy, challenge.realm))
+            self._credentials.learn(self._method, challenge)
+        self._answers += 1
+        return True
+
+
+# --- server ---------------------------------------------------------------------------------------------------------
+
+
+class Verdict(StrEnum):
+    """What the server makes of a request's credentials."""
+
+    ACCEPTED = "accepted"
+    MISSING = "missing"
+    STALE = "stale"
+    """Right, but for a nonce that has expired or was used: challenge again with `stale=true`."""
+    WRONG = "wrong"
+
+
+class DigestServer:
+    """Challenges requests and verifies what comes back, for one realm.
+
+    Nonces carry their own time stamp and seal, so that a challenge costs no memory; nonce counts are kept for the last
+    `max_nonces` that were used. Unknown users and wrong passwords cost the same and look the same.
+    """
+
+    __slots__ = ("_counts", "_lifetime_s", "_max_nonces", "_realm", "_rng", "_secret")
+
+    def __init__(self, realm: str, rng: Random, *, nonce_lifetime_s: float = 300.0, max_nonces: int = 4096) -> None:
+        self._realm = realm
+        self._rng = rng
+        self._secret = rng.randbytes(32)
+        self._lifetime_s = nonce_lifetime_s
+        self._max_nonces = max_nonces
+        self._counts: OrderedDict[str, int] = OrderedDict()
+
+    def challenges(self, now: float, *, is_stale: bool = False) -> tuple[str, ...]:
+        """Values of WWW-Authenticate (or Proxy-Authenticate), the strongest first."""
+        nonce = self._nonce(int(now * 1000), self._rng.getrandbits(64))
+        stale = ", stale=true" if is_stale else ""
+        return tuple(
+            f'Digest realm={quote(self._realm)}, nonce="{nonce}", algorithm={name}, qop="auth"{stale}'
+            for name in reversed(_HASHES)
+        )
+
+    def verify(
+        self, now: float, values: Iterable[str], method: str, password_of: Callable[[str], str | None]
+    ) -> tuple[Verdict, str]:
+        """Judge the Authorization values of a request; the second part is the user name that was accepted, or empty."""
+        for text in values:
+            try:
+                value = AuthValue.parse(text)
+            except SipParseError:
+                continue
+            if value.scheme.lower() == "digest" and value.get("realm") == self._realm:
+                return self._judge(now, value, method, password_of)
+        return Verdict.MISSING, ""
+
+    def _judge(
+        self, now: float, value: AuthValue, method: str, password_of: Callable[[str], str | None]
+    ) -> tuple[Verdict, str]:
+        username, nonce = value.get("username"), value.get("nonce")
+        algorithm = value.get("algorithm", "MD5").upper()
+        stamp = self._stamp(nonce)
+        if algorithm not in _HASHES:
+            return Verdict.WRONG, ""
+        password = password_of(username)
+        expected = digest_response(
+            algorithm,
+            (username, self._realm, password or ""),
+            (method, value.get("uri")),
+            nonce,
+            qop=value.get("qop"),
+            nonce_count=value.get("nc"),
+            cnonce=value.get("cnonce"),
+        )
+        is_right = hmac.compare_digest(expected.encode(), value.get("response").encode("utf-8", "surrogateescape"))
+        if not is_right or password is None or value.get("qop") != "auth":
+            return Verdict.WRONG, ""
+        is_live = stamp is not None and now * 1000 - stamp <= self._lifetime_s * 1000
+        if not is_live or not self._count_up(nonce, value.get("nc")):
+            return Verdict.STALE, ""
+        return Verdict.ACCEPTED, username
+
+    def _nonce(self, stamp_ms: int, salt: int) -> str:
+        text = f"{stamp_ms:x}.{salt:016x}"
+        seal = hmac.new(self._secret, text.encode(), "sha256").hexdigest()[:32]
+        return f"{text}.{seal}"
+
+    def _stamp(self, nonce: str) -> int | None:
+        """Milliseconds at which we made this nonce; None if we did not."""
+        stamp, _, rest = nonce.partition(".")
+        salt = rest.partition(".")[0]
+        try:
+            ours = self._nonce(int(stamp, 16), int(salt, 16))
+        except ValueError:
+            return None
+        return int(stamp, 16) if hmac.compare_digest(ours.encode(), nonce.encode("utf-8", "replace")) else None
+
+    def _count_up(self, nonce: str, text: str) -> bool:
+        """Whether this nonce count is higher than any before (RFC 7616 section 3.4.6)."""
+        try:
+            count = int(text, 16)
+        except ValueError:
+            return False
+        if count <= self._counts.get(nonce, 0):
+            return False
+        self._counts[nonce] = count
+        self._counts.move_to_end(nonce)
+        while len(self._counts) > self._max_nonces:
+            self._counts.popitem(last=False)
+        return True

@@ -1,0 +1,367 @@
+"""SIP messages as values: start line, ordered header list, body.
+
+Owns header order and names (compact forms are expanded), the building of responses, and the last gate before the wire:
+nothing with CR, LF or NUL is ever written that did not come in that way.   RFC 3261 sections 7, 8.2.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from trunkline.errors import LocalProtocolError, SipParseError
+from trunkline.sip.headers import CSeq, NameAddr, Reason, Uri, Via, check_field, is_token, parse_list, split_outside
+
+_COMPACT = {
+    "a": "Accept-Contact",
+    "b": "Referred-By",
+    "c": "Content-Type",
+    "d": "Request-Disposition",
+    "e": "Content-Encoding",
+    "f": "From",
+    "i": "Call-ID",
+    "j": "Reject-Contact",
+    "k": "Supported",
+    "l": "Content-Length",
+    "m": "Contact",
+    "o": "Event",
+    "r": "Refer-To",
+    "s": "Subject",
+    "t": "To",
+    "u": "Allow-Events",
+    "v": "Via",
+    "x": "Session-Expires",
+}
+
+REASON_PHRASES = {
+    100: "Trying",
+    180: "Ringing",
+    181: "Call Is Being Forwarded",
+    182: "Queued",
+    183: "Session Progress",
+    200: "OK",
+    202: "Accepted",
+    300: "Multiple Choices",
+    301: "Moved Permanently",
+    302: "Moved Temporarily",
+    305: "Use Proxy",
+    380: "Alternative Service",
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    407: "Proxy Authentication Required",
+    408: "Request Timeout",
+    410: "Gone",
+    413: "Request Entity Too Large",
+    414: "Request-URI Too Long",
+    415: "Unsupported Media Type",
+    416: "Unsupported URI Scheme",
+    420: "Bad Extension",
+    421: "Extension Required",
+    423: "Interval Too Brief",
+    480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected",
+    483: "Too Many Hops",
+    484: "Address Incomplete",
+    485: "Ambiguous",
+    486: "Busy Here",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+    491: "Request Pending",
+    493: "Undecipherable",
+    500: "Server Internal Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Server Time-out",
+    505: "Version Not Supported",
+    513: "Message Too Large",
+    600: "Busy Everywhere",
+    603: "Decline",
+    604: "Does Not Exist Anywhere",
+    606: "Not Acceptable",
+}
+"""RFC 3261 section 21."""
+
+
+def reason_phrase(status: int) -> str:
+    """Return the usual phrase of a status, or that of its class."""
+    return REASON_PHRASES.get(status) or REASON_PHRASES.get(status // 100 * 100, "Unknown")
+
+
+_Value = TypeVar("_Value")
+
+
+class HeaderList:
+    """Header fields in order; names compare without regard to case. Values are unfolded text.
+
+    Bytes that are not UTF-8 survive as surrogate escapes.
+    """
+
+    __slots__ = ("_fields", "_typed")
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        """Build from fields of our own; LocalProtocolError on CR, LF or NUL."""
+        self._fields: list[tuple[str, str, str]] = []
+        self._typed: dict[str, Any] = {}
+        for name, value in fields:
+            self.add(name, value)
+
+    @classmethod
+    def received(cls, fields: Iterable[tuple[str, str]]) -> HeaderList:
+        """Build from parsed fields: they hold no line breaks, and may hold a NUL that we have to echo."""
+        headers = cls()
+        for name, value in fields:
+            name = _COMPACT.get(name.lower(), name)
+            headers._fields.append((name.lower(), name, value))
+        return headers
+
+    def copy(self) -> HeaderList:
+        """Return an independent list with the same fields."""
+        twin = HeaderList()
+        twin._fields = self._fields.copy()
+        return twin
+
+    def add(self, name: str, value: str) -> None:
+        """Append a field."""
+        check_field(name, value)
+        self._typed.clear()
+        self._fields.append((name.lower(), name, value))
+
+    def prepend(self, name: str, value: str) -> None:
+        """Put a field before all others."""
+        check_field(name, value)
+        self._typed.clear()
+        self._fields.insert(0, (name.lower(), name, value))
+
+    def extend_received(self, name: str, other: HeaderList) -> None:
+        """Append all fields of this name from a received list, as they came."""
+        self._typed.clear()
+        key = name.lower()
+        self._fields.extend(entry for entry in other._fields if entry[0] == key)
+
+    def set(self, name: str, value: str) -> None:
+        """Put one field in the place of all of this name, or at the end."""
+        check_field(name, value)
+        self._typed.clear()
+        key = name.lower()
+        at = next((index for index, entry in enumerate(self._fields) if entry[0] == key), len(self._fields))
+        self._fields = [entry for entry in self._fields if entry[0] != key]
+        self._fields.insert(at, (key, name, value))
+
+    def set_top_via(self, via: Via) -> None:
+        """Put a Via in the place of the newest one, leaving those behind it as they came."""
+        self._typed.clear()
+        for index, (key, name, value) in enumerate(self._fields):
+            if key == "via":
+                older = list(split_outside(value, ","))[1:]
+                self._fields[index] = (key, name, ", ".join((str(via), *older)))
+                return
+
+    def remove(self, name: str) -> None:
+        """Drop all fields of this name."""
+        self._typed.clear()
+        key = name.lower()
+        self._fields = [entry for entry in self._fields if entry[0] != key]
+
+    def get(self, name: str) -> str | None:
+        """Value of the first field of this name."""
+        key = name.lower()
+        return next((entry[2] for entry in self._fields if entry[0] == key), None)
+
+    def get_all(self, name: str) -> tuple[str, ...]:
+        """Values of all fields of this name, in order."""
+        key = name.lower()
+        return tuple(entry[2] for entry in self._fields if entry[0] == key)
+
+    def one(self, name: str, parse: Callable[[str], _Value]) -> _Value:
+        """Typed value of a header that must be there exactly once; SipParseError if not. The value is remembered."""
+        known = self._typed.get(name)
+        if known is None:
+            values = self.get_all(name)
+            if len(values) != 1:
+                raise SipParseError(f"{name} is missing" if not values else f"more than one {name}")
+            known = self._typed[name] = parse(values[0])
+        return known
+
+    def many(self, name: str, parse: Callable[[str], _Value]) -> tuple[_Value, ...]:
+        """Typed values of a header that may be repeated. The values are remembered."""
+        known = self._typed.get(name)
+        if known is None:
+            known = self._typed[name] = parse_list(self.get_all(name), parse)
+        return known
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter([(name, value) for _, name, value in self._fields])
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, HeaderList):
+            return NotImplemented
+        return [entry[::2] for entry in self._fields] == [entry[::2] for entry in other._fields]
+
+    __hash__ = None  # type: ignore[assignment]  # it is mutable
+
+    def __repr__(self) -> str:
+        return f"HeaderList({[name for _, name, _ in self._fields]})"
+
+
+class _Message:
+    """What requests and responses share. Typed access raises SipParseError where the text is bad."""
+
+    __slots__ = ()
+    headers: HeaderList
+    body: bytes
+
+    @property
+    def sip_call_id(self) -> str:
+        """The Call-ID."""
+        return self.headers.one("Call-ID", str.strip)
+
+    @property
+    def cseq(self) -> CSeq:
+        """Sequence number and method."""
+        return self.headers.one("CSeq", CSeq.parse)
+
+    @property
+    def from_(self) -> NameAddr:
+        """The From header."""
+        return self.headers.one("From", NameAddr.parse)
+
+    @property
+    def to(self) -> NameAddr:
+        """The To header."""
+        return self.headers.one("To", NameAddr.parse)
+
+    @property
+    def vias(self) -> tuple[Via, ...]:
+        """All Via values, the newest first."""
+        return self.headers.many("Via", Via.parse)
+
+    @property
+    def top_via(self) -> Via:
+        """The newest Via."""
+        vias = self.vias
+        if not vias:
+            raise SipParseError("Via is missing")
+        return vias[0]
+
+    @property
+    def contacts(self) -> tuple[NameAddr, ...]:
+        """All Contact values; none for `*`."""
+        if self.headers.get("Contact") == "*":
+            return ()
+        return self.headers.many("Contact", NameAddr.parse)
+
+    @property
+    def record_routes(self) -> tuple[NameAddr, ...]:
+        """All Record-Route values, in the order of the message."""
+        return self.headers.many("Record-Route", NameAddr.parse)
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """All Reason values."""
+        return self.headers.many("Reason", Reason.parse)
+
+    @property
+    def q850_cause(self) -> int | None:
+        """Q.850 number of a Reason header; None if there is none or it cannot be read."""
+        try:
+            return next((reason.cause for reason in self.reasons if reason.protocol.lower() == "q.850"), None)
+        except SipParseError:
+            return None
+
+    @property
+    def content_type(self) -> str:
+        """Type of the body in lower case, without parameters; empty if not given."""
+        return (self.headers.get("Content-Type") or "").partition(";")[0].strip(" \t").lower()
+
+    @property
+    def sdp(self) -> str | None:
+        """The body, if it is a session description."""
+        if not self.body or self.content_type != "application/sdp":
+            return None
+        return self.body.decode("utf-8", "replace")
+
+    def option_tags(self, name: str) -> tuple[str, ...]:
+        """Words of Require, Supported, Allow, ... in their order."""
+        return tuple(word for value in self.headers.get_all(name) for word in split_outside(value, ",") if word)
+
+    def _to_bytes(self, start_line: str) -> bytes:
+        if "\r" in start_line or "\n" in start_line or "\0" in start_line:
+            raise LocalProtocolError("CR, LF or NUL in a start line")
+        lines = [start_line]
+        lines.extend(f"{name}: {value}" for name, value in self.headers if name.lower() != "content-length")
+        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
+        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Request(_Message):
+    """A request. `to_bytes` writes Content-Length; fields of that name in `headers` do not count."""
+
+    method: str
+    uri: Uri
+    headers: HeaderList = field(default_factory=HeaderList)
+    body: bytes = b""
+
+    def to_bytes(self) -> bytes:
+        """Write the message. LocalProtocolError if method or URI would break the start line."""
+        uri = str(self.uri)
+        if not is_token(self.method) or " " in uri or "\t" in uri:
+            raise LocalProtocolError("a start line that cannot be written")
+        return self._to_bytes(f"{self.method} {uri} SIP/2.0")
+
+    @property
+    def routes(self) -> tuple[NameAddr, ...]:
+        """All Route values, the next hop first."""
+        return self.headers.many("Route", NameAddr.parse)
+
+    def response(self, status: int, reason: str | None = None, *, to_tag: str | None = None) -> Response:
+        """Build a response: Via, From, To, Call-ID and CSeq as they came, and a To tag where there is none.
+
+        RFC 3261 section 8.2.6; Timestamp goes back in a 100.
+        """
+        headers = HeaderList()
+        headers.extend_received("Via", self.headers)
+        headers.extend_received("From", self.headers)
+        to = self.headers.get("To") or ""
+        if to_tag is not None and status > 100 and self.to.tag is None:
+            to = f"{to};tag={to_tag}"
+        headers._fields.append(("to", "To", to))
+        headers.extend_received("Call-ID", self.headers)
+        headers.extend_received("CSeq", self.headers)
+        if status == 100:
+            headers.extend_received("Timestamp", self.headers)
+        return Response(status, reason or reason_phrase(status), headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Response(_Message):
+    """A response; `to_bytes` as of `Request`."""
+
+    status: int
+    reason: str
+    headers: HeaderList = field(default_factory=HeaderList)
+    body: bytes = b""
+
+    def to_bytes(self) -> bytes:
+        """Write the message. LocalProtocolError if the reason holds CR, LF or NUL."""
+        return self._to_bytes(f"SIP/2.0 {self.status} {self.reason}")
+
+    def with_body(self, content_type: str, body: bytes) -> Response:
+        """Return a copy with this body."""
+        headers = self.headers.copy()
+        headers.set("Content-Type", content_type)
+        return replace(self, headers=headers, body=body)
+
+
+Message = Request | Response

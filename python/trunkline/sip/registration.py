@@ -1,0 +1,216 @@
+"""Outgoing registrations: one binding kept at a registrar.
+
+Owns refresh, back-off after failures and de-registration. A wrong password or any other permanent refusal ends the
+attempts until the application registers anew.   RFC 3261 section 10.2; RFC 3261 section 20.33 (Retry-After).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from trunkline.errors import SipParseError
+from trunkline.sip.client import AccountAccess, ClientRequest
+from trunkline.sip.core import Core
+from trunkline.sip.headers import NameAddr, SipUri, parse_number, plain_text
+from trunkline.sip.message import HeaderList, Request, Response
+from trunkline.sip.types import Account, Registered, RegistrationFailed, RegistrationId, Unregistered
+
+_NEXT = "next"
+_TEMPORARY = frozenset((408, 423, 429, 480, 491))
+"""Refusals below 500 after which trying again can help."""
+_MAX_EXPIRES_S = 86_400
+
+
+class State(StrEnum):
+    """Where a registration stands."""
+
+    REGISTERING = "registering"
+    REGISTERED = "registered"
+    WAITING = "waiting"
+    FAILED = "failed"
+    UNREGISTERING = "unregistering"
+    OVER = "over"
+
+
+class Registration:
+    """One binding. contact_user: the random user part that tells our bindings apart."""
+
+    def __init__(
+        self,
+        core: Core,
+        registration_id: RegistrationId,
+        access: AccountAccess,
+        *,
+        expires_s: int,
+        on_over: Callable[[RegistrationId], None],
+    ) -> None:
+        self.id = registration_id
+        self.state = State.REGISTERING
+        self.contact_user = core.token()
+        self._core = core
+        self._access = access
+        self._on_over = on_over
+        self._expires_s = expires_s
+        self._sip_call_id = core.token()
+        self._cseq = 0
+        self._failures = 0
+        self._has_raised_expires = False
+        self._may_be_bound = False
+        self._wants_to_end = False
+        self._client: ClientRequest | None = None
+
+    @property
+    def account(self) -> Account:
+        """Whose binding it is."""
+        return self._access.account
+
+    def start(self, now: float) -> None:
+        """Send the first REGISTER."""
+        self._send(now, self._expires_s)
+
+    def unregister(self, now: float) -> None:
+        """Take the binding back, after the request in flight if there is one."""
+        if self.state in (State.UNREGISTERING, State.OVER):
+            return
+        self._core.timers.cancel(self, _NEXT)
+        self._wants_to_end = True
+        if self._client is None:
+            self._unbind(now)
+
+    def handle_timer(self, now: float, name: str) -> None:
+        """Refresh, or try again."""
+        self._send(now, self._expires_s)
+
+    # --- outcome of a REGISTER ---
+
+    def handle_provisional(self, now: float, client: ClientRequest, response: Response) -> None:
+        """Wait on."""
+
+    def handle_final(self, now: float, client: ClientRequest, response: Response) -> None:
+        """Take the registrar's answer."""
+        self._client = None
+        if self.state is State.UNREGISTERING:
+            self._over()
+        elif response.status < 300:
+            self._bound(now, response)
+        elif response.status == 423 and self._raise_expires(response):
+            self._send(now, self._expires_s)
+        else:
+            self._failed(now, response.status, response.reason, _seconds(response, "Retry-After"))
+
+    def handle_no_response(self, now: float, client: ClientRequest, status: int, reason: str) -> None:
+        """Count silence as a failure that may pass."""
+        self._client = None
+        if self.state is State.UNREGISTERING:
+            self._over()
+        else:
+            self._may_be_bound = self._may_be_bound or status == 408
+            self._failed(now, status, reason, None)
+
+    def _bound(self, now: float, response: Response) -> None:
+        self._may_be_bound = True
+        granted = self._granted(response)
+        if granted == 0 and not self._wants_to_end:
+            self._failed(now, 480, "The registrar did not keep the binding", None)
+            return
+        self.state = State.REGISTERED
+        self._failures = 0
+        self._has_raised_expires = False
+        if self._wants_to_end:
+            self._unbind(now)
+            return
+        self._core.emit(Registered(self.id, granted))
+        self._core.timers.set(self, _NEXT, now + max(1.0, granted * self._core.config.refresh_fraction))
+
+    def _failed(self, now: float, status: int, reason: str, retry_after_s: int | None) -> None:
+        if self._wants_to_end:
+            self._unbind(now)
+            return
+        retry_in_s: float | None = None
+        if status in _TEMPORARY or 500 <= status < 600:
+            retry_in_s = self._back_off(retry_after_s)
+            self.state = State.WAITING
+            self._core.timers.set(self, _NEXT, now + retry_in_s)
+        else:
+            self.state = State.FAILED
+        self._core.emit(RegistrationFailed(self.id, status, plain_text(reason), retry_in_s))
+
+    def _back_off(self, retry_after_s: int | None) -> float:
+        """Double from retry_min_s to retry_max_s, less up to a half so that many clients do not come together."""
+        config = self._core.config
+        ceiling: float = min(config.retry_max_s, config.retry_min_s * (1 << min(self._failures, 16)))
+        self._failures += 1
+        wait = ceiling * self._core.rng.uniform(0.5, 1.0)
+        return wait if retry_after_s is None else max(wait, min(retry_after_s, _MAX_EXPIRES_S))
+
+    def _raise_expires(self, response: Response) -> bool:
+        """Accept the registrar's Min-Expires, once an attempt.   RFC 3261 section 10.2.8."""
+        minimum = _seconds(response, "Min-Expires")
+        if minimum is None or self._has_raised_expires or not self._expires_s < minimum <= _MAX_EXPIRES_S:
+            return False
+        self._has_raised_expires = True
+        self._expires_s = minimum
+        return True
+
+    def _granted(self, response: Response) -> int:
+        """Lifetime of our binding: of our Contact, else of Expires, else as asked.   RFC 3261 section 10.2.4."""
+        for contact in response.contacts:
+            if isinstance(contact.uri, SipUri) and contact.uri.username == self.contact_user:
+                try:
+                    return parse_number(contact.parameter("expires") or "")
+                except SipParseError:
+                    break
+        granted = _seconds(response, "Expires")
+        return self._expires_s if granted is None else granted
+
+    # --- sending ---
+
+    def _unbind(self, now: float) -> None:
+        if not self._may_be_bound:
+            self._over()
+            return
+        self._send(now, 0)
+        self.state = State.UNREGISTERING
+
+    def _over(self) -> None:
+        self.state = State.OVER
+        self._on_over(self.id)
+        self._core.emit(Unregistered(self.id))
+
+    def _send(self, now: float, expires_s: int) -> None:
+        account = self._access.account
+        aor = NameAddr(SipUri.of(account.login, account.domain), account.display_name or "")
+        headers = HeaderList()
+        headers.add("Max-Forwards", "70")
+        headers.add("From", str(aor.with_parameter("tag", self._core.token())))
+        headers.add("To", str(aor))
+        headers.add("Call-ID", self._sip_call_id)
+        headers.add("Expires", str(expires_s))
+        for name, value in self._core.capabilities:
+            headers.add(name, value)
+        if self.state is not State.REGISTERED:
+            self.state = State.REGISTERING
+        self._client = ClientRequest(
+            self._core,
+            self,
+            Request("REGISTER", SipUri.of(None, account.domain), headers),
+            hop=self._access.home,
+            next_cseq=self._next_cseq,
+            contact_user=self.contact_user,
+            access=self._access,
+        )
+        self._client.start(now)
+
+    def _next_cseq(self) -> int:
+        self._cseq += 1
+        return self._cseq
+
+
+def _seconds(response: Response, name: str) -> int | None:
+    """Read a header of delta-seconds; a comment or parameter after the number is left out."""
+    text = (response.headers.get(name) or "").partition(";")[0].partition("(")[0]
+    try:
+        return parse_number(text)
+    except SipParseError:
+        return None
