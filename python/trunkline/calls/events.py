@@ -1,0 +1,273 @@
+"""What happens to a call, and what is done about it: the words between legs, media, API and `machine`.
+
+Owns the inputs (past tense) and the actions (imperative). They are protocol-neutral, so that a SIP leg and a web leg
+are interchangeable. Descriptions (SDP) travel as text: only the leg that negotiates reads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from trunkline.calls.model import CallEnd, EndReason, Side
+
+
+class DtmfMethod(StrEnum):
+    """How digits leave on the SIP leg."""
+
+    RTP = "rtp"
+    """RFC 4733 events, or tones where the far side knows none."""
+    INFO = "info"
+    """SIP INFO with `application/dtmf-relay`."""
+
+
+# --- inputs --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """The A-leg asks for the call; its offer, if it has one, is in the leg."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegTried:
+    """The next hop took the request (100)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegRang:
+    """The callee is alerted (180 without a description)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegProgressed:
+    """Early media: a provisional response with a description."""
+
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegAnswered:
+    """The B-leg answered. description: empty if an earlier one stands (RFC 3261 section 13.2.1)."""
+
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegReoffered:
+    """A leg offers a new description within the call (re-INVITE). description: empty asks us to offer."""
+
+    side: Side
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegDescribed:
+    """A leg answered our offer after it was answered itself: the ACK of a late offer (RFC 3261 section 13.2.1)."""
+
+    side: Side
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegEnded:
+    """A leg is over: hung up, refused, cancelled or lost. `end.by` is its side."""
+
+    end: CallEnd
+
+
+@dataclass(frozen=True, slots=True)
+class HangupRequested:
+    """The gateway or its API ends the call."""
+
+    end: CallEnd
+
+
+class Timer(StrEnum):
+    """The clocks of a call."""
+
+    RING = "ring"
+    """The callee is asked or alerted, and nobody picks up."""
+    SETUP = "setup"
+    """From start to answer, whatever happens between: bounds early media."""
+    DURATION = "duration"
+    """An answered call may not last for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """One of the call's clocks ran out."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFailed:
+    """A leg's media cannot go on."""
+
+    side: Side
+    reason: EndReason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSilent:
+    """No RTP from a leg for the configured time."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfRequested:
+    """A client wants digits sent to the other leg. side: the leg that they go out on."""
+
+    side: Side
+    digits: str
+    method: DtmfMethod
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfHeard:
+    """A leg's far side pressed a digit. The media plane, or INFO's sender, has already said how long."""
+
+    side: Side
+    digit: str
+    is_relayed: bool
+    """The media plane carries it across by itself (RFC 4733); a digit from INFO is ours to send on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionFailed:
+    """An action of the controller did not succeed; the rest of its row was not run."""
+
+    end: CallEnd
+
+
+CallEvent = (
+    CallStarted
+    | LegTried
+    | LegRang
+    | LegProgressed
+    | LegAnswered
+    | LegReoffered
+    | LegDescribed
+    | LegEnded
+    | HangupRequested
+    | TimerFired
+    | MediaFailed
+    | MediaSilent
+    | DtmfRequested
+    | DtmfHeard
+    | ActionFailed
+)
+
+
+# --- actions -------------------------------------------------------------------------------------------------------
+
+
+class Action(StrEnum):
+    """What the controller does, one by one; the facts are in the event that caused it."""
+
+    OPEN_A = "open_a"
+    """Read the A-leg's offer and make its endpoint."""
+    OPEN_B = "open_b"
+    """Make the B-leg's endpoint."""
+    DIAL_B = "dial_b"
+    """Offer the call to the callee."""
+    ARM_SETUP = "arm_setup"
+    ARM_RING = "arm_ring"
+    DISARM_RING = "disarm_ring"
+    ARM_DURATION = "arm_duration"
+    """Start or stop one of the clocks of `Timer`; only one of SETUP and DURATION runs."""
+    RING_A = "ring_a"
+    """Tell the A-leg that the callee is alerted, with a description if one was made."""
+    ACCEPT_B = "accept_b"
+    """Take the B-leg's answer: its endpoint learns the far side."""
+    DESCRIBE_A = "describe_a"
+    """Make the A-leg's answer, preferring the codec of the B-leg."""
+    JOIN = "join"
+    """Let media through between the endpoints."""
+    CONNECT_A = "connect_a"
+    """Answer the A-leg."""
+    REPORT = "report"
+    """Tell clients the new status."""
+    ANSWER_OFFER = "answer_offer"
+    """Negotiate a leg's new offer and answer it."""
+    TAKE_ANSWER = "take_answer"
+    """Take a leg's answer to an offer that we made late."""
+    REFUSE_OFFER = "refuse_offer"
+    """A new offer that cannot be taken now."""
+    SEND_DTMF = "send_dtmf"
+    NOTE_DTMF = "note_dtmf"
+    """Remember a digit that was heard, and send it on if nobody else does."""
+    DISARM_TIMERS = "disarm_timers"
+    HANG_UP_B = "hang_up_b"
+    HANG_UP_A = "hang_up_a"
+    """End a leg in the way that fits its state; nothing if it is over already."""
+    PART = "part"
+    """Undo JOIN."""
+    CLOSE_ENDPOINTS = "close_endpoints"
+    FORGET = "forget"
+    """Take the call out of the registry and write how it ended."""
+
+
+class Input(StrEnum):
+    """The kind of an event: the columns of the machine's table."""
+
+    STARTED = "started"
+    B_TRIED = "b_tried"
+    B_RANG = "b_rang"
+    B_PROGRESSED = "b_progressed"
+    B_ANSWERED = "b_answered"
+    REOFFERED = "reoffered"
+    DESCRIBED = "described"
+    ENDED = "ended"
+    MEDIA_SILENT = "media_silent"
+    DTMF_REQUESTED = "dtmf_requested"
+    DTMF_HEARD = "dtmf_heard"
+
+
+def input_of(event: CallEvent) -> Input:
+    """Return the column an event belongs to. All ways to end a call are one column: `end_of` tells them apart."""
+    match event:
+        case CallStarted():
+            return Input.STARTED
+        case LegTried():
+            return Input.B_TRIED
+        case LegRang():
+            return Input.B_RANG
+        case LegProgressed():
+            return Input.B_PROGRESSED
+        case LegAnswered():
+            return Input.B_ANSWERED
+        case LegReoffered():
+            return Input.REOFFERED
+        case LegDescribed():
+            return Input.DESCRIBED
+        case LegEnded() | HangupRequested() | TimerFired() | MediaFailed() | ActionFailed():
+            return Input.ENDED
+        case MediaSilent():
+            return Input.MEDIA_SILENT
+        case DtmfRequested():
+            return Input.DTMF_REQUESTED
+        case DtmfHeard():
+            return Input.DTMF_HEARD
+    assert_never(event)
+
+
+def end_of(event: CallEvent) -> CallEnd:
+    """How the call ends if this event ends it."""
+    match event:
+        case LegEnded(end) | HangupRequested(end) | ActionFailed(end):
+            return end
+        case TimerFired(Timer.DURATION):
+            return CallEnd(EndReason.TERMINATED, phrase="the longest time a call may last is over")
+        case TimerFired():
+            return CallEnd(EndReason.NO_ANSWER)
+        case MediaFailed(side, reason, detail):
+            return CallEnd(reason, by=side, phrase=detail)
+        case MediaSilent(side):
+            return CallEnd(EndReason.MEDIA_INACTIVE, by=side)
+        case _:
+            return CallEnd(EndReason.INTERNAL)

@@ -1,0 +1,75 @@
+"""What every leg with an endpoint does the same way: make it, set its far side, send digits, close it.
+
+Owns the endpoint of one leg and its SDP session identity. Knows neither SIP nor sockets of browsers: `sip_leg` and
+`web_leg` build on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trunkline.calls.events import CallEvent
+from trunkline.calls.model import Call, Leg, LegDirection, LegKind, Side
+from trunkline.calls.ports import MediaPort
+from trunkline.ids import LegId, MediaCallId
+from trunkline.media.types import Codec, Local, RtpRemote, StreamParameters, Transport, WebRtcRemote
+from trunkline.sdp.codecs import CodecPolicy
+from trunkline.sdp.model import SessionIdentity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegContext:
+    """What a leg is given of its call.
+
+    post: takes what the far side does. policy: codecs of this kind of leg. session_id: random, for our `o=` lines.
+    """
+
+    call: Call
+    side: Side
+    media: MediaPort
+    media_call: MediaCallId
+    post: Callable[[CallEvent], None]
+    policy: CodecPolicy
+    session_id: int
+
+
+class MediaLeg:
+    """A leg's endpoint. The awaited verbs raise as `LegPort` says."""
+
+    def __init__(self, context: LegContext, kind: LegKind, direction: LegDirection) -> None:
+        self._context = context
+        self._leg = Leg(LegId(f"{context.call.id}/{context.side}"), kind, direction)
+        self._codecs: tuple[Codec, ...] = ()
+        self._identity = SessionIdentity(context.session_id, 1, "0.0.0.0")  # noqa: S104 - replaced with the endpoint's
+
+    @property
+    def leg(self) -> Leg:
+        """The leg as data."""
+        return self._leg
+
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """Codecs that the far side can do, best first; empty while unknown."""
+        return self._codecs
+
+    async def _create(self, transport: Transport) -> Local:
+        self._leg.endpoint, local = await self._context.media.create_endpoint(self._context.media_call, transport)
+        return local
+
+    async def _set_remote(self, remote: WebRtcRemote | RtpRemote, audio: StreamParameters) -> None:
+        if self._leg.endpoint is None:
+            return
+        await self._context.media.set_remote(self._context.media_call, self._leg.endpoint, remote, audio)
+        self._codecs = audio.send
+        self._leg.codec = audio.send[0].name
+
+    async def _play_digits(self, digits: str) -> None:
+        if self._leg.endpoint is not None:
+            await self._context.media.send_dtmf(self._context.media_call, self._leg.endpoint, digits)
+
+    async def close(self) -> None:
+        """Close the endpoint; nothing if there is none."""
+        endpoint, self._leg.endpoint = self._leg.endpoint, None
+        if endpoint is not None:
+            await self._context.media.close(self._context.media_call, endpoint)

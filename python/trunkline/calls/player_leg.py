@@ -1,0 +1,65 @@
+"""The A-leg of a call that only the API asked for: nobody is there, so a player speaks for them.
+
+Owns nothing but its own data: `call_run` plays the configured source out of the other leg's endpoint where it would
+otherwise join two.
+"""
+
+from __future__ import annotations
+
+from trunkline.calls.media_leg import LegContext
+from trunkline.calls.model import CallEnd, Leg, LegDirection, LegKind
+from trunkline.ids import LegId
+from trunkline.media.types import Codec
+
+
+class PlayerLeg:
+    """A leg without a far side: every verb succeeds at once and does nothing."""
+
+    def __init__(self, context: LegContext) -> None:
+        self._leg = Leg(LegId(f"{context.call.id}/{context.side}"), LegKind.PLAYER, LegDirection.INBOUND)
+
+    @property
+    def leg(self) -> Leg:
+        """The leg as data; it never has an endpoint."""
+        return self._leg
+
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """None: a player speaks what it is asked to."""
+        return ()
+
+    async def open(self) -> None:
+        """Nothing to make."""
+
+    async def dial(self, preferred: tuple[Codec, ...]) -> None:
+        """Nobody to call."""
+
+    async def accept(self, description: str) -> None:
+        """Nothing was offered."""
+
+    async def describe(self, preferred: tuple[Codec, ...]) -> None:
+        """Nobody to answer."""
+
+    def ring(self) -> None:
+        """Nobody hears it."""
+
+    def connect(self) -> None:
+        """Nobody waits for it."""
+
+    async def answer_offer(self, description: str) -> None:
+        """Never comes."""
+
+    def refuse_offer(self) -> None:
+        """Never comes."""
+
+    async def send_dtmf(self, digits: str, *, is_info: bool) -> None:
+        """Nobody hears it."""
+
+    def report(self) -> None:
+        """Nothing: the API polls."""
+
+    def hang_up(self, end: CallEnd) -> None:
+        """Nobody to tell."""
+
+    async def close(self) -> None:
+        """Nothing to close."""

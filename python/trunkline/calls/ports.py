@@ -1,0 +1,188 @@
+"""What calls need from the world, as protocols; `app` fills them in, tests fake them.
+
+Owns the shapes only. Everything here is called from the event loop. A port raises nothing but `TrunklineError`s, and
+only where its docstring says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from trunkline.calls.model import Call, CallEnd, Leg
+from trunkline.ids import CallId, EndpointId, MediaCallId
+from trunkline.media.types import Codec, Direction, Event, Local, Remote, Source, StreamParameters, Transport
+from trunkline.sip.types import Account, InviteId, InviteRequest, RegistrationId
+
+
+class TimerHandle(Protocol):
+    """A pending call of `Clock.call_later`."""
+
+    def cancel(self) -> None:
+        """Make it never happen; nothing if it has happened."""
+
+
+class Clock(Protocol):
+    """Time, so that tests own it."""
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+        ...
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> TimerHandle:
+        """Call back after a delay, from the event loop."""
+        ...
+
+
+class SipPort(Protocol):
+    """The verbs of `sip.transport.SipShell` that calls use. All return at once; what comes of them are events."""
+
+    def register(self, account: Account, expires_s: int = 600) -> RegistrationId:
+        """Keep a binding until `unregister`."""
+        ...
+
+    def unregister(self, registration: RegistrationId) -> None:
+        """Take a binding back; unknown ids are ignored."""
+
+    def invite(self, request: InviteRequest) -> InviteId:
+        """Call somebody. LocalProtocolError if the target cannot be put on the wire."""
+        ...
+
+    def ring(self, invite: InviteId, status: int = 180, sdp: str | None = None) -> None:
+        """Send a provisional response. InvalidCallState once answered or ended."""
+
+    def answer(self, invite: InviteId, sdp: str) -> None:
+        """Send 200. InvalidCallState once answered or ended."""
+
+    def hangup(self, invite: InviteId, status: int | None = None, reason: str | None = None) -> None:
+        """CANCEL, BYE or refuse, whichever fits; dead ids are ignored."""
+
+    def answer_reinvite(self, invite: InviteId, sdp: str | None = None, status: int = 200) -> None:
+        """Answer or refuse an offer within the dialog. InvalidCallState if there is none."""
+
+    def send_info(self, invite: InviteId, content_type: str, body: bytes) -> None:
+        """Send INFO within the dialog. InvalidCallState if it is not confirmed."""
+
+
+class MediaPort(Protocol):
+    """The media plane. Awaited verbs raise MediaError, CapacityError or TimeoutError."""
+
+    def new_call(self) -> MediaCallId:
+        """Name a call to the media plane: decides the worker of its endpoints."""
+        ...
+
+    async def create_endpoint(self, call: MediaCallId, transport: Transport) -> tuple[EndpointId, Local]:
+        """Make an endpoint; returns what its description must say."""
+        ...
+
+    async def set_remote(
+        self, call: MediaCallId, endpoint: EndpointId, remote: Remote, audio: StreamParameters
+    ) -> None:
+        """Tell an endpoint its far side; may be repeated."""
+
+    async def update_endpoint(self, call: MediaCallId, endpoint: EndpointId, direction: Direction) -> None:
+        """Change what is sent and accepted."""
+
+    async def bridge(self, call: MediaCallId, a: EndpointId, b: EndpointId) -> None:
+        """Join two endpoints of the call."""
+
+    async def unbridge(self, call: MediaCallId, endpoint: EndpointId) -> None:
+        """Part an endpoint from its other one."""
+
+    async def play(self, call: MediaCallId, endpoint: EndpointId, source: Source) -> None:
+        """Send a source out of an endpoint."""
+
+    async def stop_play(self, call: MediaCallId, endpoint: EndpointId) -> None:
+        """End what plays."""
+
+    async def send_dtmf(self, call: MediaCallId, endpoint: EndpointId, digits: str, duration_ms: int = 120) -> None:
+        """Queue digits on an endpoint."""
+
+    async def close(self, call: MediaCallId, endpoint: EndpointId) -> None:
+        """End an endpoint."""
+
+    def subscribe(self, call: MediaCallId, callback: Callable[[Event], None]) -> None:
+        """Hand the spontaneous events of a call to a callback, from the event loop."""
+
+    def unsubscribe(self, call: MediaCallId) -> None:
+        """Stop that; unknown calls are ignored."""
+
+
+class WebPort(Protocol):
+    """A browser's socket. Never blocks, never raises: what cannot be delivered is dropped, since its end is near."""
+
+    def remote_description(self, call: CallId, sdp: str) -> None:
+        """Hand over our answer to the browser's offer, or our offer of an incoming call."""
+
+    def incoming_call(self, call: Call) -> None:
+        """Announce a call."""
+
+    def call_status(self, call: Call) -> None:
+        """Report a call's new status."""
+
+    def request_failed(self, method: str, call: CallId, info: str) -> None:
+        """Say that a request about a call was not carried out; the call goes on as before."""
+
+    def registered(self) -> None:
+        """Say that the account is registered."""
+
+    def registration_failed(self, status: int, phrase: str, *, is_final: bool) -> None:
+        """Say that it is not. is_final: nobody tries again by itself."""
+
+    def close(self) -> None:
+        """End the connection once everything queued has been sent."""
+
+
+class LegPort(Protocol):
+    """One side of a call, whatever it speaks.
+
+    The controller calls these one at a time, A-leg and B-leg alike. What the far side does comes back as call events
+    through the function that the leg was made with. Awaited verbs raise NegotiationError, SdpError, MediaError,
+    CapacityError, NoRoute, LocalProtocolError or TimeoutError, each of which ends the call; the others raise nothing.
+    """
+
+    @property
+    def leg(self) -> Leg:
+        """The leg as data."""
+        ...
+
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """Codecs that the far side can do, best first; empty while unknown."""
+        ...
+
+    async def open(self) -> None:
+        """Read the far side's offer, if it made one, and make the endpoint."""
+
+    async def dial(self, preferred: tuple[Codec, ...]) -> None:
+        """B-leg: offer the call to the callee, these codecs first."""
+
+    async def accept(self, description: str) -> None:
+        """Take the far side's answer to our offer; an empty one means that the last stands."""
+
+    async def describe(self, preferred: tuple[Codec, ...]) -> None:
+        """A-leg: make the answer to its offer, these codecs first."""
+
+    def ring(self) -> None:
+        """A-leg: say that the callee is alerted, with the description if one was made."""
+
+    def connect(self) -> None:
+        """A-leg: say that the callee answered."""
+
+    async def answer_offer(self, description: str) -> None:
+        """Take a new offer within the call. If it cannot be met, refuse it and stay as before: raises nothing."""
+
+    def refuse_offer(self) -> None:
+        """Refuse a new offer that came at the wrong time."""
+
+    async def send_dtmf(self, digits: str, *, is_info: bool) -> None:
+        """Send digits to the far side, by INFO if asked and the leg can. MediaError or InvalidCallState if not."""
+
+    def report(self) -> None:
+        """Show the call's status to the far side's client, if it has one."""
+
+    def hang_up(self, end: CallEnd) -> None:
+        """End the leg in the way that fits its state; nothing if it is over."""
+
+    async def close(self) -> None:
+        """Close the endpoint; nothing if there is none."""

@@ -1,0 +1,126 @@
+"""Hands each event of the SIP user agent to whoever asked for it.
+
+Owns the way from an `InviteId` or a `RegistrationId` to its leg or session. Decides nothing about calls. An id without
+a taker is over already: its events are late and are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+
+from trunkline.sip.types import (
+    Event,
+    IncomingInvite,
+    IncomingRequest,
+    InfoAnswered,
+    InfoReceived,
+    InviteAnswered,
+    InviteConfirmed,
+    InviteEnded,
+    InviteFailed,
+    InviteId,
+    InviteProgress,
+    InviteTrying,
+    Registered,
+    RegistrationFailed,
+    RegistrationId,
+    ReinviteAnswered,
+    ReinviteFailed,
+    ReinviteReceived,
+    Unregistered,
+)
+
+InviteEvent = (
+    InviteTrying
+    | InviteProgress
+    | InviteAnswered
+    | InviteFailed
+    | InviteEnded
+    | InviteConfirmed
+    | ReinviteReceived
+    | ReinviteAnswered
+    | ReinviteFailed
+    | InfoReceived
+    | InfoAnswered
+)
+"""What happens to one INVITE usage after it is known."""
+
+RegistrationEvent = Registered | RegistrationFailed
+"""What happens to one registration while somebody wants it."""
+
+
+class SipEvents:
+    """Routes events by id. Its `handle` is the `on_event` of the SIP shell."""
+
+    def __init__(self) -> None:
+        self._invites: dict[InviteId, Callable[[InviteEvent], None]] = {}
+        self._registrations: dict[RegistrationId, Callable[[RegistrationEvent], None]] = {}
+        self._on_incoming: Callable[[IncomingInvite], None] | None = None
+        self._on_request: Callable[[IncomingRequest], None] | None = None
+
+    def on_incoming(self, taker: Callable[[IncomingInvite], None]) -> None:
+        """Name who takes new inbound calls."""
+        self._on_incoming = taker
+
+    def on_request(self, taker: Callable[[IncomingRequest], None]) -> None:
+        """Name who answers requests outside dialogs."""
+        self._on_request = taker
+
+    def bind_invite(self, invite: InviteId, taker: Callable[[InviteEvent], None]) -> None:
+        """Send the events of an INVITE usage here until its terminal one."""
+        self._invites[invite] = taker
+
+    def bind_registration(self, registration: RegistrationId, taker: Callable[[RegistrationEvent], None]) -> None:
+        """Send the events of a registration here until `unbind_registration`."""
+        self._registrations[registration] = taker
+
+    def unbind_registration(self, registration: RegistrationId) -> None:
+        """Stop that; unknown ids are ignored."""
+        self._registrations.pop(registration, None)
+
+    @property
+    def bound_invites(self) -> int:
+        """INVITE usages that somebody waits for."""
+        return len(self._invites)
+
+    @property
+    def bound_registrations(self) -> int:
+        """Registrations that somebody waits for."""
+        return len(self._registrations)
+
+    def handle(self, event: Event) -> None:
+        """Deliver one event. Raises nothing of its own."""
+        match event:
+            case Registered() | RegistrationFailed():
+                taker = self._registrations.get(event.id)
+                if taker is not None:
+                    taker(event)
+            case Unregistered():
+                self._registrations.pop(event.id, None)
+            case IncomingInvite():
+                if self._on_incoming is not None:
+                    self._on_incoming(event)
+            case IncomingRequest():
+                if self._on_request is not None:
+                    self._on_request(event)
+            case InviteFailed() | InviteEnded():
+                leg = self._invites.pop(event.id, None)
+                if leg is not None:
+                    leg(event)
+            case (
+                InviteTrying()
+                | InviteProgress()
+                | InviteAnswered()
+                | InviteConfirmed()
+                | ReinviteReceived()
+                | ReinviteAnswered()
+                | ReinviteFailed()
+                | InfoReceived()
+                | InfoAnswered()
+            ):
+                leg = self._invites.get(event.id)
+                if leg is not None:
+                    leg(event)
+            case _:
+                assert_never(event)

@@ -1,0 +1,370 @@
+"""A leg that is a SIP dialog: call verbs to the user agent's, and its events to call events.
+
+Owns one INVITE usage, the SIP side's offer and answer, and the translation of SIP statuses to end reasons. Knows no SIP
+message: `trunkline.sip` does.   RFC 3261 sections 13 to 15, RFC 3264, RFC 6086 (INFO).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from trunkline.calls.events import (
+    DtmfHeard,
+    LegAnswered,
+    LegDescribed,
+    LegEnded,
+    LegProgressed,
+    LegRang,
+    LegReoffered,
+    LegTried,
+)
+from trunkline.calls.media_leg import LegContext, MediaLeg
+from trunkline.calls.model import CallEnd, EndReason, LegDirection, LegKind, reason_for_status
+from trunkline.calls.ports import SipPort
+from trunkline.calls.sip_events import InviteEvent, RegistrationEvent, SipEvents
+from trunkline.errors import CapacityError, InvalidCallState, LocalProtocolError, MediaError, NegotiationError, SdpError
+from trunkline.media.types import Codec, RtpLocal, RtpTransport
+from trunkline.sdp import offer_answer
+from trunkline.sdp.codecs import read_codecs
+from trunkline.sdp.model import SessionDescription
+from trunkline.sdp.parser import parse
+from trunkline.sip.types import (
+    Account,
+    EndCause,
+    IncomingInvite,
+    InfoAnswered,
+    InfoReceived,
+    InviteAnswered,
+    InviteConfirmed,
+    InviteEnded,
+    InviteFailed,
+    InviteId,
+    InviteProgress,
+    InviteRequest,
+    InviteTrying,
+    Registered,
+    RegistrationFailed,
+    RegistrationId,
+    ReinviteAnswered,
+    ReinviteFailed,
+    ReinviteReceived,
+)
+
+DTMF_RELAY: Final = "application/dtmf-relay"
+DTMF_PLAIN: Final = "application/dtmf"
+DTMF_DURATION_MS: Final = 160
+DIGITS: Final = frozenset("0123456789*#ABCD")
+
+_ENDED: Final[dict[EndCause, EndReason]] = {
+    EndCause.REMOTE_BYE: EndReason.NORMAL,
+    EndCause.REMOTE_CANCEL: EndReason.CANCELLED,
+    EndCause.NO_ACK: EndReason.REQUEST_TIMEOUT,
+    EndCause.NO_ANSWER: EndReason.NO_ANSWER,
+    EndCause.DIALOG_LOST: EndReason.REQUEST_TIMEOUT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SipAccess:
+    """The user agent's verbs, and where its events come back."""
+
+    verbs: SipPort
+    events: SipEvents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundCall:
+    """Whom to call and as whom.
+
+    registers_first: take a binding before the INVITE and give it back after the call, for accounts that nobody has
+    registered yet.
+    """
+
+    account: Account
+    target: str
+    display_name: str = ""
+    registers_first: bool = False
+    register_expires_s: int = 300
+
+
+class SipLeg(MediaLeg):
+    """One call on one SIP dialog. what: an `OutboundCall` to place, or the `IncomingInvite` that started it."""
+
+    def __init__(self, context: LegContext, sip: SipAccess, what: OutboundCall | IncomingInvite) -> None:
+        is_inbound = isinstance(what, IncomingInvite)
+        super().__init__(context, LegKind.SIP, LegDirection.INBOUND if is_inbound else LegDirection.OUTBOUND)
+        self._sip = sip
+        self._outbound = what if isinstance(what, OutboundCall) else None
+        self._invite: InviteId | None = None
+        self._registration: RegistrationId | None = None
+        self._remote_offer = what.sdp if isinstance(what, IncomingInvite) else None
+        self._offer: SessionDescription | None = None
+        """The offer under negotiation: ours as caller or in a late offer, theirs as callee."""
+        self._described: SessionDescription | None = None
+        """What we said last."""
+        self._accepted = ""
+        self._local: RtpLocal | None = None
+        self._has_tried = False
+        self._has_rung = False
+        self._is_over = False
+        self._digits: deque[str] = deque()
+        if isinstance(what, IncomingInvite):
+            self._invite = what.id
+            sip.events.bind_invite(what.id, self.handle)
+
+    # --- events of the user agent ---
+
+    def handle(self, event: InviteEvent) -> None:
+        """Translate one event of our INVITE usage."""
+        if self._is_over:
+            return
+        call, post = self._context.call, self._context.post
+        match event:
+            case InviteTrying():
+                self._has_tried = True
+                call.sip_status = 100
+                post(LegTried())
+            case InviteProgress(_, status, _, sdp):
+                self._has_tried = True
+                call.sip_status = status
+                if sdp:
+                    post(LegProgressed(sdp))
+                elif status == 180:
+                    self._has_rung = True
+                    post(LegRang())
+            case InviteAnswered(_, sdp):
+                call.sip_status = 200
+                post(LegAnswered(sdp or ""))
+            case InviteFailed(_, status, phrase):
+                self._ended(self._reason_for(status), status, phrase)
+            case InviteEnded(_, EndCause.LOCAL):
+                self._is_over = True
+            case InviteEnded(_, cause, status):
+                self._ended(_ENDED[cause], status or 0, "")
+            case InviteConfirmed(_, sdp):
+                if sdp:
+                    post(LegDescribed(self._context.side, sdp))
+            case ReinviteReceived(_, sdp):
+                post(LegReoffered(self._context.side, sdp or ""))
+            case InfoReceived(_, content_type, body):
+                digit = read_dtmf_info(content_type, body)
+                if digit:
+                    post(DtmfHeard(self._context.side, digit, is_relayed=False))
+            case InfoAnswered():
+                self._send_next_digit()
+            case ReinviteAnswered() | ReinviteFailed():
+                pass
+
+    def _ended(self, reason: EndReason, status: int, phrase: str) -> None:
+        self._is_over = True
+        self._release_registration()
+        if status:
+            self._context.call.sip_status = status
+        self._context.post(LegEnded(CallEnd(reason, by=self._context.side, sip_status=status, phrase=phrase)))
+
+    def _reason_for(self, status: int) -> EndReason:
+        """Tell apart what one status means at different times: 408 and 503 may be the user agent's own.
+
+        Silence before any response is a server that is not there; after 180 it is a callee that does not pick up.
+        """
+        if status == 408:
+            if self._has_rung:
+                return EndReason.NO_ANSWER
+            return EndReason.REQUEST_TIMEOUT if self._has_tried else EndReason.SERVER_UNREACHABLE
+        if status == 503 and self._has_tried:
+            return EndReason.SERVER_ERROR
+        return reason_for_status(status)
+
+    def _registration_changed(self, event: RegistrationEvent) -> None:
+        if self._is_over or self._invite is not None:
+            return
+        match event:
+            case Registered():
+                try:
+                    self._send_invite()
+                except LocalProtocolError as error:
+                    self._ended(EndReason.NO_ROUTE, 0, str(error))
+            case RegistrationFailed(_, status, phrase):
+                self._ended(self._reason_for(status), status, phrase)
+
+    # --- LegPort ---
+
+    async def open(self) -> None:
+        """Read the caller's offer, if there is one, and make the endpoint.
+
+        The whole negotiation is tried at once: a call that cannot have audio must fail before anybody's phone rings.
+        """
+        has_mux = False
+        if self._remote_offer:
+            self._offer = parse(self._remote_offer)
+            has_mux = offer_answer.offers_rtcp_mux(self._offer)
+            index = offer_answer.audio_index(self._offer, offer_answer.RTP_PROTOCOLS)
+            self._codecs = read_codecs(self._offer.media[index])
+        local = await self._create(RtpTransport(rtcp_mux=has_mux))
+        assert isinstance(local, RtpLocal)
+        self._local = local
+        self._identity = replace(self._identity, address=local.rtp[0])
+        if self._offer is not None:
+            offer_answer.answer_offer(self._offer, local, self._context.policy, self._identity)
+
+    async def dial(self, preferred: tuple[Codec, ...]) -> None:
+        """Send INVITE with an offer; first REGISTER if the account needs it."""
+        assert self._local is not None
+        assert self._outbound is not None
+        policy = self._context.policy.preferring(preferred)
+        self._offer = self._described = offer_answer.make_offer(self._local, policy, self._identity)
+        if not self._outbound.registers_first:
+            self._send_invite()
+            return
+        verbs, events = self._sip.verbs, self._sip.events
+        self._registration = verbs.register(self._outbound.account, self._outbound.register_expires_s)
+        events.bind_registration(self._registration, self._registration_changed)
+
+    def _send_invite(self) -> None:
+        outbound = self._outbound
+        assert outbound is not None
+        request = InviteRequest(
+            target_uri=outbound.target,
+            sdp=str(self._offer),
+            account=outbound.account,
+            display_name=outbound.display_name or None,
+        )
+        self._invite = self._sip.verbs.invite(request)
+        self._sip.events.bind_invite(self._invite, self.handle)
+
+    async def accept(self, description: str) -> None:
+        """Take an answer: of a 183 or 200 to our INVITE, or of the ACK to our late offer."""
+        if description == self._accepted or (not description and self._accepted):
+            return
+        if self._offer is None or not description:
+            raise NegotiationError("answered without a description")
+        negotiated = offer_answer.accept_answer(self._offer, parse(description))
+        await self._set_remote(negotiated.remote, negotiated.audio)
+        self._accepted = description
+
+    async def describe(self, preferred: tuple[Codec, ...]) -> None:
+        """Answer the caller's offer, or make ours if it left that to us (RFC 3261 section 13.2.1)."""
+        assert self._local is not None
+        policy = self._context.policy.preferring(preferred)
+        if self._offer is None:
+            self._offer = self._described = offer_answer.make_offer(self._local, policy, self._identity)
+            return
+        negotiated = offer_answer.answer_offer(self._offer, self._local, policy, self._identity)
+        await self._set_remote(negotiated.remote, negotiated.audio)
+        self._described = negotiated.description
+
+    def ring(self) -> None:
+        """Send 180, or 183 with the description that early media needs."""
+        if self._invite is None or self._is_over:
+            return
+        with suppress(InvalidCallState):  # cancelled meanwhile: the event is on its way
+            if self._described is None:
+                self._sip.verbs.ring(self._invite, 180)
+            else:
+                self._sip.verbs.ring(self._invite, 183, str(self._described))
+
+    def connect(self) -> None:
+        """Send 200."""
+        if self._invite is None or self._is_over:
+            return
+        with suppress(InvalidCallState):  # cancelled meanwhile: the event is on its way
+            self._sip.verbs.answer(self._invite, str(self._described))
+            self._context.call.sip_status = 200
+
+    async def answer_offer(self, description: str) -> None:
+        """Answer a re-INVITE: new address, direction or codecs, same ports of ours.   RFC 3261 section 14.2."""
+        if self._invite is None or self._local is None or self._is_over:
+            return
+        identity = self._identity.next()
+        try:
+            if description:
+                offer = parse(description)
+                # Staying with the codec in use spares the other leg a change.
+                policy = self._context.policy.preferring(self._codecs[:1])
+                negotiated = offer_answer.answer_offer(offer, self._local, policy, identity)
+                await self._set_remote(negotiated.remote, negotiated.audio)
+                ours = negotiated.description
+                self._accepted = description
+            else:
+                assert self._described is not None
+                self._offer = ours = offer_answer.offer_again(self._described, identity)
+        except (NegotiationError, SdpError):
+            self._answer_reinvite(status=488)
+        except (MediaError, CapacityError, TimeoutError):
+            self._answer_reinvite(status=500)
+        else:
+            self._identity = identity
+            self._described = ours
+            self._answer_reinvite(sdp=str(ours))
+
+    def refuse_offer(self) -> None:
+        """Refuse a re-INVITE that came before the call was up: 491, try again later (RFC 3261 section 14.2)."""
+        self._answer_reinvite(status=491)
+
+    def _answer_reinvite(self, *, sdp: str | None = None, status: int = 200) -> None:
+        if self._invite is not None:
+            with suppress(InvalidCallState):  # the dialog ended meanwhile
+                self._sip.verbs.answer_reinvite(self._invite, sdp, status)
+
+    async def send_dtmf(self, digits: str, *, is_info: bool) -> None:
+        """Send digits as RFC 4733 events, or one INFO after the other so that they stay in order."""
+        if not is_info:
+            await self._play_digits(digits)
+            return
+        is_idle = not self._digits
+        self._digits.extend(digits)
+        if is_idle:
+            self._send_digit()
+
+    def _send_digit(self) -> None:
+        if self._invite is None or self._is_over or not self._digits:
+            return
+        body = f"Signal={self._digits[0]}\r\nDuration={DTMF_DURATION_MS}\r\n".encode("ascii")
+        try:
+            self._sip.verbs.send_info(self._invite, DTMF_RELAY, body)
+        except InvalidCallState:
+            self._digits.clear()
+            raise
+
+    def _send_next_digit(self) -> None:
+        if self._digits:
+            self._digits.popleft()
+            with suppress(InvalidCallState):  # the call ended: so did the digits
+                self._send_digit()
+
+    def report(self) -> None:
+        """Nothing: `ring` and `connect` are what a SIP peer is told."""
+
+    def hang_up(self, end: CallEnd) -> None:
+        """CANCEL, BYE or a final response, whichever fits."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self._release_registration()
+        if self._invite is not None:
+            status = end.status if end.status >= 400 else EndReason.NORMAL.value.sip_status
+            # Only a phrase that came with a status is one; ours are for logs and clients.
+            self._sip.verbs.hangup(self._invite, status, end.phrase if end.sip_status else None)
+
+    def _release_registration(self) -> None:
+        if self._registration is not None:
+            self._sip.events.unbind_registration(self._registration)
+            self._sip.verbs.unregister(self._registration)
+            self._registration = None
+
+
+def read_dtmf_info(content_type: str, body: bytes) -> str:
+    """Read the digit of an INFO; empty if there is none. Takes `Signal=5` lines and a bare digit."""
+    if content_type not in {DTMF_RELAY, DTMF_PLAIN}:
+        return ""
+    text = body[:256].decode("ascii", "replace")
+    for line in text.splitlines():
+        name, equals, value = line.partition("=")
+        if equals and name.strip().lower() != "signal":
+            continue
+        digit = (value if equals else name).strip().upper()
+        return digit if digit in DIGITS else ""
+    return ""

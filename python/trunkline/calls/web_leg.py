@@ -1,0 +1,115 @@
+"""A leg that is a browser: call verbs to messages on its socket, and its messages to call events.
+
+Owns the browser's side of offer and answer. Knows no frame: `WebPort` does. A browser has one description a call: it
+is given its answer once and never offers again (as WCS clients do).   RFC 8829, RFC 3264.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from trunkline.calls.events import LegAnswered, LegEnded, LegRang
+from trunkline.calls.media_leg import LegContext, MediaLeg
+from trunkline.calls.model import CallEnd, EndReason, LegDirection, LegKind
+from trunkline.calls.ports import WebPort
+from trunkline.errors import NegotiationError
+from trunkline.media.types import Codec, WebRtcLocal, WebRtcTransport
+from trunkline.sdp import webrtc
+from trunkline.sdp.codecs import read_codecs
+from trunkline.sdp.model import SessionDescription
+from trunkline.sdp.offer_answer import audio_index
+from trunkline.sdp.parser import parse
+
+
+class WebLeg(MediaLeg):
+    """One call on one browser's socket. offer: the browser's if it calls, None if it is called."""
+
+    def __init__(self, context: LegContext, web: WebPort, offer: str | None) -> None:
+        direction = LegDirection.OUTBOUND if offer is None else LegDirection.INBOUND
+        super().__init__(context, LegKind.WEB, direction)
+        self._web = web
+        self._offer_text = offer
+        self._offer: SessionDescription | None = None
+        self._local: WebRtcLocal | None = None
+        self._is_over = False
+
+    # --- what the browser did, as its session read it ---
+
+    def answered(self, description: str) -> None:
+        """Take the browser's answer."""
+        self._context.post(LegAnswered(description))
+
+    def hung_up(self, reason: EndReason) -> None:
+        """Learn that the browser ended, refused or abandoned the call."""
+        self._context.post(LegEnded(CallEnd(reason, by=self._context.side)))
+
+    def digits_failed(self, info: str) -> None:
+        """Tell the browser that its digits could not be sent."""
+        self._web.request_failed("sendDtmf", self._context.call.id, info)
+
+    # --- LegPort ---
+
+    async def open(self) -> None:
+        """Read the browser's offer, if it made one, and make the endpoint.
+
+        The whole negotiation is tried at once: a call that cannot have audio must fail before anybody's phone rings.
+        """
+        if self._offer_text is not None:
+            self._offer = parse(self._offer_text)
+            self._codecs = read_codecs(self._offer.media[audio_index(self._offer, webrtc.PROTOCOLS)])
+        local = await self._create(WebRtcTransport())
+        assert isinstance(local, WebRtcLocal)
+        self._local = local
+        self._identity = replace(self._identity, address=local.candidates[0][0])
+        if self._offer is not None:
+            webrtc.answer_offer(self._offer, local, self._context.policy, self._identity)
+
+    async def dial(self, preferred: tuple[Codec, ...]) -> None:
+        """Offer the call. The description goes first: a client may answer as soon as it hears of the call."""
+        assert self._local is not None
+        self._offer = webrtc.make_offer(self._local, self._context.policy.preferring(preferred), self._identity)
+        self._web.remote_description(self._context.call.id, str(self._offer))
+        self._web.incoming_call(self._context.call)
+        self._context.post(LegRang())
+
+    async def accept(self, description: str) -> None:
+        """Take the browser's answer."""
+        if self._offer is None or not description:
+            raise NegotiationError("the browser answered without a description")
+        negotiated = webrtc.accept_answer(self._offer, parse(description))
+        await self._set_remote(negotiated.remote, negotiated.audio)
+
+    async def describe(self, preferred: tuple[Codec, ...]) -> None:
+        """Answer the browser's offer."""
+        assert self._local is not None
+        assert self._offer is not None
+        policy = self._context.policy.preferring(preferred)
+        negotiated = webrtc.answer_offer(self._offer, self._local, policy, self._identity)
+        await self._set_remote(negotiated.remote, negotiated.audio)
+        self._web.remote_description(self._context.call.id, str(negotiated.description))
+
+    def ring(self) -> None:
+        """Nothing: `report` shows it."""
+
+    def connect(self) -> None:
+        """Nothing: the browser has its answer, and `report` shows the rest."""
+
+    async def answer_offer(self, description: str) -> None:
+        """Nothing: browsers do not offer again."""
+
+    def refuse_offer(self) -> None:
+        """Nothing: browsers do not offer again."""
+
+    async def send_dtmf(self, digits: str, *, is_info: bool) -> None:
+        """Send digits to the browser as RFC 4733 events; it has no INFO."""
+        await self._play_digits(digits)
+
+    def report(self) -> None:
+        """Show the call's status."""
+        self._web.call_status(self._context.call)
+
+    def hang_up(self, end: CallEnd) -> None:
+        """Show how the call ended, also to the browser that ended it: its SDK waits for that."""
+        if not self._is_over:
+            self._is_over = True
+            self._web.call_status(self._context.call)
