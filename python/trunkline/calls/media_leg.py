@@ -6,7 +6,7 @@ Owns the endpoint of one leg and its SDP session identity. Knows neither SIP nor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from trunkline.calls.events import CallEvent
@@ -22,7 +22,7 @@ from trunkline.sdp.model import SessionIdentity
 class LegContext:
     """What a leg is given of its call.
 
-    post: takes what the far side does. policy: codecs of this kind of leg. session_id: random, for our `o=` lines.
+    post: takes what the far side does. policies: codecs for each kind of leg. session_id: random, for our `o=` lines.
     """
 
     call: Call
@@ -30,7 +30,7 @@ class LegContext:
     media: MediaPort
     media_call: MediaCallId
     post: Callable[[CallEvent], None]
-    policy: CodecPolicy
+    policies: Mapping[LegKind, CodecPolicy]
     session_id: int
 
 
@@ -40,6 +40,7 @@ class MediaLeg:
     def __init__(self, context: LegContext, kind: LegKind, direction: LegDirection) -> None:
         self._context = context
         self._leg = Leg(LegId(f"{context.call.id}/{context.side}"), kind, direction)
+        self._policy = context.policies[kind]
         self._codecs: tuple[Codec, ...] = ()
         self._identity = SessionIdentity(context.session_id, 1, "0.0.0.0")  # noqa: S104 - replaced with the endpoint's
 

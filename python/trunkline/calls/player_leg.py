@@ -55,6 +55,9 @@ class PlayerLeg:
     async def send_dtmf(self, digits: str, *, is_info: bool) -> None:
         """Nobody hears it."""
 
+    def dtmf_failed(self, info: str) -> None:
+        """Nobody to tell."""
+
     def report(self) -> None:
         """Nothing: the API polls."""
 

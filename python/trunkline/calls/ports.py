@@ -178,6 +178,9 @@ class LegPort(Protocol):
     async def send_dtmf(self, digits: str, *, is_info: bool) -> None:
         """Send digits to the far side, by INFO if asked and the leg can. MediaError or InvalidCallState if not."""
 
+    def dtmf_failed(self, info: str) -> None:
+        """Say that digits from this leg's client could not be sent."""
+
     def report(self) -> None:
         """Show the call's status to the far side's client, if it has one."""
 

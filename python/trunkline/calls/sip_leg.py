@@ -208,13 +208,13 @@ class SipLeg(MediaLeg):
         self._local = local
         self._identity = replace(self._identity, address=local.rtp[0])
         if self._offer is not None:
-            offer_answer.answer_offer(self._offer, local, self._context.policy, self._identity)
+            offer_answer.answer_offer(self._offer, local, self._policy, self._identity)
 
     async def dial(self, preferred: tuple[Codec, ...]) -> None:
         """Send INVITE with an offer; first REGISTER if the account needs it."""
         assert self._local is not None
         assert self._outbound is not None
-        policy = self._context.policy.preferring(preferred)
+        policy = self._policy.preferring(preferred)
         self._offer = self._described = offer_answer.make_offer(self._local, policy, self._identity)
         if not self._outbound.registers_first:
             self._send_invite()
@@ -248,7 +248,7 @@ class SipLeg(MediaLeg):
     async def describe(self, preferred: tuple[Codec, ...]) -> None:
         """Answer the caller's offer, or make ours if it left that to us (RFC 3261 section 13.2.1)."""
         assert self._local is not None
-        policy = self._context.policy.preferring(preferred)
+        policy = self._policy.preferring(preferred)
         if self._offer is None:
             self._offer = self._described = offer_answer.make_offer(self._local, policy, self._identity)
             return
@@ -283,7 +283,7 @@ class SipLeg(MediaLeg):
             if description:
                 offer = parse(description)
                 # Staying with the codec in use spares the other leg a change.
-                policy = self._context.policy.preferring(self._codecs[:1])
+                policy = self._policy.preferring(self._codecs[:1])
                 negotiated = offer_answer.answer_offer(offer, self._local, policy, identity)
                 await self._set_remote(negotiated.remote, negotiated.audio)
                 ours = negotiated.description
@@ -334,6 +334,9 @@ class SipLeg(MediaLeg):
             self._digits.popleft()
             with suppress(InvalidCallState):  # the call ended: so did the digits
                 self._send_digit()
+
+    def dtmf_failed(self, info: str) -> None:
+        """Nothing: a SIP peer is not told."""
 
     def report(self) -> None:
         """Nothing: `ring` and `connect` are what a SIP peer is told."""

@@ -43,10 +43,6 @@ class WebLeg(MediaLeg):
         """Learn that the browser ended, refused or abandoned the call."""
         self._context.post(LegEnded(CallEnd(reason, by=self._context.side)))
 
-    def digits_failed(self, info: str) -> None:
-        """Tell the browser that its digits could not be sent."""
-        self._web.request_failed("sendDtmf", self._context.call.id, info)
-
     # --- LegPort ---
 
     async def open(self) -> None:
@@ -62,12 +58,12 @@ class WebLeg(MediaLeg):
         self._local = local
         self._identity = replace(self._identity, address=local.candidates[0][0])
         if self._offer is not None:
-            webrtc.answer_offer(self._offer, local, self._context.policy, self._identity)
+            webrtc.answer_offer(self._offer, local, self._policy, self._identity)
 
     async def dial(self, preferred: tuple[Codec, ...]) -> None:
         """Offer the call. The description goes first: a client may answer as soon as it hears of the call."""
         assert self._local is not None
-        self._offer = webrtc.make_offer(self._local, self._context.policy.preferring(preferred), self._identity)
+        self._offer = webrtc.make_offer(self._local, self._policy.preferring(preferred), self._identity)
         self._web.remote_description(self._context.call.id, str(self._offer))
         self._web.incoming_call(self._context.call)
         self._context.post(LegRang())
@@ -83,7 +79,7 @@ class WebLeg(MediaLeg):
         """Answer the browser's offer."""
         assert self._local is not None
         assert self._offer is not None
-        policy = self._context.policy.preferring(preferred)
+        policy = self._policy.preferring(preferred)
         negotiated = webrtc.answer_offer(self._offer, self._local, policy, self._identity)
         await self._set_remote(negotiated.remote, negotiated.audio)
         self._web.remote_description(self._context.call.id, str(negotiated.description))
@@ -103,6 +99,10 @@ class WebLeg(MediaLeg):
     async def send_dtmf(self, digits: str, *, is_info: bool) -> None:
         """Send digits to the browser as RFC 4733 events; it has no INFO."""
         await self._play_digits(digits)
+
+    def dtmf_failed(self, info: str) -> None:
+        """Say that the browser's digits could not be sent."""
+        self._web.request_failed("sendDtmf", self._context.call.id, info)
 
     def report(self) -> None:
         """Show the call's status."""

@@ -1,0 +1,180 @@
+"""All calls of the node: who may start one, the tasks they run in, and their end.
+
+Owns admission, one task a call, and the counts of calls. What happens within a call is `call_run`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from types import TracebackType
+from typing import Final, Self
+
+from trunkline.calls.call_run import CallRun, RunSettings
+from trunkline.calls.events import DtmfMethod, DtmfRequested, HangupRequested
+from trunkline.calls.media_leg import LegContext
+from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, LegKind, Side
+from trunkline.calls.ports import Clock, LegPort, MediaPort
+from trunkline.calls.registry import Registry
+from trunkline.errors import CallNotFound, CapacityError, InvalidCallState
+from trunkline.ids import CallId
+from trunkline.observability.logging import get_logger
+from trunkline.observability.metrics import Metrics
+from trunkline.sdp.codecs import CodecPolicy
+
+_log = get_logger(__name__)
+
+LegMaker = Callable[[LegContext], LegPort]
+"""Makes one leg of a call that has been admitted."""
+
+_SESSION_ID_BITS: Final = 62
+"""RFC 8866 section 5.2 with RFC 3264 section 5: the number must fit a signed 64-bit integer."""
+
+_ORIGIN: Final = {LegKind.WEB: "web", LegKind.SIP: "sip", LegKind.PLAYER: "rest"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerSettings:
+    """Limits of the node's calls. policies: codecs for each kind of leg."""
+
+    max_calls: int
+    run: RunSettings
+    policies: Mapping[LegKind, CodecPolicy]
+
+
+class CallController:
+    """Starts calls and runs each in a task of its own. Use as an async context manager: leaving it ends them all."""
+
+    def __init__(
+        self,
+        settings: ControllerSettings,
+        *,
+        media: MediaPort,
+        clock: Clock,
+        registry: Registry,
+        metrics: Metrics,
+        rng: Random,
+    ) -> None:
+        self.registry = registry
+        self._settings = settings
+        self._media = media
+        self._clock = clock
+        self._metrics = metrics
+        self._rng = rng
+        self._runs: dict[CallId, CallRun] = {}
+        self._tasks: dict[CallRun, asyncio.Task[None]] = {}
+        self._group = asyncio.TaskGroup()
+        self._is_draining = False
+
+    async def __aenter__(self) -> Self:
+        """Take calls from now on."""
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take no more calls; wait for those that live, or cancel them if leaving because of an error."""
+        self._is_draining = True
+        await self._group.__aexit__(kind, error, trace)
+
+    async def stop(self, timeout_s: float = 5.0) -> None:
+        """Refuse new calls and hang up all; cancel what is not over in time."""
+        self._is_draining = True
+        for run in tuple(self._runs.values()):
+            run.post(HangupRequested(CallEnd(EndReason.SHUTDOWN)))
+        tasks = tuple(self._tasks.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            if late:
+                _log.warning("calls_cancelled", count=len(late))
+                await asyncio.wait(late, timeout=timeout_s)
+
+    def new_call_id(self) -> CallId:
+        """Make an id for a call whose starter chose none."""
+        digits = f"{self._rng.getrandbits(128):032x}"
+        return CallId("-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])))
+
+    def start(
+        self,
+        request: CallRequest,
+        make_a: LegMaker,
+        make_b: LegMaker,
+        on_over: Callable[[Call], None] | None = None,
+    ) -> Call:
+        """Start a call; what becomes of it comes through its legs.
+
+        The makers are called before this returns, once the call is admitted. on_over: called when everything of the
+        call is closed. Raises CallExists if its id is taken, CapacityError if the node is full or stopping.
+        """
+        if self._is_draining:
+            raise CapacityError("the gateway is stopping")
+        call = Call(request, created_at=self._clock.now())
+        if len(self.registry) >= self._settings.max_calls:
+            raise CapacityError("all lines are in use")
+        self.registry.add(call)
+        media_call = self._media.new_call()
+        run = CallRun(call, media=self._media, media_call=media_call, clock=self._clock, settings=self._settings.run)
+
+        def context(side: Side) -> LegContext:
+            return LegContext(
+                call=call,
+                side=side,
+                media=self._media,
+                media_call=media_call,
+                post=run.post,
+                policies=self._settings.policies,
+                session_id=self._rng.getrandbits(_SESSION_ID_BITS),
+            )
+
+        a = make_a(context(Side.A))
+        run.attach(a, make_b(context(Side.B)))
+        self._runs[call.id] = run
+        self._metrics.calls_started.labels(_ORIGIN[a.leg.kind]).inc()
+        self._metrics.calls_active.inc()
+
+        def over(call: Call) -> None:
+            self._forget(run)
+            if on_over is not None:
+                on_over(call)
+
+        self._tasks[run] = self._group.create_task(run.run(over), name=f"call {call.id}")
+        return call
+
+    def _forget(self, run: CallRun) -> None:
+        call = run.call
+        del self._runs[call.id]
+        del self._tasks[run]
+        self.registry.remove(call)
+        self._metrics.calls_active.dec()
+        if call.end is not None:
+            self._metrics.calls_ended.labels(call.end.reason.code).inc()
+        if call.answered_at is not None:
+            self._metrics.call_setup.observe(max(call.answered_at - call.created_at, 0.0))
+
+    def hang_up(self, call_id: CallId, end: CallEnd) -> None:
+        """End a call. CallNotFound if there is none."""
+        self._run(call_id).post(HangupRequested(end))
+
+    def send_dtmf(self, call_id: CallId, side: Side, digits: str, method: DtmfMethod) -> None:
+        """Send digits out on one leg. CallNotFound if there is no call, InvalidCallState if no media flows yet."""
+        run = self._run(call_id)
+        if run.call.state not in {CallState.EARLY, CallState.ESTABLISHED}:
+            raise InvalidCallState(f"call {call_id} has no media yet")
+        run.post(DtmfRequested(side, digits, method))
+
+    def _run(self, call_id: CallId) -> CallRun:
+        run = self._runs.get(call_id)
+        if run is None or run.call.state is CallState.ENDED:
+            raise CallNotFound(f"no call {call_id}")
+        return run
+
+    def find(self, call_id: CallId | None = None) -> tuple[Call, ...]:
+        """Return calls, live ones and those that ended a short while ago; one id or all."""
+        now = self._clock.now()
+        calls = (*self.registry.live(), *self.registry.ended(now))
+        return tuple(call for call in calls if call_id is None or call.id == call_id)

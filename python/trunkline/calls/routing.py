@@ -1,0 +1,38 @@
+"""Whom to call: what a client dialed, as a target for the SIP side.
+
+Owns the check of dialed text. Minimal on purpose: every call goes out by the account of its session or REST request;
+trunks, rules and failover will be chosen here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from trunkline.calls.sip_leg import OutboundCall
+from trunkline.errors import NoRoute
+from trunkline.sip.types import Account
+
+MAX_DIALED: Final = 256
+
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
+_SEPARATORS: Final = re.compile(r"[\s().\-]")
+_NUMBER: Final = re.compile(r"\+?[0-9*#\s().\-]+")
+
+
+def route(dialed: str, account: Account | None, display_name: str = "") -> OutboundCall:
+    """Return how to reach what was dialed, with this account.
+
+    dialed: a number, with or without separators for the eye; a user; or a whole address. Raises NoRoute if it is
+    empty, cannot be dialed, or nobody's account was given.
+    """
+    if account is None:
+        raise NoRoute("no SIP account to call with")
+    target = dialed.strip().removeprefix("tel:")
+    if not target or len(target) > MAX_DIALED or _UNPRINTABLE.search(target):
+        raise NoRoute("nothing that can be dialed")
+    if _NUMBER.fullmatch(target):
+        target = _SEPARATORS.sub("", target)
+    elif "@" in target and not target.startswith(("sip:", "sips:")):
+        target = f"sip:{target}"
+    return OutboundCall(account=account, target=target, display_name=_UNPRINTABLE.sub(" ", display_name).strip())

@@ -1,0 +1,290 @@
+"""Browser connections: each with its SIP account, its registration and its calls.
+
+Owns what belongs to one connection and ends with it. A connection that goes away takes its calls and its registration
+with it. Knows no frame and no SIP message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from trunkline.calls.controller import CallController, LegMaker
+from trunkline.calls.events import DtmfMethod
+from trunkline.calls.media_leg import LegContext
+from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, Side
+from trunkline.calls.ports import Clock, WebPort
+from trunkline.calls.routing import route
+from trunkline.calls.sip_events import RegistrationEvent
+from trunkline.calls.sip_leg import SipAccess, SipLeg
+from trunkline.calls.web_leg import WebLeg
+from trunkline.errors import CallNotFound, CapacityError, InvalidCallState, NoRoute, SipParseError
+from trunkline.ids import CallId, SessionId
+from trunkline.observability.logging import get_logger
+from trunkline.observability.metrics import Metrics
+from trunkline.sip.headers import NameAddr, SipUri
+from trunkline.sip.types import Account, IncomingInvite, Registered, RegistrationFailed, RegistrationId
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRequest:
+    """What a browser says of itself when it connects. account: None if it only wants to be let in."""
+
+    account: Account | None = None
+    is_registering: bool = False
+    app_key: str = "defaultApp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOrder:
+    """A call that a browser asks for. offer: its SDP."""
+
+    call_id: CallId
+    callee: str
+    offer: str
+    visible_name: str = ""
+    has_audio: bool = True
+    has_video: bool = False
+    custom: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _SessionCall:
+    call: Call
+    leg: WebLeg
+    side: Side
+
+
+class WebSession:
+    """One browser connection. Its verbs raise the errors they name; the socket turns them into `fail` frames."""
+
+    def __init__(self, session_id: SessionId, request: SessionRequest, web: WebPort, sessions: Sessions) -> None:
+        self.id = session_id
+        self.request = request
+        self.registration: RegistrationId | None = None
+        self._web = web
+        self._sessions = sessions
+        self._calls: dict[CallId, _SessionCall] = {}
+        self._is_registered = False
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Return the session's live calls."""
+        return tuple(entry.call for entry in self._calls.values())
+
+    # --- registration ---
+
+    def register(self) -> None:
+        """Start registering, if the browser asked for it. The outcome goes to the socket when it is known."""
+        account = self.request.account
+        if account is None or not self.request.is_registering or self.registration is not None:
+            return
+        sip = self._sessions.sip
+        self.registration = sip.verbs.register(account, self._sessions.register_expires_s)
+        sip.events.bind_registration(self.registration, self._registration_changed)
+        self._sessions.by_registration[self.registration] = self
+
+    def _registration_changed(self, event: RegistrationEvent) -> None:
+        outcomes = self._sessions.metrics.registrations
+        match event:
+            case Registered():
+                if not self._is_registered:  # refreshes are no news
+                    self._is_registered = True
+                    outcomes.labels("registered").inc()
+                    _log.info("registered", session_id=self.id, expires_s=event.expires_s)
+                    self._web.registered()
+            case RegistrationFailed(_, status, phrase, retry_in_s):
+                self._is_registered = False
+                outcomes.labels("failed").inc()
+                _log.warning("registration_failed", session_id=self.id, sip_status=status, retry_in_s=retry_in_s)
+                self._web.registration_failed(status, phrase, is_final=retry_in_s is None)
+
+    # --- verbs of the browser ---
+
+    def place_call(self, order: CallOrder) -> None:
+        """Call somebody with the session's account.
+
+        Raises CallExists if the id is taken. Every other failure is the call's own end and is shown as its status.
+        """
+        account = self.request.account
+        request = CallRequest(
+            id=order.call_id,
+            caller=account.login if account else "",
+            callee=order.callee,
+            session=self.id,
+            visible_name=order.visible_name,
+            app_key=self.request.app_key,
+            has_audio=order.has_audio,
+            has_video=order.has_video,
+            custom=dict(order.custom),
+        )
+        sessions = self._sessions
+        try:
+            outbound = route(order.callee, account, order.visible_name)
+            sessions.controller.start(
+                request,
+                self._web_leg(Side.A, order.offer),
+                lambda context: SipLeg(context, sessions.sip, outbound),
+                self._forget,
+            )
+        except CapacityError as error:
+            self._refuse(request, CallEnd(EndReason.CAPACITY, phrase=str(error)))
+        except NoRoute as error:
+            self._refuse(request, CallEnd(EndReason.NO_ROUTE, phrase=str(error)))
+
+    def _refuse(self, request: CallRequest, end: CallEnd) -> None:
+        """Show the end of a call that never began."""
+        now = self._sessions.clock.now()
+        refused = Call(request, now, CallState.ENDED, end.reason.value.status, ended_at=now, end=end)
+        self._sessions.metrics.calls_ended.labels(end.reason.code).inc()
+        _log.warning("call_refused", call_id=request.id, reason=end.reason.code, detail=end.phrase)
+        self._web.call_status(refused)
+
+    def answer(self, call_id: CallId, description: str) -> None:
+        """Answer an incoming call. CallNotFound, or InvalidCallState if it is not ringing here."""
+        entry = self._entry(call_id)
+        if entry.side is not Side.B or entry.call.state is not CallState.RINGING:
+            raise InvalidCallState(f"call {call_id} is not ringing")
+        entry.leg.answered(description)
+
+    def hang_up(self, call_id: CallId) -> None:
+        """End a call: cancel, decline or hang up, whichever fits. CallNotFound if it is over already."""
+        entry = self._entry(call_id)
+        if entry.call.state is CallState.ESTABLISHED:
+            reason = EndReason.NORMAL
+        elif entry.side is Side.A:
+            reason = EndReason.CANCELLED
+        else:
+            is_busy = any(call.state is CallState.ESTABLISHED for call in self.calls)
+            reason = EndReason.BUSY_HERE if is_busy else EndReason.DECLINED_HERE
+        entry.leg.hung_up(reason)
+
+    def send_dtmf(self, call_id: CallId, digits: str, method: DtmfMethod) -> None:
+        """Send digits to the other side. CallNotFound, or InvalidCallState if no media flows yet."""
+        entry = self._entry(call_id)
+        self._sessions.controller.send_dtmf(call_id, entry.side.other, digits, method)
+
+    def _entry(self, call_id: CallId) -> _SessionCall:
+        entry = self._calls.get(call_id)
+        if entry is None:
+            raise CallNotFound(f"no call {call_id}")
+        return entry
+
+    # --- calls ---
+
+    def ring(self, invite: IncomingInvite) -> None:
+        """Take an incoming call. CapacityError if the node is full."""
+        sessions = self._sessions
+        account = self.request.account
+        request = CallRequest(
+            id=sessions.controller.new_call_id(),
+            caller=_user_of(invite.caller),
+            callee=account.login if account else _user_of(invite.callee),
+            incoming=True,
+            session=self.id,
+            visible_name=invite.display_name,
+            app_key=self.request.app_key,
+        )
+        sessions.controller.start(
+            request,
+            lambda context: SipLeg(context, sessions.sip, invite),
+            self._web_leg(Side.B, None),
+            self._forget,
+        )
+
+    def _web_leg(self, side: Side, offer: str | None) -> LegMaker:
+        def make(context: LegContext) -> WebLeg:
+            leg = WebLeg(context, self._web, offer)
+            self._calls[context.call.id] = _SessionCall(context.call, leg, side)
+            return leg
+
+        return make
+
+    def _forget(self, call: Call) -> None:
+        self._calls.pop(call.id, None)
+
+    def disconnect(self) -> None:
+        """Ask the socket to close."""
+        self._web.close()
+
+    def close(self) -> None:
+        """End everything of the session: the browser is gone."""
+        for entry in tuple(self._calls.values()):
+            entry.leg.hung_up(EndReason.CLIENT_GONE)
+        if self.registration is not None:
+            sip = self._sessions.sip
+            sip.events.unbind_registration(self.registration)
+            sip.verbs.unregister(self.registration)
+            del self._sessions.by_registration[self.registration]
+            self._sessions.metrics.registrations.labels("unregistered").inc()
+
+
+class Sessions:
+    """All browser connections, and the way from a registration to its connection."""
+
+    def __init__(
+        self,
+        *,
+        controller: CallController,
+        sip: SipAccess,
+        clock: Clock,
+        metrics: Metrics,
+        register_expires_s: int,
+    ) -> None:
+        self.controller = controller
+        self.sip = sip
+        self.clock = clock
+        self.metrics = metrics
+        self.register_expires_s = register_expires_s
+        self.by_registration: dict[RegistrationId, WebSession] = {}
+        self._sessions: dict[SessionId, WebSession] = {}
+        sip.events.on_incoming(self._incoming)
+
+    def __len__(self) -> int:
+        """Count open connections."""
+        return len(self._sessions)
+
+    def open(self, session_id: SessionId, request: SessionRequest, web: WebPort) -> WebSession:
+        """Take a new connection. Call `WebSession.register` once the browser knows that it is in."""
+        session = WebSession(session_id, request, web, self)
+        self._sessions[session_id] = session
+        self.metrics.sessions_active.inc()
+        _log.info("session_opened", session_id=session_id, is_registering=request.is_registering)
+        return session
+
+    def close(self, session: WebSession) -> None:
+        """End a connection with everything of it; nothing if it has ended."""
+        if self._sessions.pop(session.id, None) is None:
+            return
+        session.close()
+        self.metrics.sessions_active.dec()
+        _log.info("session_closed", session_id=session.id)
+
+    def close_all(self) -> None:
+        """Ask every socket to close; each then ends its own session."""
+        for session in tuple(self._sessions.values()):
+            session.disconnect()
+
+    def _incoming(self, invite: IncomingInvite) -> None:
+        """Ring the browser whose registration was called. Nobody else's: an unknown contact is answered 404."""
+        session = self.by_registration.get(invite.registration) if invite.registration is not None else None
+        if session is None:
+            self.sip.verbs.hangup(invite.id, NoRoute.sip_status)
+            return
+        try:
+            session.ring(invite)
+        except CapacityError as error:
+            _log.warning("call_refused", reason=EndReason.CAPACITY.code, detail=str(error))
+            self.metrics.calls_ended.labels(EndReason.CAPACITY.code).inc()
+            self.sip.verbs.hangup(invite.id, CapacityError.sip_status)
+
+
+def _user_of(address: str) -> str:
+    """Return the user part of a SIP address for people, the whole text if it has none."""
+    try:
+        uri = NameAddr.parse(address).uri
+    except SipParseError:
+        return address
+    return uri.username if isinstance(uri, SipUri) and uri.username else address
