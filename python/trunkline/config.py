@@ -327,13 +327,16 @@ class Config(BaseSettings):
         return self.model_dump(mode="json")
 
 
-def load(path: Path | None = None, flags: Mapping[str, Any] | None = None) -> Config:
+def load(
+    path: Path | None = None, flags: Mapping[str, Any] | None = None, *, defaults: Mapping[str, Any] | None = None
+) -> Config:
     """Read the settings: the file at path if given, under the environment, under flags.
 
-    flags: nested mapping in the shape of the file, e.g. `{"http": {"port": 0}}`.
+    flags, defaults: nested mappings in the shape of the file, e.g. `{"http": {"port": 0}}`. defaults: what stands in
+    for the fields' own defaults, below the file.
     Raises ConfigError, one line per bad field, if a source cannot be read, a key is unknown or a value out of range.
     """
-    layers = (_read_toml(path) if path else {}, _read_environment(), flags or {})
+    layers = (defaults or {}, _read_toml(path) if path else {}, _read_environment(), flags or {})
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = _merged(merged, layer)

@@ -1,0 +1,168 @@
+"""SHELL: the `trunkline` command.
+
+Owns the command line: it builds the configuration, starts the app on an event loop of ours, and stops it on SIGINT or
+SIGTERM. Must not know what the app consists of.
+
+Exit status: 0 stopped as asked, 1 could not start or failed, 2 the configuration or the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+import uvloop
+
+from trunkline import __version__
+from trunkline.config import Config, load
+from trunkline.errors import ConfigError, TrunklineError
+from trunkline.observability.logging import configure, get_logger
+
+EXIT_FAILED: Final = 1
+EXIT_CONFIG: Final = 2
+
+DEMO_DEFAULTS: Final[Mapping[str, Any]] = {
+    # Pages on loopback are a secure context, so the browser gives them the microphone without a certificate.
+    "http": {"host": "127.0.0.1"},
+    # The gateway's own SIP and RTP stay on loopback too; any free port, since nobody has to know it.
+    "sip": {"host": "127.0.0.1", "port": 0},
+    "media": {"rtp_host": "127.0.0.1"},
+}
+
+app = typer.Typer(
+    name="trunkline", no_args_is_help=True, add_completion=False, help="WebRTC <-> SIP gateway and media relay."
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", envvar="TRUNKLINE_CONFIG", metavar="FILE", help="TOML file with the settings."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.FIELD=VALUE",
+        help="One setting, over file and environment: `--set http.port=8088`. May be repeated.",
+    ),
+]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.command()
+def serve(config: ConfigOption = None, settings: SetOption = None) -> None:
+    """Run the gateway until SIGINT or SIGTERM."""
+    _run(_load(config, settings))
+
+
+@app.command()
+def demo(config: ConfigOption = None, settings: SetOption = None) -> None:
+    """Run the gateway on loopback with its built-in test phone."""
+    _run(_load(config, [*(settings or ()), "demo.enabled=true"], DEMO_DEFAULTS))
+
+
+@app.command("check-config")
+def check_config(config: ConfigOption = None, settings: SetOption = None) -> None:
+    """Print the effective settings as JSON, secrets hidden; exit with 2 if they are wrong."""
+    typer.echo(json.dumps(_load(config, settings).redacted(), indent=2))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """Turn `section.field=value` texts into a nested mapping.
+
+    A value is TOML (`8088`, `true`, `["opus"]`), or else the text itself. Raises ConfigError for a text without a name
+    or an equals sign, and where one setting is put inside another.
+    """
+    nested: dict[str, Any] = {}
+    for text in settings:
+        path, equals, value = text.partition("=")
+        *sections, field = path.strip().split(".")
+        if not equals or not field or not all(sections):
+            raise ConfigError(f"--set {text}: expected SECTION.FIELD=VALUE")
+        inner = nested
+        for section in sections:
+            inner = inner.setdefault(section, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"--set {text}: {section} already has a value")
+        inner[field] = _toml_value(value.strip())
+    return nested
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _load(path: Path | None, settings: list[str] | None, defaults: Mapping[str, Any] | None = None) -> Config:
+    try:
+        return load(path, parse_settings(settings or []), defaults=defaults)
+    except ConfigError as error:
+        typer.echo(f"trunkline: the configuration is wrong\n{error}", err=True)
+        raise typer.Exit(EXIT_CONFIG) from error
+
+
+def _run(config: Config) -> None:
+    configure(level=config.log.level, format_=config.log.format, node=config.node.name)
+    try:
+        uvloop.run(_serve(config))
+    except TrunklineError as error:
+        get_logger(__name__).error("node_failed", code=error.code, detail=str(error))
+        typer.echo(f"trunkline: {error}", err=True)
+        raise typer.Exit(EXIT_FAILED) from error
+
+
+async def _serve(config: Config) -> None:
+    """Start the app, wait for a signal, stop the app. A second signal ends the process at once."""
+    # Not at the top: `check-config` works without the compiled module.
+    from trunkline.app import App
+
+    loop = asyncio.get_running_loop()
+    stop_asked = asyncio.Event()
+
+    def ask_to_stop() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+        stop_asked.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ask_to_stop)
+    node = App(config)
+    await node.start()
+    try:
+        if config.demo.enabled:
+            typer.echo(_welcome(config))
+        await stop_asked.wait()
+    finally:
+        await node.stop()
+
+
+def _welcome(config: Config) -> str:
+    from trunkline.demo.numbers import NUMBERS
+
+    lines = [
+        "",
+        f"  Open  http://localhost:{config.http.port}/phone/  and choose the demo account. Numbers to dial:",
+        "",
+        *(f"    {entry.number}  {entry.title}" for entry in NUMBERS),
+        "",
+        "  Ctrl-C ends it.",
+        "",
+    ]
+    return "\n".join(lines)
