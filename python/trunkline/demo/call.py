@@ -13,8 +13,9 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
+from trunkline.calls.ports import MediaPort, SipPort
 from trunkline.demo.link import Link, open_link
 from trunkline.demo.numbers import Behaviour
 from trunkline.errors import CapacityError, InvalidCallState, MediaError, NegotiationError, SdpError
@@ -32,9 +33,6 @@ from trunkline.sip.types import (
     InviteRequest,
     ReinviteReceived,
 )
-
-if TYPE_CHECKING:
-    from trunkline.calls.ports import MediaPort, SipPort
 
 TEST_TONE: Final = Tone(frequencies_hz=(440.0,))
 GREETING: Final = Tone(frequencies_hz=(660.0,))

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from trunkline.calls.ports import MediaPort
 from trunkline.errors import LocalProtocolError, MediaError, NegotiationError
 from trunkline.ids import EndpointId, MediaCallId
 from trunkline.media.types import Event, RtpLocal, RtpRemote, RtpTransport, Source
 from trunkline.sdp import CodecPolicy, Negotiated, SessionDescription, SessionIdentity, offer_answer, parse
-
-if TYPE_CHECKING:
-    from trunkline.calls.ports import MediaPort
 
 POLICY: Final = CodecPolicy(audio=("PCMU", "PCMA"))
 """G.711 only, as a plain phone has it: a browser's Opus gets transcoded."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from random import Random
-from typing import TYPE_CHECKING
 
+from trunkline.calls.ports import MediaPort
 from trunkline.config import DemoConfig
 from trunkline.demo.call import DemoCall, Pace
 from trunkline.demo.numbers import Behaviour, DemoInfo, behaviour_of
@@ -40,9 +40,6 @@ DISPLAY_NAME = "Test phone"
 _PASSWORD_BITS = 64
 _STOP_TIMEOUT_S = 3.0
 _RING_LIMIT_S = 3600.0
-
-if TYPE_CHECKING:
-    from trunkline.calls.ports import MediaPort
 
 _log = get_logger(__name__)
 
