@@ -480,12 +480,7 @@ class TransactionLayer:
     def is_merged(self, transaction: ServerTransaction) -> bool:
         """Whether an earlier transaction carries the same request, forked on its way.   RFC 3261 section 8.2.2.2."""
         request = transaction.request
-        mark = (request.sip_call_id, request.cseq, request.from_.tag)
-        return any(
-            other is not transaction
-            and (other.request.sip_call_id, other.request.cseq, other.request.from_.tag) == mark
-            for other in self._servers.values()
-        )
+        return request.to.tag is None and self._first_of[_mark(request)] is not transaction
 
     def handle_unreachable(self, now: float, path: Path) -> None:
         """Tell every client transaction towards this peer that the transport failed."""

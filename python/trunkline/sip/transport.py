@@ -59,6 +59,7 @@ class SipShell:
         self._lookups: set[asyncio.Task[None]] = set()
         self._counters: Counter[str] = Counter()
         self._idle = asyncio.Event()
+        self._is_stopping = False
 
     @property
     def listening(self) -> tuple[Listener, ...]:
@@ -76,8 +77,8 @@ class SipShell:
 
     async def stop(self, timeout_s: float = 3.0) -> None:
         """Hang up, de-register, close all sockets; returns within timeout_s."""
+        self._is_stopping = True
         self._ua.shutdown(self._now())
-        self._idle.clear()
         self._drain()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -199,7 +200,7 @@ class SipShell:
         deadline = self._ua.poll_timeout()
         if deadline is not None:
             self._timer = asyncio.get_running_loop().call_at(deadline, self._handle_timeout)
-        if self._ua.is_idle:
+        if self._is_stopping and self._ua.is_idle:
             self._idle.set()
 
     def _deliver(self) -> None:
