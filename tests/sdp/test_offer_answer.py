@@ -78,7 +78,10 @@ def test_agrees_to_rtcp_mux_when_its_port_takes_both() -> None:
     assert "a=rtcp-mux" in negotiated.description.media[0].lines()
 
 
-@pytest.mark.parametrize("address", ["IN IP4 host.example", "IN IP4 224.2.1.1/127", "IN IP4 255.255.255.255"])
+@pytest.mark.parametrize(
+    "address",
+    ["IN IP4 host.example", "IN IP4 224.2.1.1/127", "IN IP4 255.255.255.255", "IN IP6 ff02::1", "IN IP6 fe80::1%eth0"],
+)
 def test_refuses_an_address_that_rtp_cannot_be_sent_to(address: str) -> None:
     with pytest.raises(NegotiationError, match="address"):
         answer_offer(parse(offer("m=audio 4000 RTP/AVP 0", connection=address)), LOCAL, POLICY, IDENTITY)

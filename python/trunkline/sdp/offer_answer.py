@@ -241,7 +241,7 @@ def _rtcp_address(media: MediaDescription, rtp: Address) -> Address:
 def _ip_literal(text: str) -> str:
     """Return the address in its shortest form, an IPv4-mapped one as IPv4.
 
-    Raises NegotiationError for what RTP to a peer cannot use: a host name, multicast, broadcast.
+    Raises NegotiationError for what RTP to a peer cannot use: a host name, multicast, broadcast, a zone of theirs.
     """
     try:
         address = ipaddress.ip_address(text)
@@ -249,6 +249,6 @@ def _ip_literal(text: str) -> str:
         raise NegotiationError("the address of the audio stream is not an IP address") from error
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
-    if address.is_multicast or str(address) == "255.255.255.255":
-        raise NegotiationError("the address of the audio stream is not unicast")
+    if address.is_multicast or str(address) == "255.255.255.255" or getattr(address, "scope_id", None):
+        raise NegotiationError("the address of the audio stream is not a unicast address without a zone")
     return str(address)
