@@ -40,7 +40,7 @@ class Dialog:
             sip_call_id=request.sip_call_id,
             local=_identity(request.from_),
             remote=_identity(response.to),
-            remote_target=contacts[0].uri if contacts else request.uri,
+            remote_target=contacts[0].uri.as_target if contacts else request.uri,
             route_set=tuple(reversed(response.record_routes)),
             local_cseq=request.cseq.number,
             remote_cseq=None,
@@ -60,7 +60,7 @@ class Dialog:
             sip_call_id=request.sip_call_id,
             local=NameAddr(request.to.uri, parameters=(("tag", local_tag),)),
             remote=_identity(request.from_),
-            remote_target=contacts[0].uri,
+            remote_target=contacts[0].uri.as_target,
             route_set=request.record_routes,
             local_cseq=0,
             remote_cseq=request.cseq.number,
@@ -108,7 +108,7 @@ class Dialog:
         """Take the Contact of a target refresh (re-INVITE and its 2xx)."""
         contacts = message.contacts
         if contacts:
-            self.remote_target = contacts[0].uri
+            self.remote_target = contacts[0].uri.as_target
 
 
 def _identity(address: NameAddr) -> NameAddr:

@@ -186,7 +186,7 @@ class SipUri(_Parameterised):
     header_text: str | None = None
 
     @classmethod
-    def of(cls, user: str | None, host: str, port: int | None = None, **parameters: str | None) -> SipUri:
+    def of(cls, user: str | None, host: str, port: int | None = None) -> SipUri:
         """Make a `sip:` URI from plain text: escapes the user part. LocalProtocolError if the host is not one."""
         bare = host[1:-1] if host[:1] == "[" else host
         if _HOST.fullmatch(f"[{bare}]" if ":" in bare else bare) is None:
@@ -194,7 +194,7 @@ class SipUri(_Parameterised):
         escaped = None if user is None else percent_quote(user, safe=_USER_SAFE, errors="surrogateescape")
         if escaped == "":
             raise LocalProtocolError("an empty user part")
-        return cls("sip", escaped, bare, port, tuple(parameters.items()))
+        return cls("sip", escaped, bare, port)
 
     @property
     def username(self) -> str:
@@ -204,6 +204,11 @@ class SipUri(_Parameterised):
     def with_parameter(self, name: str, value: str | None) -> SipUri:
         """Return a copy with this parameter set."""
         return replace(self, parameters=self._parameters_with(name, value))
+
+    @property
+    def as_target(self) -> SipUri:
+        """Return it as it may stand in a request line: without headers.   RFC 3261 table 1."""
+        return self if self.header_text is None else replace(self, header_text=None)
 
     @property
     def address_of_record(self) -> str:
@@ -226,6 +231,11 @@ class OpaqueUri:
 
     scheme: str
     rest: str
+
+    @property
+    def as_target(self) -> OpaqueUri:
+        """Return it as it is."""
+        return self
 
     @property
     def address_of_record(self) -> str:

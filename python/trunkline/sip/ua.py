@@ -488,9 +488,9 @@ def _target(text: str, account: Account | None) -> Uri:
     scheme, _, rest = text.partition(":")
     try:
         if _WRITTEN_URI.match(text) and not (scheme.lower() == "tel" and account is not None):
-            return parse_uri(text)
+            return parse_uri(text).as_target
         if "@" in text:
-            return parse_uri(f"sip:{text}")
+            return parse_uri(f"sip:{text}").as_target
     except SipParseError as error:
         raise LocalProtocolError(f"not a target: {error}") from error
     if account is None:
