@@ -9,8 +9,6 @@
 
 mod g711;
 mod opus;
-#[cfg(test)]
-mod tests;
 
 pub use g711::{Law, alaw_to_ulaw, convert_in_place, ulaw_to_alaw};
 pub use opus::Parameters as OpusParameters;

@@ -66,3 +66,40 @@ impl Generator {
         f64::from(i32::from_be_bytes([a, b, c, d])) / f64::from(i32::MAX) * 3_f64.sqrt()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dsp::testing::level_dbm0;
+
+    #[test]
+    fn makes_noise_of_the_level_that_the_packet_names() {
+        for below_overload_db in [20, 45, 60] {
+            let mut generator = Generator::new(1);
+            generator.set_level(below_overload_db);
+            let mut pcm = vec![0; 16_000];
+            generator.fill(&mut pcm);
+            let made = level_dbm0(&pcm[4_000..]);
+            assert!((made - generator.level_dbm0()).abs() < 1.0, "{made} dBm0 for -{below_overload_db} dBov");
+            // 0 dBov is 3.01 dB above a full-scale sine, which is +3.14 dBm0.
+            assert!((made - (6.15 - f64::from(below_overload_db))).abs() < 1.0);
+        }
+    }
+
+    #[test]
+    fn is_silent_before_the_first_packet_and_at_level_127() {
+        let mut generator = Generator::new(1);
+        let mut pcm = vec![1; 160];
+        generator.fill(&mut pcm);
+        assert!(pcm.iter().all(|&sample| sample == 0));
+        generator.set_level(127);
+        generator.fill(&mut pcm);
+        assert!(pcm.iter().all(|&sample| sample == 0));
+    }
+
+    #[test]
+    fn reads_the_level_and_leaves_the_rest_of_the_payload() {
+        assert_eq!(level(&[0xc5, 1, 2, 3]), Some(0x45));
+        assert_eq!(level(&[]), None);
+    }
+}

@@ -5,7 +5,12 @@
 //! (mu-law); see [`tone::amplitude`].
 
 pub mod cn;
+pub mod plc;
+pub mod timescale;
 pub mod tone;
+
+#[cfg(test)]
+pub(crate) mod testing;
 
 /// The nearest 16-bit sample; saturates.
 #[expect(clippy::cast_possible_truncation, reason = "a float-to-int cast saturates, which is what a sample should do")]

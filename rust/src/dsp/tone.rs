@@ -117,3 +117,75 @@ impl Oscillator {
         self.waves[..self.used].iter_mut().for_each(Wave::normalise);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dsp::testing::{level_dbm0, tone_level_dbm0};
+
+    #[test]
+    fn makes_a_tone_of_the_level_and_frequency_asked_for() {
+        for rate_hz in [8_000, 16_000, 48_000] {
+            for level in [0.0, -10.0, -30.0] {
+                let mut pcm = vec![0; rate_hz as usize];
+                Oscillator::new(&[440.0], level, rate_hz).fill(&mut pcm);
+                assert!((tone_level_dbm0(&pcm, 440.0, rate_hz) - level).abs() < 0.01);
+                assert!((level_dbm0(&pcm) - level).abs() < 0.01);
+            }
+        }
+    }
+
+    #[test]
+    fn fills_16_bits_at_the_overload_level_of_g711() {
+        let mut pcm = vec![0; 8_000];
+        Oscillator::new(&[100.0], FULL_SCALE_DBM0, 8_000).fill(&mut pcm);
+        assert!(pcm.iter().all(|&sample| (-32_767..=32_767).contains(&sample)));
+        assert!(pcm.iter().any(|&sample| sample > 32_700));
+    }
+
+    #[test]
+    fn is_phase_continuous_however_it_is_asked_for() {
+        let (mut whole, mut pieces) = (vec![0; 960], vec![0; 960]);
+        Oscillator::new(&[441.0, 350.0], -13.0, 8_000).fill(&mut whole);
+        let mut oscillator = Oscillator::new(&[441.0, 350.0], -13.0, 8_000);
+        pieces.chunks_mut(37).for_each(|piece| oscillator.fill(piece));
+        assert!(whole.iter().zip(&pieces).all(|(a, b)| (a - b).abs() <= 1));
+    }
+
+    #[test]
+    fn keeps_its_level_for_an_hour() {
+        let mut oscillator = Oscillator::new(&[425.0], -10.0, 8_000);
+        let mut pcm = [0; 8_000];
+        (0..3_600).for_each(|_| oscillator.fill(&mut pcm));
+        assert!((tone_level_dbm0(&pcm, 425.0, 8_000) - -10.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn rests_and_sounds_by_its_cadence() {
+        let mut pcm = vec![0; 8_000];
+        Oscillator::new(&[400.0], -10.0, 8_000).with_cadence(1_600, 2_400).fill(&mut pcm);
+        for (range, sounds) in [(0..1_600, true), (1_600..4_000, false), (4_000..5_600, true), (5_600..8_000, false)] {
+            assert_eq!(level_dbm0(&pcm[range.clone()]) > -11.0, sounds, "{range:?}");
+        }
+    }
+
+    #[test]
+    fn makes_the_two_frequencies_of_each_dtmf_digit() {
+        for (digit, row, column) in [
+            ('1', 697.0, 1_209.0),
+            ('5', 770.0, 1_336.0),
+            ('#', 941.0, 1_477.0),
+            ('*', 941.0, 1_209.0),
+            ('d', 941.0, 1_633.0),
+        ] {
+            let mut pcm = vec![0; 8_000];
+            Oscillator::dtmf(digit, 8_000).unwrap().fill(&mut pcm);
+            for frequency_hz in [row, column] {
+                let level = tone_level_dbm0(&pcm, frequency_hz, 8_000);
+                assert!((level - DTMF_LEVEL_DBM0).abs() < 0.1, "{digit}: {level} dBm0 at {frequency_hz} Hz");
+            }
+        }
+        assert!(Oscillator::dtmf('x', 8_000).is_none());
+        assert!(Oscillator::dtmf('☎', 8_000).is_none());
+    }
+}

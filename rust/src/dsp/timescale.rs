@@ -1,0 +1,180 @@
+//! Makes speech a pitch period shorter or longer without changing its pitch (overlap-add at the best match).
+//!
+//! Owns the search for a period and the splice. Who wants the time changed, and why, is the jitter buffer's affair.
+
+/// Shortest and longest period looked for: 400 Hz to 66 Hz.
+const SHORTEST_US: u32 = 2_500;
+const LONGEST_US: u32 = 15_000;
+
+/// Level under which a splice cannot be heard whatever the signal is, as an amplitude (about -54 dBm0).
+const SILENT_RMS: f64 = 50.0;
+
+/// How much two periods must resemble each other, as a correlation coefficient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Likeness {
+    /// Only where the splice cannot be told: steady voice, silence.
+    Strict,
+    /// Where it can just be told; for when the delay matters more.
+    Loose,
+}
+
+impl Likeness {
+    const fn least(self) -> f64 {
+        match self {
+            Self::Strict => 0.9,
+            Self::Loose => 0.5,
+        }
+    }
+}
+
+/// A period found: its length in samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period(usize);
+
+impl Period {
+    /// Looks at the front of `pcm` for two neighbouring stretches that are alike, none longer than `longest_samples`.
+    /// None if nothing is alike enough, or `pcm` is shorter than two of the shortest periods (5 ms).
+    #[must_use]
+    pub fn find(pcm: &[i16], sample_rate_hz: u32, longest_samples: usize, likeness: Likeness) -> Option<Self> {
+        let shortest = samples(sample_rate_hz, SHORTEST_US);
+        let longest = samples(sample_rate_hz, LONGEST_US).min(pcm.len() / 2).min(longest_samples);
+        if shortest == 0 || longest < shortest {
+            return None;
+        }
+        if rms(&pcm[..2 * longest]) < SILENT_RMS {
+            return Some(Self(longest));
+        }
+        // About 8 kHz is enough to find the place; all samples then decide around it.
+        let stride = samples(sample_rate_hz, 125).max(1);
+        let coarse = best(pcm, (shortest..=longest).step_by(stride), stride)?.1;
+        let near = coarse.saturating_sub(stride - 1).max(shortest)..=(coarse + stride - 1).min(longest);
+        let (correlation, period) = best(pcm, near, 1)?;
+        (correlation >= likeness.least()).then_some(Self(period))
+    }
+
+    /// Its length in samples.
+    #[must_use]
+    pub const fn samples(self) -> usize {
+        self.0
+    }
+
+    /// Takes the period out: `pcm` holds the same speech in its front `pcm.len() - samples()`, which is returned.
+    pub fn remove(self, pcm: &mut [i16]) -> usize {
+        let period = self.0;
+        for place in 0..period {
+            pcm[place] = mix(pcm[place], pcm[place + period], place, period);
+        }
+        pcm.copy_within(2 * period.., period);
+        pcm.len() - period
+    }
+
+    /// Puts the period in once more: the front `length` samples of `pcm` become `length + samples()`, which is returned.
+    /// `pcm` must have room for them, else nothing is done and `length` returned.
+    pub fn insert(self, pcm: &mut [i16], length: usize) -> usize {
+        let period = self.0;
+        if length + period > pcm.len() || length < 2 * period {
+            return length;
+        }
+        // first period | second fading into first | second and the rest
+        pcm.copy_within(period..length, 2 * period);
+        for place in 0..period {
+            let first = pcm[place];
+            pcm[place + period] = mix(pcm[place + 2 * period], first, place, period);
+        }
+        length + period
+    }
+}
+
+const fn samples(sample_rate_hz: u32, us: u32) -> usize {
+    (sample_rate_hz as u64 * us as u64 / 1_000_000) as usize
+}
+
+/// From `old` at the first place to `new` at the last.
+fn mix(old: i16, new: i16, place: usize, length: usize) -> i16 {
+    let number = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
+    let weight = number(place + 1) / number(length + 1);
+    super::to_i16(f64::from(old) * (1.0 - weight) + f64::from(new) * weight)
+}
+
+fn rms(pcm: &[i16]) -> f64 {
+    let energy: f64 = pcm.iter().map(|&sample| f64::from(sample) * f64::from(sample)).sum();
+    (energy / f64::from(u32::try_from(pcm.len().max(1)).unwrap_or(u32::MAX))).sqrt()
+}
+
+/// The period whose two stretches correlate best, looking at every `stride`th sample.
+fn best(pcm: &[i16], periods: impl Iterator<Item = usize>, stride: usize) -> Option<(f64, usize)> {
+    periods
+        .map(|period| (correlation(&pcm[..period], &pcm[period..2 * period], stride), period))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+fn correlation(first: &[i16], second: &[i16], stride: usize) -> f64 {
+    let (mut product, mut first_energy, mut second_energy) = (0.0, 1.0, 1.0);
+    for (&a, &b) in first.iter().zip(second).step_by(stride) {
+        let (a, b) = (f64::from(a), f64::from(b));
+        product += a * b;
+        first_energy += a * a;
+        second_energy += b * b;
+    }
+    product / f64::sqrt(first_energy * second_energy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dsp::testing::{largest_step, tone_level_dbm0};
+    use crate::dsp::tone::Oscillator;
+
+    fn tone(frequency_hz: f64, rate_hz: u32, samples: usize) -> Vec<i16> {
+        let mut pcm = vec![0; samples];
+        Oscillator::new(&[frequency_hz], -10.0, rate_hz).fill(&mut pcm);
+        pcm
+    }
+
+    #[test]
+    fn removes_and_inserts_whole_periods_of_a_tone_without_a_click() {
+        for (rate_hz, frequency_hz) in [(8_000, 150.0), (8_000, 440.0), (16_000, 440.0), (48_000, 300.0)] {
+            let whole = tone(frequency_hz, rate_hz, rate_hz as usize / 25);
+            let period = Period::find(&whole, rate_hz, usize::MAX, Likeness::Strict).unwrap();
+
+            let mut shorter = whole.clone();
+            let length = period.remove(&mut shorter);
+            shorter.truncate(length);
+            assert_eq!(shorter.len(), whole.len() - period.samples());
+
+            let mut longer = whole.clone();
+            longer.resize(whole.len() * 2, 0);
+            let length = period.insert(&mut longer, whole.len());
+            longer.truncate(length);
+            assert_eq!(longer.len(), whole.len() + period.samples());
+
+            for changed in [&shorter, &longer] {
+                assert!(largest_step(changed) <= largest_step(&whole) * 11 / 10, "{rate_hz} {frequency_hz}");
+                assert!((tone_level_dbm0(changed, frequency_hz, rate_hz) - -10.0).abs() < 1.0);
+                assert_eq!(changed.last(), whole.last());
+            }
+        }
+    }
+
+    #[test]
+    fn finds_nothing_to_splice_in_noise() {
+        let mut noise = vec![0; 320];
+        let mut generator = crate::dsp::cn::Generator::new(7);
+        generator.set_level(20);
+        (0..10).for_each(|_| generator.fill(&mut noise));
+        assert_eq!(Period::find(&noise, 8_000, usize::MAX, Likeness::Strict), None);
+    }
+
+    #[test]
+    fn splices_silence_anywhere() {
+        assert_eq!(Period::find(&[0; 320], 8_000, usize::MAX, Likeness::Strict).map(Period::samples), Some(120));
+        assert_eq!(Period::find(&[0; 320], 8_000, 33, Likeness::Strict).map(Period::samples), Some(33));
+    }
+
+    #[test]
+    fn leaves_pieces_alone_that_are_too_short() {
+        assert_eq!(Period::find(&[0; 39], 8_000, usize::MAX, Likeness::Loose), None);
+        assert_eq!(Period::find(&[], 8_000, usize::MAX, Likeness::Loose), None);
+        assert_eq!(Period(40).insert(&mut [0; 100], 80), 80);
+    }
+}
