@@ -20,7 +20,8 @@ LEVELS = (
 ALLOWED_NEIGHBOURS = {
     ("net", "error"): "an address that does not parse is an error",
     ("error", "net"): "an error may name a path",
-    ("codecs", "dsp"): "comfort noise is made by the noise generator",
+    ("codecs", "dsp"): "the tests of the codecs measure levels",
+    ("jitter", "codecs"): "playout decodes by way of the decoder trait",
     ("jitter", "dsp"): "playout stretches and shrinks frames",
 }
 

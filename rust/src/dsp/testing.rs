@@ -34,7 +34,6 @@ fn count(pcm: &[i16]) -> f64 {
 }
 
 /// A file of ITU test data, or None with a word on where to get it. Never part of the repository (ITU-T licence).
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should know that one of them tested nothing")]
 #[expect(clippy::disallowed_methods, reason = "a test may read its vectors")]
 pub(crate) fn vector(name: &str) -> Option<Vec<u8>> {
     let root = std::env::var_os("TRUNKLINE_VECTORS").map_or_else(|| PathBuf::from("../shared/vectors"), PathBuf::from);

@@ -5,7 +5,11 @@
 //! [`Decoder`](crate::codecs::Decoder). Used by transcoded directions only; a relay has none. Time is an argument.
 //! RFC 3550 section 6.4.1 for the terms.
 
+mod buffer;
+mod delay;
 mod playout;
+mod queue;
+mod tracker;
 
 pub use playout::Playout;
 
@@ -66,8 +70,8 @@ pub enum Inserted {
     Late,
     /// It is longer than `max_payload_bytes`, or no packet of the codec.
     Malformed,
-    /// Its timestamp is far from all others; if the next one agrees with it, the stream starts anew there.
-    Suspect,
+    /// Its number or timestamp is far from all others; if the next one agrees with it, the stream starts anew there.
+    Stray,
 }
 
 /// What the samples of one pull are made of, by the most interesting part of them.
@@ -96,8 +100,10 @@ pub struct Stats {
     pub malformed: u64,
     /// Packets thrown away because the buffer was full or the delay over its bound.
     pub flushed: u64,
+    /// Packets far from all others.
+    pub stray: u64,
     /// Times that the stream started anew (timestamp jumps and [`Playout::reset`]).
-    pub resets: u64,
+    pub restarts: u64,
     /// Samples given out.
     pub played_samples: u64,
     /// Samples made up for lost or late packets.
@@ -112,6 +118,6 @@ pub struct Stats {
     pub stretched_samples: u64,
     /// Delay that is aimed at, in milliseconds.
     pub target_delay_ms: u32,
-    /// How long the packet decoded last had waited beyond the fastest packet's way, in milliseconds.
+    /// How much later samples come out than those of the fastest packet could have, in milliseconds.
     pub playout_delay_ms: u32,
 }
