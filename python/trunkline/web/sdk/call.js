@@ -182,8 +182,8 @@ export class Call extends Emitter {
 
   /** End the call, give up calling, or reject an incoming one: whichever fits. Harmless when it has ended. */
   hangup() {
-    const isRejected = this.direction === 'incoming' && this.establishedAt === null;
-    this.#hangupWith('FINISH', isRejected ? 'rejected_here' : 'hung_up_here');
+    if (this.establishedAt !== null) this.#hangupWith('FINISH', 'normal');
+    else this.#hangupWith('FINISH', this.direction === 'incoming' ? 'declined_here' : 'cancelled');
   }
 
   /**

@@ -46,6 +46,8 @@ const GATEWAY_TEXTS = {
   terminated: 'Call ended by the operator',
   shutdown: 'Call ended: the gateway is shutting down',
   client_gone: 'Call ended',
+  declined_here: 'Call declined',
+  busy_here: 'Missed call',
   cancelled: 'Call cancelled',
   busy: 'Busy',
   declined: 'Declined',
@@ -75,8 +77,6 @@ const GATEWAY_TEXTS = {
 
 /** @type {Record<string, string>} reasons found in the browser */
 const LOCAL_TEXTS = {
-  hung_up_here: 'Call ended',
-  rejected_here: 'Call declined',
   connection_lost: 'Connection to the gateway lost',
   no_offer: 'The gateway did not complete the incoming call',
   microphone_denied: 'The browser may not use the microphone. Allow it next to the address bar, then try again.',
