@@ -38,3 +38,26 @@ impl std::fmt::Debug for Credentials {
         f.debug_struct("Credentials").field("ufrag", &self.ufrag).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_are_those_of_ice_and_all_of_them() {
+        let mut seen = std::collections::BTreeSet::new();
+        for byte in 0..=u8::MAX {
+            let credentials = Credentials::from_random(&[byte; Credentials::RANDOM_BYTES]);
+            assert_eq!((credentials.ufrag().len(), credentials.pwd().len()), (8, 24));
+            assert!(credentials.pwd().chars().all(|c| c.is_ascii_alphanumeric() || c == '+' || c == '/'));
+            seen.extend(credentials.ufrag().chars());
+        }
+        assert_eq!(seen.len(), 64);
+    }
+
+    #[test]
+    fn debug_output_holds_no_password() {
+        let credentials = Credentials::from_random(&[7; Credentials::RANDOM_BYTES]);
+        assert!(!format!("{credentials:?}").contains(credentials.pwd()));
+    }
+}

@@ -2,11 +2,11 @@
 //!
 //! Owns the STUN codec and, for one endpoint, which address pairs are valid, which one is nominated and whether
 //! consent still stands. Sends nothing but answers to authenticated checks, so it is no reflector. Must not hold a
-//! socket or a timer of its own.
+//! socket or read a clock.
 
 mod agent;
 mod credentials;
 pub mod stun;
 
-pub use agent::{Agent, Answer, Event};
+pub use agent::{Agent, Answer, Event, MAX_PATHS};
 pub use credentials::Credentials;

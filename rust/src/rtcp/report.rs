@@ -222,21 +222,27 @@ impl<'a> Sdes<'a> {
         let mut rest = self.chunks;
         (0..self.count)
             .map_while(move |_| {
-                let (ssrc, cname, after) = split_chunk(rest)?;
+                let (chunk, after) = split_chunk(rest)?;
                 rest = after;
-                Some((ssrc, cname))
+                Some(chunk)
             })
-            .filter_map(|(ssrc, cname)| Some((ssrc, cname?)))
+            .filter_map(|chunk| Some((chunk.ssrc, chunk.cname?)))
     }
 
     fn is_sound(&self) -> bool {
         let mut rest = self.chunks;
-        (0..self.count).all(|_| split_chunk(rest).map(|(_, _, after)| rest = after).is_some())
+        (0..self.count).all(|_| split_chunk(rest).map(|(_, after)| rest = after).is_some())
     }
 }
 
-/// Source, CNAME if any, and what follows the chunk.
-fn split_chunk(chunks: &[u8]) -> Option<(Ssrc, Option<&[u8]>, &[u8])> {
+/// What we read of the descriptions of one source.
+struct Chunk<'a> {
+    ssrc: Ssrc,
+    cname: Option<&'a [u8]>,
+}
+
+/// Cut the first chunk off.
+fn split_chunk(chunks: &[u8]) -> Option<(Chunk<'_>, &[u8])> {
     let (ssrc, items) = split_u32(chunks)?;
     let mut cname = None;
     let mut rest = items;
@@ -256,7 +262,7 @@ fn split_chunk(chunks: &[u8]) -> Option<(Ssrc, Option<&[u8]>, &[u8])> {
     // The list ends with one to four zero bytes, on a boundary of 32 bits.
     let list_bytes = items.len() - rest.len();
     let after = items.get((list_bytes / 4 + 1) * 4..)?;
-    Some((Ssrc(ssrc), cname, after))
+    Some((Chunk { ssrc: Ssrc(ssrc), cname }, after))
 }
 
 impl Bye<'_> {

@@ -26,7 +26,7 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// unix_at_anchor: time since the Unix epoch at the instant `anchor`.
+    /// `unix_at_anchor`: time since the Unix epoch at the instant `anchor`.
     #[must_use]
     pub const fn new(anchor: Instant, unix_at_anchor: Duration) -> Self {
         Self { anchor, unix_at_anchor }

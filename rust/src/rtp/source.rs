@@ -89,7 +89,7 @@ impl Source {
 
     /// A stream that nothing was received of.
     ///
-    /// clock_rate_hz: timestamp units per second, for the jitter. probation: packets in sequence that a source must
+    /// `clock_rate_hz`: timestamp units per second, for the jitter. `probation`: packets in sequence that a source must
     /// show before it counts; the last of them is the first accepted. 0 or 1 takes a source at once, which is right for
     /// authenticated (SRTP) streams and after latching.
     #[must_use]

@@ -4,7 +4,13 @@
 //! scheduled once; a packet costs no allocation. Must not negotiate keys, and must not keep anything of a packet whose
 //! tag does not match.
 
+mod cipher;
 mod context;
+mod kdf;
+mod replay;
 
 pub use crate::net::SrtpProfile as Profile;
 pub use context::{Context, Error, MAX_SOURCES, MAX_TRAILER_BYTES};
+
+#[cfg(test)]
+mod tests;
