@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(DatagramKind::of(&[0x2f, 0]), Some(DatagramKind::Dtls), "a DTLS 1.3 unified header");
         assert_eq!(DatagramKind::of(&[64, 0]), None, "a TURN channel");
         assert_eq!(DatagramKind::of(&[0x80, 0]), Some(DatagramKind::Rtp));
-        assert_eq!(DatagramKind::of(&[0x80, 0x80 | 111]), Some(DatagramKind::Rtp), "the marker bit is not RTCP");
+        assert_eq!(DatagramKind::of(&[0x80, 0xef]), Some(DatagramKind::Rtp), "the marker bit is not RTCP");
         assert_eq!(DatagramKind::of(&[0x80, 200]), Some(DatagramKind::Rtcp));
         assert_eq!(DatagramKind::of(&[0x80]), None);
     }
