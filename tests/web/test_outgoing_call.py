@@ -214,6 +214,24 @@ def test_pad_fills_the_field_and_erase_takes_back(phone: Page, gateway: FakeGate
     expect(phone.locator("#erase")).to_be_hidden()
 
 
+@pytest.mark.parametrize("where", ["pad", "nowhere"])
+def test_enter_calls_what_the_mouse_dialed(phone: Page, gateway: FakeGateway, where: str) -> None:
+    phone.click("[data-digit='4']")
+    phone.click("[data-digit='2']")
+    if where == "nowhere":
+        phone.evaluate("document.activeElement.blur()")
+    phone.keyboard.press("Enter")
+    assert gateway.expect("call")["callee"] == "42"
+
+
+def test_pad_works_by_keyboard_alone(phone: Page, gateway: FakeGateway) -> None:
+    phone.locator("[data-digit='7']").focus()
+    phone.keyboard.press("Enter")
+    phone.keyboard.press("Space")
+    expect(phone.locator("#dial-field")).to_have_value("77")
+    gateway.expect_nothing()
+
+
 def test_keys_and_pad_send_dtmf_in_a_call(phone: Page, gateway: FakeGateway) -> None:
     dial(phone, "digits")
     call = gateway.accept_call()

@@ -19,6 +19,8 @@ export function attachPad({ onDigit, onEscape, isDialing }) {
     const digit = button?.dataset.digit;
     if (digit === undefined || onDigit(digit)) return;
     insert(digit);
+    // Enter shall call what the mouse has dialed, not press the last digit again. (Keys click without a pointer.)
+    if (event.pointerType === 'mouse') focusField();
   });
 
   document.addEventListener('keydown', (event) => {
@@ -29,6 +31,8 @@ export function attachPad({ onDigit, onEscape, isDialing }) {
     } else if (event.key === 'Enter' && event.repeat) {
       // The Enter that placed the call, still held, must not press whatever has the focus now.
       event.preventDefault();
+    } else if (event.key === 'Enter' && event.target === document.body && isDialing()) {
+      elements.dialForm.requestSubmit();
     } else if (event.key.length === 1 && event.key !== ' ') {
       if (DIGITS.includes(event.key)) flash(event.key);
       if (!event.repeat && onDigit(event.key)) event.preventDefault();

@@ -73,6 +73,8 @@ const GATEWAY_TEXTS = {
   media_inactive: 'Call ended: no audio arrived any more',
   media_failed: 'The audio connection failed',
   internal: 'The gateway had an error',
+  call_not_found: 'The call was over already',
+  invalid_call_state: 'The call was over already',
 };
 
 /** @type {Record<string, string>} reasons found in the browser */
