@@ -83,6 +83,17 @@ class HttpConfig(_Section):
         description="Values of Origin that may open a WebSocket or call REST from a page; `*` is any. Name your own "
         "sites to keep others' pages from using this gateway.",
     )
+    rest_login: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^:\x00-\x1f]+$",
+        description="HTTP Basic user of the REST API. Default: none, REST is open to whoever reaches the port, as with "
+        "WCS. Set it, and use HTTPS, where others can reach it.",
+    )
+    rest_password: SecretStr | None = Field(
+        default=None, description="HTTP Basic password of the REST API; needed with `rest_login`."
+    )
     max_frame_bytes: int = Field(
         default=65_536,
         ge=16_384,
@@ -108,6 +119,13 @@ class HttpConfig(_Section):
         le=86_400,
         description="Seconds without any frame after which a socket is closed. Keep it above two ping intervals.",
     )
+
+    @model_validator(mode="after")
+    def _whole_credentials(self) -> Self:
+        if (self.rest_login is None) != (self.rest_password is None):
+            msg = "rest_login and rest_password must be given together"
+            raise ValueError(msg)
+        return self
 
 
 class SipConfig(_Section):
@@ -266,6 +284,10 @@ class CallsConfig(_Section):
         ge=0,
         le=3600,
         description="Seconds that an ended call stays visible to REST `find`. Pollers want a few.",
+    )
+    player: Literal["silence", "tone"] = Field(
+        default="silence",
+        description="What a party hears that only REST has called, until somebody joins: silence, or 440 Hz.",
     )
 
 

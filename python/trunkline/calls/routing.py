@@ -20,11 +20,13 @@ _SEPARATORS: Final = re.compile(r"[\s().\-]")
 _NUMBER: Final = re.compile(r"\+?[0-9*#\s().\-]+")
 
 
-def route(dialed: str, account: Account | None, display_name: str = "") -> OutboundCall:
+def route(
+    dialed: str, account: Account | None, display_name: str = "", *, register_expires_s: int | None = None
+) -> OutboundCall:
     """Return how to reach what was dialed, with this account.
 
-    dialed: a number, with or without separators for the eye; a user; or a whole address. Raises NoRoute if it is
-    empty, cannot be dialed, or nobody's account was given.
+    dialed: a number, with or without separators for the eye; a user; or a whole address. register_expires_s: register
+    the account for the time of the call. Raises NoRoute if nothing was dialed that could be, or there is no account.
     """
     if account is None:
         raise NoRoute("no SIP account to call with")
@@ -35,4 +37,9 @@ def route(dialed: str, account: Account | None, display_name: str = "") -> Outbo
         target = _SEPARATORS.sub("", target)
     elif "@" in target and not target.startswith(("sip:", "sips:")):
         target = f"sip:{target}"
-    return OutboundCall(account=account, target=target, display_name=_UNPRINTABLE.sub(" ", display_name).strip())
+    return OutboundCall(
+        account=account,
+        target=target,
+        display_name=_UNPRINTABLE.sub(" ", display_name).strip(),
+        register_expires_s=register_expires_s,
+    )

@@ -79,15 +79,14 @@ class SipAccess:
 class OutboundCall:
     """Whom to call and as whom.
 
-    registers_first: take a binding before the INVITE and give it back after the call, for accounts that nobody has
-    registered yet.
+    register_expires_s: take a binding before the INVITE and give it back after the call; None if the account is
+    registered by its session, or needs no registration.
     """
 
     account: Account
     target: str
     display_name: str = ""
-    registers_first: bool = False
-    register_expires_s: int = 300
+    register_expires_s: int | None = None
 
 
 class SipLeg(MediaLeg):
@@ -216,7 +215,7 @@ class SipLeg(MediaLeg):
         assert self._outbound is not None
         policy = self._policy.preferring(preferred)
         self._offer = self._described = offer_answer.make_offer(self._local, policy, self._identity)
-        if not self._outbound.registers_first:
+        if self._outbound.register_expires_s is None:
             self._send_invite()
             return
         verbs, events = self._sip.verbs, self._sip.events

@@ -1,0 +1,38 @@
+"""What the routes and sockets of the API work with; `app` builds it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from trunkline.api.schemas import Health, PhoneAccount
+from trunkline.calls.controller import CallController
+from trunkline.calls.sessions import Sessions
+from trunkline.calls.sip_leg import SipAccess
+from trunkline.config import Config
+from trunkline.observability.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One running node, as the API sees it.
+
+    health, demo: asked at each request, since both change while it runs. sockets: the tasks of open WebSockets.
+    """
+
+    config: Config
+    controller: CallController
+    sessions: Sessions
+    sip: SipAccess
+    metrics: Metrics
+    rng: Random
+    health: Callable[[], Health]
+    demo: Callable[[], PhoneAccount | None]
+    sockets: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        """The node's name in call objects."""
+        return self.config.node.name

@@ -1,0 +1,132 @@
+"""REST for calls: `/rest-api/call/*`, with WCS's paths, fields and statuses.
+
+Owns the translation between bodies and the controller. A call started here has a SIP leg only; a player speaks on its
+other side. Errors go up as they are: `problems` answers them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from trunkline.api.auth import basic_auth
+from trunkline.api.node import Node
+from trunkline.api.problems import problem
+from trunkline.api.schemas import (
+    CallIdRequest,
+    CallObject,
+    FindRequest,
+    Problem,
+    SendDtmfRequest,
+    StartupRequest,
+    dtmf_method,
+)
+from trunkline.calls.model import Call, CallEnd, CallRequest, EndReason, LegKind, Side
+from trunkline.calls.player_leg import PlayerLeg
+from trunkline.calls.routing import route
+from trunkline.calls.sip_leg import SipLeg
+from trunkline.errors import CallNotFound, NoRoute
+from trunkline.ids import CallId
+
+PREFIX: Final = "/rest-api/call"
+
+
+def _answers(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    return {status.value: {"model": Problem, "description": status.phrase} for status in statuses}
+
+
+_BAD, _NONE, _TAKEN, _FULL = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
+
+def call_routes(node: Node) -> APIRouter:
+    """Return the routes."""
+    check: Callable[[Request], None] = basic_auth(node.config.http)
+    router = APIRouter(prefix=PREFIX, tags=["calls"], dependencies=[Depends(check)])
+
+    @router.post(
+        "/startup",
+        summary="Start a call",
+        responses=_answers(_BAD, _NONE, _TAKEN, HTTPStatus.NOT_IMPLEMENTED, _FULL),
+    )
+    async def startup(body: StartupRequest) -> Response:
+        """Dial a SIP party. 200 means that the call was taken; what becomes of it is seen by `find`."""
+        if body.to_stream or body.rtmp_url or body.rtmp_stream:
+            return problem(501, "not_supported", "toStream, rtmpUrl and rtmpStream are not supported")
+        account = body.account()
+        if account is None:
+            return problem(400, "bad_request", "a SIP account is needed", ["sipLogin, sipDomain: required"])
+        try:
+            outbound = route(
+                body.callee,
+                account,
+                body.visible_name or "",
+                register_expires_s=node.config.sip.register_expires_s if body.sip_register_required else None,
+            )
+        except NoRoute as error:
+            return problem(400, "bad_request", str(error), [f"callee: {error}"])
+        request = CallRequest(
+            id=CallId(body.call_id),
+            caller=account.login,
+            callee=body.callee,
+            visible_name=body.visible_name or "",
+            app_key=body.app_key or "defaultApp",
+            has_video=body.has_video,
+        )
+        node.controller.start(request, PlayerLeg, lambda context: SipLeg(context, node.sip, outbound))
+        return _done()
+
+    @router.post("/find", summary="Find calls", responses=_answers(_BAD, _NONE))
+    async def find(body: FindRequest) -> list[CallObject]:
+        """Return the calls that match every field given; 404 if there is none."""
+        return _objects(node, (call for call in node.controller.find() if _matches(call, body)))
+
+    @router.get("/find_all", summary="List calls", responses=_answers(_NONE))
+    @router.post("/find_all", summary="List calls", responses=_answers(_NONE))
+    async def find_all() -> list[CallObject]:
+        """Return all live calls; 404 if there is none."""
+        return _objects(node, node.controller.registry.live())
+
+    @router.post("/terminate", summary="End a call", responses=_answers(_BAD, _NONE))
+    async def terminate(body: CallIdRequest) -> Response:
+        """Hang up both sides."""
+        node.controller.hang_up(CallId(body.call_id), CallEnd(EndReason.TERMINATED))
+        return _done()
+
+    @router.post("/send_dtmf", summary="Send digits", responses=_answers(_BAD, _NONE, _TAKEN))
+    async def send_dtmf(body: SendDtmfRequest) -> Response:
+        """Send digits to the SIP party; 409 before any media flows."""
+        call = node.controller.registry.get(CallId(body.call_id))
+        side = Side.B if call.b is not None and call.b.kind is LegKind.SIP else Side.A
+        node.controller.send_dtmf(call.id, side, body.dtmf, dtmf_method(body.type))
+        return _done()
+
+    return router
+
+
+def _done() -> Response:
+    """Answer a command. An empty object: WCS clients parse whatever body there is as JSON."""
+    return Response("{}", media_type="application/json")
+
+
+def _matches(call: Call, wanted: FindRequest) -> bool:
+    return (
+        wanted.call_id in (None, call.id)
+        and wanted.callee in (None, call.request.callee)
+        and wanted.status in (None, call.status)
+        and wanted.rtmp_url is None  # no call feeds one
+    )
+
+
+def _objects(node: Node, calls: Iterable[Call]) -> list[CallObject]:
+    found = [CallObject.of(call, node.name) for call in calls]
+    if not found:
+        raise CallNotFound("no such call")
+    return found

@@ -1,0 +1,263 @@
+"""What clients read and write as JSON: the Call object and the REST bodies.
+
+Owns field names and lenient reading; they are WCS's, and what we add stands at the end of each model. Must not decide
+anything about calls. Booleans and numbers are taken as strings too, because WCS clients send them so.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic.alias_generators import to_camel
+
+from trunkline.calls.events import DtmfMethod
+from trunkline.calls.model import Call, CallStatus
+from trunkline.sip.types import Account, Transport
+
+
+def _blank_to_none(value: object) -> object:
+    """Read an empty text as absent: forms of WCS clients send "" for fields left out."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _number_to_text(value: object) -> object:
+    """Read a JSON number as its digits: numbers to dial arrive either way."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _zero_to_none(value: object) -> object:
+    """Read port 0 as absent, beside the empty text."""
+    return None if value in (0, "0") else _blank_to_none(value)
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _none_to_false(value: object) -> object:
+    value = _blank_to_none(value)
+    return False if value is None else value
+
+
+CallIdText = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+Text = Annotated[
+    str | None, BeforeValidator(_blank_to_none), BeforeValidator(_number_to_text), Field(default=None, max_length=256)
+]
+DialedText = Annotated[str, BeforeValidator(_number_to_text), Field(min_length=1, max_length=256)]
+PortNumber = Annotated[int | None, BeforeValidator(_zero_to_none), Field(default=None, ge=1, le=65_535)]
+Flag = Annotated[bool, BeforeValidator(_none_to_false)]
+Digits = Annotated[str, BeforeValidator(_number_to_text), BeforeValidator(_upper), Field(pattern=r"^[0-9*#A-D]{1,64}$")]
+DtmfType = Annotated[Literal["RFC2833", "INFO", "INFO_RELAY"], BeforeValidator(_upper)]
+
+
+def dtmf_method(kind: DtmfType) -> DtmfMethod:
+    """Return how a WCS DTMF type leaves. Both INFO types are the one body that every peer reads."""
+    return DtmfMethod.RTP if kind == "RFC2833" else DtmfMethod.INFO
+
+
+class Message(BaseModel):
+    """Base of what clients send: camel-case names, unknown fields ignored."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+
+class SipFields(Message):
+    """A SIP account as WCS clients describe it."""
+
+    sip_login: Text = Field(default=None, description="User part of the address of record.")
+    sip_authentication_name: Text = Field(default=None, description="Digest user name, if it differs from the login.")
+    sip_password: Annotated[SecretStr | None, BeforeValidator(_number_to_text)] = Field(
+        default=None, max_length=256, description="Never shown again and never logged."
+    )
+    sip_domain: Text = Field(default=None, description="Domain or IP address of the account.")
+    sip_outbound_proxy: Text = Field(default=None, description="Host to send to, if it differs from the domain.")
+    sip_proxy: Text = Field(default=None, description="Another name of `sipOutboundProxy`, which goes first.")
+    sip_port: PortNumber = Field(default=None, description="Port of the proxy or domain. Default: 5060 or DNS.")
+    sip_transport: Annotated[Literal["UDP", "TCP"], BeforeValidator(_upper)] = Field(
+        default="UDP", description="Ours: how to reach the SIP server."
+    )
+    sip_register_required: Flag = Field(default=False, description="Register before calling.")
+
+    def account(self) -> Account | None:
+        """Return the account, or None if login or domain is missing."""
+        proxy = self.sip_outbound_proxy or self.sip_proxy
+        domain = self.sip_domain or proxy
+        if not self.sip_login or not domain:
+            return None
+        return Account(
+            login=self.sip_login,
+            password=self.sip_password.get_secret_value() if self.sip_password else "",
+            domain=domain,
+            authentication_name=self.sip_authentication_name,
+            outbound_proxy=None if proxy == domain else proxy,
+            port=self.sip_port,
+            transport=Transport(self.sip_transport.lower()),
+        )
+
+
+class StartupRequest(SipFields):
+    """Body of `/call/startup`."""
+
+    call_id: CallIdText = Field(description="Chosen by the caller; must not belong to a live call.")
+    callee: DialedText = Field(description="Number or user to dial.")
+    visible_name: Text = Field(default=None, description="Display name shown to the callee.")
+    has_audio: Flag = Field(default=True, description="Must be true: there is no call without audio.")
+    has_video: Flag = Field(default=False, description="Video is not carried yet: taken and ignored.")
+    app_key: Text = Field(default=None, description="Application name, kept with the call.")
+    to_stream: Text = Field(default=None, description="Not supported.")
+    rtmp_url: Text = Field(default=None, description="Not supported.")
+    rtmp_stream: Text = Field(default=None, description="Not supported.")
+
+
+class FindRequest(Message):
+    """Body of `/call/find`: each field given must match."""
+
+    call_id: Text = None
+    callee: Text = None
+    rtmp_url: Text = None
+    status: Annotated[CallStatus | None, BeforeValidator(_blank_to_none), BeforeValidator(_upper)] = None
+
+
+class CallIdRequest(Message):
+    """Body of `/call/terminate`."""
+
+    call_id: CallIdText
+
+
+class SendDtmfRequest(Message):
+    """Body of `/call/send_dtmf`."""
+
+    call_id: CallIdText
+    dtmf: Digits = Field(description="Digits `0-9 * # A-D`, at most 64.")
+    type: DtmfType = Field(default="RFC2833", description="`RFC2833`, or SIP INFO by `INFO` or `INFO_RELAY`.")
+
+
+class CallObject(BaseModel):
+    """A call as WCS clients know it. From `reason` on the fields are ours."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+    custom: dict[str, Any] = Field(description="What the client attached to the call.")
+    node_id: str = Field(description="Name of the node.")
+    app_key: str
+    session_id: str | None = Field(description="Browser connection of the call, null if the API started it.")
+    call_id: str
+    parent_call_id: str | None = None
+    incoming: bool = Field(description="True if the SIP side called the browser.")
+    status: CallStatus
+    sip_status: int = Field(description="Last SIP status of the call, 0 before any.")
+    rtmp_url: str | None = None
+    rtmp_stream: str | None = None
+    stream_name: str | None = None
+    rtmp_stream_status: str | None = None
+    caller: str
+    callee: str
+    has_audio: bool
+    has_video: bool
+    sdp: str | None = None
+    visible_name: str
+    invite_parameters: dict[str, str] | None = None
+    media_provider: str = "WebRTC"
+    sip_message_raw: str | None = None
+    is_msrp: bool = False
+    target: str | None = None
+    hold_for_transfer: bool = False
+
+    reason: str | None = Field(default=None, description="Why the call ended: a stable code.")
+    info: str | None = Field(default=None, description="The same for people.")
+    q850: int | None = Field(default=None, description="The same as a Q.850 cause.")
+    early_media: bool = Field(default=False, description="Media flowed before the answer.")
+    codec_caller: str | None = Field(default=None, description="Audio codec sent to the caller.")
+    codec_callee: str | None = Field(default=None, description="Audio codec sent to the callee.")
+    dtmf_received: str = Field(default="", description="Digits heard from the SIP side, the newest 64.")
+    created_at: float = Field(description="Unix time in seconds.")
+    answered_at: float | None = None
+    ended_at: float | None = None
+
+    @classmethod
+    def of(cls, call: Call, node: str) -> CallObject:
+        """Describe a call as it is now."""
+        request, end = call.request, call.end
+        return cls(
+            custom=request.custom,
+            node_id=node,
+            app_key=request.app_key,
+            session_id=request.session,
+            call_id=call.id,
+            incoming=request.incoming,
+            status=call.status,
+            sip_status=end.status if end and end.sip_status else call.sip_status,
+            caller=request.caller,
+            callee=request.callee,
+            has_audio=request.has_audio,
+            has_video=request.has_video,
+            visible_name=request.visible_name,
+            reason=end.reason.code if end else None,
+            info=end.info if end else None,
+            q850=end.reason.value.q850 if end else None,
+            early_media=call.has_early_media,
+            codec_caller=(call.a and call.a.codec) or None,
+            codec_callee=(call.b and call.b.codec) or None,
+            dtmf_received=call.dtmf_received,
+            created_at=call.created_at,
+            answered_at=call.answered_at,
+            ended_at=call.ended_at,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object, with WCS's names."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Health(BaseModel):
+    """What the node holds now. Everything but `*_s` is back at its base when all calls and browsers are gone."""
+
+    status: Literal["ok", "stopping"]
+    version: str
+    node: str
+    uptime_s: float
+    calls: int = Field(description="Live calls.")
+    sessions: int = Field(description="Open browser connections.")
+    registrations: int = Field(description="Registrations held or tried at SIP servers.")
+    sip_invites: int = Field(description="INVITE usages of live calls.")
+    endpoints: int = Field(description="Endpoints of the media plane.")
+    tasks: int = Field(description="Tasks of the control plane.")
+
+
+class PhoneNumber(BaseModel):
+    """A number of the built-in test phone."""
+
+    number: str
+    title: str
+
+
+class PhoneAccount(BaseModel):
+    """The demo account, for the Phone page."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    login: str
+    authentication_name: str
+    password: str
+    domain: str
+    port: int
+    numbers: tuple[PhoneNumber, ...]
+
+
+class PhoneConfig(BaseModel):
+    """What the Phone page asks for when it opens."""
+
+    demo: PhoneAccount | None
+    version: str
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 describes it."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str = Field(description="Stable code for programs.")
+    detail: str = Field(description="What went wrong, for people.")
+    errors: list[str] = Field(default_factory=list, description="One line for each field that is wrong.")

@@ -1,0 +1,283 @@
+"""SHELL: one browser's WebSocket.
+
+Owns the socket's tasks, its bounded send queue, its keep-alive, and the translation of frames to the session's verbs
+and back. Must not know SIP or media. The session ends when the socket does.   RFC 6455.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from trunkline.api.node import Node
+from trunkline.api.schemas import CallObject, dtmf_method
+from trunkline.api.ws_protocol import (
+    PING,
+    PONG,
+    Answer,
+    BadFrame,
+    CallMessage,
+    Candidate,
+    ClientMessage,
+    Connection,
+    Hangup,
+    Ignored,
+    Ping,
+    SendDtmf,
+    fail_frame,
+    read_frame,
+    status_frame,
+    write_frame,
+)
+from trunkline.calls.model import Call, reason_for_status
+from trunkline.calls.sessions import CallOrder, SessionRequest, WebSession
+from trunkline.errors import CallNotFound, TrunklineError
+from trunkline.ids import CallId, SessionId
+from trunkline.observability.logging import bound, get_logger
+
+_log = get_logger(__name__)
+
+# RFC 6455 section 7.4.1.
+GOING_AWAY: Final = 1001
+POLICY_VIOLATION: Final = 1008
+TRY_AGAIN_LATER: Final = 1013
+
+SEND_TIMEOUT_S: Final = 10.0
+CLOSE_TIMEOUT_S: Final = 2.0
+BAD_FRAMES_LIMIT: Final = 100
+"""Frames that cannot be read, after which the socket is closed: that is no client of ours."""
+
+_TOKEN_BITS: Final = 192
+_METHOD_OF: Final = {"connection": "ConnectionStatusEvent", "call": "CallStatusEvent", "answer": "CallStatusEvent"}
+"""The event that a client waits for after a message; others are named after the message itself."""
+
+
+class BrowserSocket:
+    """One connection; `serve` lives as long as it does. Implements `WebPort` for the session's legs."""
+
+    def __init__(self, socket: WebSocket, node: Node) -> None:
+        self._socket = socket
+        self._node = node
+        self._session: WebSession | None = None
+        self._session_id = SessionId(f"{node.rng.getrandbits(128):032x}")
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue(node.config.http.send_queue_frames)
+        self._close_code = GOING_AWAY
+        self._bad_frames = 0
+
+    async def serve(self) -> None:
+        """Accept, then read until either side closes. Raises only cancellation."""
+        if not self._is_origin_allowed():
+            _log.warning("origin_refused")
+            await self._socket.close(POLICY_VIOLATION)  # before accept: the handshake is answered 403
+            return
+        await self._socket.accept()
+        with bound(session_id=str(self._session_id)):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = (group.create_task(self._send_queued()), group.create_task(self._ping()))
+                    await self._read()
+                    for task in tasks:
+                        task.cancel()
+            except* (WebSocketDisconnect, TimeoutError, ConnectionError):
+                pass  # it vanished, or reads too slowly: the ordinary end of a browser
+            except* Exception as group_error:  # the boundary of this socket's tasks: a bug ends this connection only
+                _log.error("socket_crashed", exc_info=group_error)
+            finally:
+                if self._session is not None:
+                    self._node.sessions.close(self._session)
+                await self._close_socket()
+
+    def _is_origin_allowed(self) -> bool:
+        """Say whether the page may connect; programs send no Origin and pass.   RFC 6455 section 10.2."""
+        allowed = self._node.config.http.allowed_origins
+        origin = self._socket.headers.get("origin")
+        return origin is None or "*" in allowed or origin in allowed
+
+    # --- tasks ---
+
+    async def _read(self) -> None:
+        """Read frames until the browser goes, is silent for too long, or we close."""
+        idle_timeout_s = self._node.config.http.idle_timeout_s
+        while self._socket.client_state is WebSocketState.CONNECTED:
+            try:
+                async with asyncio.timeout(idle_timeout_s):
+                    message = await self._socket.receive()
+            except TimeoutError:
+                _log.info("socket_idle")
+                return
+            if message["type"] == "websocket.disconnect":
+                if message.get("code") == 1009:
+                    self._count("size")
+                return
+            self._handle(message.get("text"))
+
+    async def _send_queued(self) -> None:
+        """Send what is queued, in order; an empty entry means close."""
+        while True:
+            frame = await self._queue.get()
+            if frame is None:
+                await self._close_socket()
+                return
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._socket.send_text(frame)
+
+    async def _ping(self) -> None:
+        """Show the browser that we live, and have it show the same: clients count these."""
+        while True:
+            await asyncio.sleep(self._node.config.http.ping_interval_s)
+            self._send(PING)
+
+    async def _close_socket(self) -> None:
+        if self._socket.application_state is WebSocketState.CONNECTED:
+            with suppress(Exception):  # it is gone, or does not take the close frame: either way it is over
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self._socket.close(self._close_code)
+
+    def _send(self, frame: str) -> None:
+        """Queue a frame. A browser that reads too slowly is closed: its frames must not pile up."""
+        try:
+            self._queue.put_nowait(frame)
+        except asyncio.QueueFull:
+            self._close_code = TRY_AGAIN_LATER
+            self.close()
+
+    # --- frames of the browser ---
+
+    def _handle(self, text: str | None) -> None:
+        """Take one frame. What is wrong with it goes back to the browser and into a counter."""
+        method, call_id = "", None
+        try:
+            message = read_frame(text)
+            method, call_id = _name_of(message)
+            self._dispatch(message)
+        except BadFrame as error:
+            self._count(error.why)
+            self._fail(_METHOD_OF.get(error.message, error.message), error.info, error.call_id, "bad_frame")
+        except TrunklineError as error:
+            self._fail(_METHOD_OF.get(method, method), str(error), call_id, error.code)
+
+    def _dispatch(self, message: ClientMessage) -> None:
+        match message:
+            case Ping():
+                self._send(PONG)
+                return
+            case Ignored() | Candidate():
+                return
+            case Connection():
+                self._connect(message)
+                return
+        if self._session is None:
+            raise BadFrame("shape", "`connection` must come first")
+        call_id = CallId(message.call_id)
+        match message:
+            case CallMessage():
+                self._session.place_call(
+                    CallOrder(
+                        call_id=call_id,
+                        callee=message.callee,
+                        offer=message.sdp,
+                        visible_name=message.visible_name or "",
+                        has_audio=message.has_audio,
+                        has_video=message.has_video,
+                        custom=message.custom,
+                    )
+                )
+            case Answer():
+                self._session.answer(call_id, message.sdp)
+            case Hangup():
+                with suppress(CallNotFound):  # both sides hung up at once
+                    self._session.hang_up(call_id)
+            case SendDtmf():
+                self._session.send_dtmf(call_id, message.dtmf, dtmf_method(message.type))
+
+    def _connect(self, message: Connection) -> None:
+        if self._session is not None:
+            raise BadFrame("shape", "connected already", message="connection")
+        if message.sip_register_required and message.account() is None:
+            raise BadFrame("shape", "sipLogin and sipDomain are needed to register", message="connection")
+        request = SessionRequest(
+            account=message.account(),
+            is_registering=message.sip_register_required,
+            app_key=message.app_key or "defaultApp",
+        )
+        self._session = self._node.sessions.open(self._session_id, request, self)
+        token = f"{self._node.rng.getrandbits(_TOKEN_BITS):048x}"
+        self._send(write_frame("getUserData", message.echo(token)))
+        self._session.register()
+
+    def _count(self, why: str) -> None:
+        self._node.metrics.web_malformed.labels(why).inc()
+        self._bad_frames += 1
+        if self._bad_frames >= BAD_FRAMES_LIMIT:
+            self._close_code = POLICY_VIOLATION
+            self.close()
+
+    def _fail(self, method: str, info: str, call_id: str | None, reason: str) -> None:
+        self._send(fail_frame(method, info, call_id=call_id, reason=reason))
+
+    # --- WebPort ---
+
+    def remote_description(self, call: CallId, sdp: str) -> None:
+        """Send `setRemoteSDP`."""
+        self._send(write_frame("setRemoteSDP", call, sdp))
+
+    def incoming_call(self, call: Call) -> None:
+        """Send `notifyIncomingCall`."""
+        self._send(write_frame("notifyIncomingCall", CallObject.of(call, self._node.name).to_json()))
+
+    def call_status(self, call: Call) -> None:
+        """Send the frame of the call's status."""
+        self._send(status_frame(CallObject.of(call, self._node.name)))
+
+    def request_failed(self, method: str, call: CallId, info: str) -> None:
+        """Send `fail` about a call that goes on."""
+        self._send(fail_frame(method, info, call_id=call))
+
+    def registered(self) -> None:
+        """Send `registered`."""
+        self._send(write_frame("registered", {"status": "REGISTERED"}))
+
+    def registration_failed(self, status: int, phrase: str, *, is_final: bool) -> None:
+        """Send `fail`; the socket stays open, since calls may be possible without a registration."""
+        self._send(
+            fail_frame(
+                "RegistrationStatusEvent",
+                f"SIP {status} {phrase}".rstrip(),
+                sipStatus=status,
+                reason=reason_for_status(status).code,
+                isFinal=is_final,
+            )
+        )
+
+    def close(self) -> None:
+        """Close once what is queued has been sent; at once if the queue is full."""
+        try:
+            self._queue.put_nowait(None)
+        except asyncio.QueueFull:
+            while not self._queue.empty():
+                self._queue.get_nowait()
+            self._queue.put_nowait(None)
+
+
+def _name_of(message: ClientMessage) -> tuple[str, str | None]:
+    """Return the name of a message and the call it is about."""
+    match message:
+        case Connection():
+            return "connection", None
+        case CallMessage():
+            return "call", message.call_id
+        case Answer():
+            return "answer", message.call_id
+        case Hangup():
+            return "hangup", message.call_id
+        case SendDtmf():
+            return "sendDtmf", message.call_id
+        case Candidate():
+            return "candidate", message.call_id
+        case Ping():
+            return "ping", None
+        case Ignored():
+            return "", None

@@ -1,0 +1,194 @@
+"""The frames of the browser's WebSocket: `{"message": NAME, "data": [ARGUMENT, ...]}`, in and out.
+
+Owns their shapes and names, which are WCS's. Must not know sockets, sessions or calls' lives: text comes in, a typed
+message or a `BadFrame` goes out.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
+
+from trunkline.api.schemas import CallIdText, CallObject, DialedText, Digits, DtmfType, Flag, Message, SipFields, Text
+from trunkline.calls.model import CallStatus
+
+Why = Literal["json", "shape", "size", "unknown_message"]
+
+
+class BadFrame(Exception):
+    """A frame that cannot be taken. why: label of the counter. call_id: whom it was about, if that could be read."""
+
+    def __init__(self, why: Why, info: str, *, message: str = "", call_id: str | None = None) -> None:
+        super().__init__(info)
+        self.why: Why = why
+        self.info = info
+        self.message = message
+        self.call_id = call_id
+
+
+class Connection(SipFields):
+    """`connection`: who the browser is. Fields that we do not know go back to it unchanged."""
+
+    model_config = ConfigDict(extra="allow")
+
+    app_key: Text = None
+    auth_token: Text = None
+
+    def echo(self, auth_token: str) -> dict[str, Any]:
+        """Return the object for `getUserData`: everything but the password, and the token of this connection."""
+        fields = self.model_dump(mode="json", by_alias=True, exclude={"sip_password"}, exclude_unset=True)
+        return {**fields, "authToken": auth_token, "status": "ESTABLISHED"}
+
+
+SdpText = Annotated[str, Field(min_length=1, max_length=65_536)]
+
+
+def _none_to_empty(value: object) -> object:
+    return {} if value is None else value
+
+
+class CallMessage(Message):
+    """`call`: the browser's offer to somebody."""
+
+    call_id: CallIdText
+    callee: DialedText
+    sdp: SdpText
+    visible_name: Text = None
+    has_audio: Flag = True
+    has_video: Flag = False
+    custom: Annotated[dict[str, Any], BeforeValidator(_none_to_empty)] = Field(default_factory=dict)
+
+
+class Answer(Message):
+    """`answer`: the browser takes an incoming call."""
+
+    call_id: CallIdText
+    sdp: SdpText
+
+
+class Hangup(Message):
+    """`hangup`: the browser ends a call, or refuses it."""
+
+    call_id: CallIdText
+
+
+class SendDtmf(Message):
+    """`sendDtmf`: digits for the other side."""
+
+    call_id: CallIdText
+    dtmf: Digits
+    type: DtmfType = "RFC2833"
+
+
+class Candidate(Message):
+    """`candidate`: one of the browser's ICE candidates, from clients that trickle.
+
+    Taken and not used: an ICE-lite agent answers checks and learns the address from them (RFC 8445 section 2.5).
+    """
+
+    call_id: CallIdText
+
+
+class Ping(Message):
+    """`ping`: the browser asks whether we live."""
+
+
+class Ignored(Message):
+    """`pong`, and diagnostics that need no answer."""
+
+
+ClientMessage = Connection | CallMessage | Answer | Hangup | SendDtmf | Candidate | Ping | Ignored
+
+_MESSAGES: Final[dict[str, type[ClientMessage]]] = {
+    "connection": Connection,
+    "call": CallMessage,
+    "answer": Answer,
+    "hangup": Hangup,
+    "sendDtmf": SendDtmf,
+    "candidate": Candidate,
+    "ping": Ping,
+    "pong": Ignored,
+    "pushLogs": Ignored,
+    "sessionDebug": Ignored,
+    "submitBugReport": Ignored,
+}
+_WITHOUT_ARGUMENT: Final = (Ping, Ignored)
+
+
+def read_frame(text: str | None) -> ClientMessage:
+    """Read one frame; None stands for a binary one. BadFrame if it is not a frame or its argument has another shape."""
+    if text is None:
+        raise BadFrame("shape", "binary frames are not taken")
+    try:
+        frame = from_json(text)
+    except ValueError as error:
+        raise BadFrame("json", "not JSON") from error
+    if not isinstance(frame, dict) or not isinstance(frame.get("message"), str):
+        raise BadFrame("shape", 'not a frame: expected {"message": ..., "data": [...]}')
+    name = frame["message"][:64]
+    kind = _MESSAGES.get(name)
+    if kind is None:
+        raise BadFrame("unknown_message", "not supported", message=name, call_id=_call_id_of(frame.get("data")))
+    if kind in _WITHOUT_ARGUMENT:
+        return kind()
+    data = frame.get("data")
+    if not isinstance(data, list) or not data or not isinstance(data[0], dict):
+        raise BadFrame("shape", "data must be a list with one object", message=name)
+    try:
+        return kind.model_validate(data[0])
+    except ValidationError as error:
+        raise BadFrame("shape", describe(error), message=name, call_id=_call_id_of(data)) from error
+
+
+def describe(error: ValidationError) -> str:
+    """Name the wrong fields in one line, without their values, which may be secrets."""
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in problems[:8])
+
+
+def _call_id_of(data: object) -> str | None:
+    if isinstance(data, list) and data and isinstance(data[0], dict):
+        call_id = data[0].get("callId")
+        if isinstance(call_id, str):
+            return call_id[:128]
+    return None
+
+
+# --- out -----------------------------------------------------------------------------------------------------------
+
+_STATUS_FRAMES: Final[dict[CallStatus, str]] = {
+    # The SDK listens to five names only and reads the status from the object.
+    CallStatus.PENDING: "notifyTryingResponse",
+    CallStatus.TRYING: "notifyTryingResponse",
+    CallStatus.RING: "ring",
+    CallStatus.ESTABLISHED: "talk",
+    CallStatus.BUSY: "finish",
+    CallStatus.FINISH: "finish",
+    CallStatus.FAILED: "finish",
+}
+
+PING: Final = '{"message":"ping","data":[null]}'
+PONG: Final = '{"message":"pong","data":[null]}'
+
+
+def write_frame(message: str, *arguments: object) -> str:
+    """Write one frame."""
+    return json.dumps({"message": message, "data": list(arguments)}, ensure_ascii=False, separators=(",", ":"))
+
+
+def status_frame(call: CallObject) -> str:
+    """Write the frame that tells a call's status."""
+    return write_frame(_STATUS_FRAMES[call.status], call.to_json())
+
+
+def fail_frame(method: str, info: str, *, call_id: str | None = None, **more: object) -> str:
+    """Write `fail`: a request that was not carried out.
+
+    method: the event that the client waits for, or the message that it sent. The call is named twice, because the SDK
+    reads `id` and pages read `callId`.
+    """
+    about = {} if call_id is None else {"id": call_id, "callId": call_id}
+    return write_frame("fail", {"apiMethod": method, "status": "FAILED", "info": info, **about, **more})

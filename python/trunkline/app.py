@@ -1,0 +1,228 @@
+"""SHELL: the composition root. Builds one node from its settings, starts it, and stops it in order.
+
+Owns what is connected to what, and nothing that happens afterwards. Everything comes up from the media plane outwards,
+so that whoever can reach us can be served; it goes down the other way: calls, browsers, pages, SIP, media.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from random import Random, SystemRandom
+from typing import Final, Protocol
+
+from trunkline import __version__
+from trunkline.api.factory import make_api
+from trunkline.api.node import Node
+from trunkline.api.schemas import Health, PhoneAccount, PhoneNumber
+from trunkline.api.server import HttpServers
+from trunkline.calls.call_run import RunSettings
+from trunkline.calls.controller import CallController, ControllerSettings
+from trunkline.calls.model import LegKind
+from trunkline.calls.ports import MediaPort
+from trunkline.calls.registry import Registry
+from trunkline.calls.sessions import Sessions
+from trunkline.calls.sip_events import SipEvents
+from trunkline.calls.sip_leg import SipAccess
+from trunkline.config import CallsConfig, Config, MediaConfig, SipConfig
+from trunkline.demo.phone import DemoPhone
+from trunkline.media.types import Source, Tone
+from trunkline.observability.logging import get_logger
+from trunkline.observability.metrics import Metrics
+from trunkline.sdp.codecs import CodecPolicy
+from trunkline.sip.transport import Listener, SipShell
+from trunkline.sip.types import IncomingRequest, Transport, UaConfig
+from trunkline.sip.ua import UserAgent
+
+STOP_CALLS_S: Final = 5.0
+STOP_SIP_S: Final = 3.0
+CLOSE_SOCKETS_S: Final = 2.0
+
+_INAUDIBLE_DBM0: Final = -90.0
+"""Below the smallest step of G.711: what leaves is silence, but packets flow, so that NATs and timers stay content."""
+
+_log = get_logger(__name__)
+
+
+class MediaPlane(MediaPort, Protocol):
+    """The media plane with its life cycle."""
+
+    async def start(self, config: MediaConfig) -> None:
+        """Start workers and bind their sockets. TransportError or MediaError if that fails."""
+
+    async def stop(self) -> None:
+        """End every endpoint and every worker."""
+
+    @property
+    def endpoints(self) -> int:
+        """Endpoints that exist now."""
+        ...
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Packets dropped since start, by reason."""
+        ...
+
+
+class LoopClock:
+    """Wall-clock time, and delays of the running loop."""
+
+    def now(self) -> float:
+        """Return Unix time in seconds."""
+        return time.time()
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call back after a delay."""
+        return asyncio.get_running_loop().call_later(delay_s, callback)
+
+
+class App:
+    """One node. `start` and `stop` belong into one task; a part that crashes in between cancels that task."""
+
+    def __init__(self, config: Config, media: MediaPlane | None = None, rng: Random | None = None) -> None:
+        self._config = config
+        self._media = media if media is not None else _new_media_plane()
+        rng = rng or SystemRandom()
+        self._metrics = Metrics()
+        self._clock = LoopClock()
+        self._started_at = self._clock.now()
+        self._is_stopping = False
+        self._events = SipEvents()
+        self.sip = SipShell(UserAgent(_ua_config(config.sip), rng), _listeners(config.sip), self._events.handle)
+        self.controller = CallController(
+            _controller_settings(config),
+            media=self._media,
+            clock=self._clock,
+            registry=Registry(config.calls.find_retention_s),
+            metrics=self._metrics,
+            rng=rng,
+        )
+        access = SipAccess(self.sip, self._events)
+        self.sessions = Sessions(
+            controller=self.controller,
+            sip=access,
+            clock=self._clock,
+            metrics=self._metrics,
+            register_expires_s=config.sip.register_expires_s,
+        )
+        self.demo = DemoPhone(config.demo, self._media, rng) if config.demo.enabled else None
+        self._node = Node(
+            config=config,
+            controller=self.controller,
+            sessions=self.sessions,
+            sip=access,
+            metrics=self._metrics,
+            rng=rng,
+            health=self.health,
+            demo=self._demo_account,
+        )
+        self.http = HttpServers(make_api(self._node), config.http)
+        self._events.on_request(self._refuse_request)
+        self._metrics.read_media_drops(lambda: self._media.drops)
+        self._metrics.read_sip_counts(lambda: self.sip.counters)
+        self._running = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Bring everything up; whatever cannot start takes down what did and raises its own error."""
+        async with AsyncExitStack() as stack:
+            await self._media.start(self._config.media)
+            stack.push_async_callback(self._media.stop)
+            await self.sip.start()
+            stack.push_async_callback(self.sip.stop, STOP_SIP_S)
+            if self.demo is not None:
+                await self.demo.start()
+                stack.push_async_callback(self.demo.stop)
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            await stack.enter_async_context(self.controller)
+            stack.push_async_callback(self.http.stop)
+            await self.http.start(group)
+            stack.push_async_callback(self._stop_calls)
+            self._running = stack.pop_all()
+        _log.info(
+            "node_started",
+            version=__version__,
+            http_ports=self.http.ports,
+            sip=[f"{each.transport} {each.host}:{each.port}" for each in self.sip.listening],
+        )
+
+    async def stop(self) -> None:
+        """Take everything down in order: calls are hung up, browsers told, registrations given back."""
+        self._is_stopping = True
+        _log.info("node_stopping", calls=len(self.controller.registry), sessions=len(self.sessions))
+        await self._running.aclose()
+        _log.info("node_stopped")
+
+    async def _stop_calls(self) -> None:
+        await self.controller.stop(STOP_CALLS_S)
+        self.sessions.close_all()
+        if self._node.sockets:
+            # They end once their last frames are out; the servers cut off those that do not.
+            await asyncio.wait(self._node.sockets, timeout=CLOSE_SOCKETS_S)
+
+    def health(self) -> Health:
+        """Count what is held now."""
+        return Health(
+            status="stopping" if self._is_stopping else "ok",
+            version=__version__,
+            node=self._config.node.name,
+            uptime_s=round(self._clock.now() - self._started_at, 1),
+            calls=len(self.controller.registry),
+            sessions=len(self.sessions),
+            registrations=self._events.bound_registrations,
+            sip_invites=self._events.bound_invites,
+            endpoints=self._media.endpoints,
+            tasks=len(asyncio.all_tasks()),
+        )
+
+    def _demo_account(self) -> PhoneAccount | None:
+        if self.demo is None:
+            return None
+        info = self.demo.info
+        return PhoneAccount(
+            login=info.login,
+            authentication_name=info.authentication_name,
+            password=info.password,
+            domain=info.domain,
+            port=info.port,
+            numbers=tuple(PhoneNumber(number=entry.number, title=entry.title) for entry in info.numbers),
+        )
+
+    def _refuse_request(self, request: IncomingRequest) -> None:
+        """Answer what the user agent leaves to us: nothing that we do yet (RFC 3261 section 8.2.1)."""
+        self.sip.respond(request.id, 405)
+
+
+def _new_media_plane() -> MediaPlane:
+    # Not at the top: importing this module must work where the compiled one is not built.
+    from trunkline.media.engine import MediaEngine
+
+    return MediaEngine()
+
+
+def _ua_config(config: SipConfig) -> UaConfig:
+    return UaConfig(user_agent=config.user_agent, advertised_host=config.advertised_host)
+
+
+def _listeners(config: SipConfig) -> tuple[Listener, ...]:
+    wanted = ((Transport.UDP, config.udp), (Transport.TCP, config.tcp))
+    return tuple(Listener(transport, config.host, config.port) for transport, is_on in wanted if is_on)
+
+
+def _controller_settings(config: Config) -> ControllerSettings:
+    sip = CodecPolicy(config.media.sip_codecs)
+    return ControllerSettings(
+        max_calls=config.calls.max_calls,
+        run=RunSettings(
+            ring_timeout_s=config.calls.ring_timeout_s,
+            setup_timeout_s=config.calls.setup_timeout_s,
+            max_duration_s=config.calls.max_duration_s,
+            player_source=_player_source(config.calls),
+        ),
+        policies={LegKind.WEB: CodecPolicy(config.media.web_codecs), LegKind.SIP: sip, LegKind.PLAYER: sip},
+    )
+
+
+def _player_source(config: CallsConfig) -> Source:
+    return Tone((440.0,)) if config.player == "tone" else Tone((440.0,), level_dbm0=_INAUDIBLE_DBM0)
