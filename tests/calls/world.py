@@ -1,0 +1,149 @@
+"""A gateway of fakes: the controller and sessions as they are, everything below them scripted by a test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+from fakes import ACCOUNT, FakeClock, FakeMedia, FakeSip, FakeWeb, browser_offer
+from trunkline.calls.call_run import RunSettings
+from trunkline.calls.controller import CallController, ControllerSettings
+from trunkline.calls.model import Call, EndReason, LegKind
+from trunkline.calls.registry import Registry
+from trunkline.calls.sessions import CallOrder, SessionRequest, Sessions, WebSession
+from trunkline.calls.sip_events import SipEvents
+from trunkline.calls.sip_leg import SipAccess
+from trunkline.ids import CallId, SessionId
+from trunkline.media.types import Event as MediaEvent
+from trunkline.media.types import Tone
+from trunkline.observability.metrics import Metrics
+from trunkline.sdp.codecs import CodecPolicy
+from trunkline.sip.types import Account, Event, IncomingInvite, InviteId, Path, Registered, Transport
+
+RING_S, SETUP_S, DURATION_S = 30.0, 90.0, 3600.0
+PATH = Path(Transport.UDP, ("192.0.2.1", 5060), ("198.51.100.9", 5060))
+
+
+class World:
+    """Make it with `world()`. Verbs of far sides are methods; what they saw is in the fakes."""
+
+    def __init__(self, max_calls: int = 10) -> None:
+        self.clock, self.media, self.sip, self.web = FakeClock(), FakeMedia(), FakeSip(), FakeWeb()
+        self.events = SipEvents()
+        self.metrics = Metrics()
+        self.controller = CallController(
+            ControllerSettings(
+                max_calls=max_calls,
+                run=RunSettings(
+                    ring_timeout_s=RING_S,
+                    setup_timeout_s=SETUP_S,
+                    max_duration_s=DURATION_S,
+                    player_source=Tone((440.0,)),
+                ),
+                policies={kind: CodecPolicy() for kind in LegKind},
+            ),
+            media=self.media,
+            clock=self.clock,
+            registry=Registry(retention_s=1e6),
+            metrics=self.metrics,
+            rng=Random(1),
+        )
+        self.access = SipAccess(self.sip, self.events)
+        self.sessions = Sessions(
+            controller=self.controller,
+            sip=self.access,
+            clock=self.clock,
+            metrics=self.metrics,
+            register_expires_s=300,
+        )
+
+    # --- the browser ---
+
+    def connect(
+        self, *, account: Account | None = ACCOUNT, registers: bool = False, web: FakeWeb | None = None
+    ) -> WebSession:
+        name = SessionId(f"session-{len(self.sessions)}")
+        session = self.sessions.open(name, SessionRequest(account=account, is_registering=registers), web or self.web)
+        session.register()
+        return session
+
+    async def registered(self, web: FakeWeb | None = None) -> WebSession:
+        session = self.connect(registers=True, web=web)
+        assert session.registration is not None
+        await self.sip_says(Registered(session.registration, 300))
+        return session
+
+    async def call(self, session: WebSession, callee: str = "100", offer: str | None = None) -> Call:
+        call_id = CallId(f"call-{callee}")
+        session.place_call(CallOrder(call_id=call_id, callee=callee, offer=offer or browser_offer()))
+        await self.settle()
+        (call,) = self.controller.find(call_id)
+        return call
+
+    # --- the SIP side ---
+
+    async def sip_says(self, event: Event) -> None:
+        self.events.handle(event)
+        await self.settle()
+
+    def sent_invite(self) -> tuple[InviteId, str]:
+        """Return the id and the offer of the newest INVITE that went out."""
+        request, invite = self.sip.invites[-1]
+        return invite, request.sdp or ""
+
+    async def incoming(self, session: WebSession, offer: str | None, number: int = 900) -> InviteId:
+        invite = InviteId(number)
+        await self.sip_says(
+            IncomingInvite(
+                invite, session.registration, "sip:bob@sip.example", "Bob", "sip:alice@192.0.2.1", offer, (), PATH
+            )
+        )
+        return invite
+
+    # --- the media plane ---
+
+    async def media_says(self, event: MediaEvent) -> None:
+        for listener in list(self.media.listeners.values()):
+            listener(event)
+        await self.settle()
+
+    # --- time ---
+
+    async def settle(self) -> None:
+        """Let every task run until none can go on."""
+        for _ in range(60):
+            await asyncio.sleep(0)
+
+    async def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        await self.settle()
+
+    def assert_nothing_left(self) -> None:
+        """Assert that no call holds anything any more."""
+        left: dict[str, Any] = {
+            "calls": len(self.controller.registry),
+            "endpoints": self.media.live,
+            "bridges": self.media.bridges,
+            "listeners": self.media.listeners,
+            "timers": self.clock.pending,
+        }
+        assert not any(left.values()), left
+
+
+@asynccontextmanager
+async def world(max_calls: int = 10) -> AsyncIterator[World]:
+    """Run a gateway of fakes; on leaving, everything must have been given back."""
+    made = World(max_calls)
+    async with made.controller:
+        yield made
+        await made.controller.stop()
+        await made.settle()
+    made.assert_nothing_left()
+
+
+def reason(call: Call) -> EndReason | None:
+    """Return why a call ended, None while it lives."""
+    return call.end.reason if call.end else None
