@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod net;
+pub mod outbox;
 
 pub mod dtls;
 pub mod ice;

@@ -1,1 +1,18 @@
-//! Not written yet.
+//! Sockets, readiness and ports: the only place that talks to the kernel.
+//!
+//! Owns file descriptors, batches of datagrams and the range of RTP ports. Knows bytes and addresses only: what a
+//! datagram means is decided in `endpoint`. All `unsafe` of the packet path lives here, each block with its reason.
+
+#![expect(unsafe_code, reason = "epoll, eventfd, recvmmsg and sendmmsg have no safe wrapper in the standard library")]
+
+mod interfaces;
+mod poller;
+mod ports;
+mod udp;
+mod wake;
+
+pub use interfaces::local_addresses;
+pub use poller::{Poller, Readiness};
+pub use ports::{PortAllocator, RtpSockets};
+pub use udp::{ReceiveBatch, Received, SendBatch, SendOutcome, UdpSocket};
+pub use wake::Wake;
