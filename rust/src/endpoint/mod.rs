@@ -1,0 +1,613 @@
+//! One leg's transport: datagrams in, RTP packets up; RTP packets down, datagrams out.
+//!
+//! Owns what belongs to one far side: ICE, DTLS and SRTP keys or the latch of plain RTP, the received source, RTCP,
+//! the stream's direction and its counters. Must not know a codec, the other leg or a socket (only its number).
+//!
+//! The verbs are those of every core here: `handle_datagram`, `handle_timeout`, `poll_event`, `poll_timeout`; what is
+//! sent goes to the [`Outbox`] that the caller lends. RFC 3550, 3711, 5764, 7983, 8445.
+
+mod latch;
+mod plain;
+mod reports;
+mod secure;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::dtls::{Certificate, Fingerprint};
+use crate::error::{DropCounters, DropReason, MediaError};
+use crate::ice::{Agent, Credentials};
+use crate::net::{Pt, Ssrc};
+use crate::outbox::{Outbox, SocketId};
+use crate::rtcp::{Compound, WallClock};
+use crate::rtp::{Header, Source};
+
+pub use plain::PlainSockets;
+
+use plain::Plain;
+use reports::Reports;
+use secure::Secure;
+
+/// Name of an endpoint: chosen by the controller, unique within the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointId(pub u64);
+
+/// What the gateway does with a stream, as seen from the gateway.   RFC 3264 section 5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// Both ways.
+    #[default]
+    SendRecv,
+    /// We send, and take nothing.
+    SendOnly,
+    /// We take, and send nothing.
+    RecvOnly,
+    /// Neither.
+    Inactive,
+}
+
+impl Direction {
+    /// Whether we may send.
+    #[must_use]
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether we take what arrives.
+    #[must_use]
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+}
+
+/// Which socket a datagram came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// The RTP socket, or the shared one.
+    Rtp,
+    /// The RTCP socket of a plain endpoint.
+    Rtcp,
+}
+
+/// What the far side's SDP said of its transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remote {
+    /// A browser.
+    WebRtc {
+        /// Any of these certificates may be shown.
+        fingerprints: Vec<Fingerprint>,
+        /// The browser is `setup:active`.
+        is_dtls_client: bool,
+    },
+    /// The SIP side.
+    Rtp {
+        /// Where it wants RTP.
+        rtp: SocketAddr,
+        /// Where it wants RTCP.
+        rtcp: SocketAddr,
+        /// RTCP comes and goes on the RTP port.
+        is_muxed: bool,
+    },
+}
+
+/// Time limits of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// From the far side's description until media can flow (browser side).
+    pub setup: Duration,
+    /// How long an ICE path stays usable without a check.
+    pub consent: Duration,
+    /// Silence after which [`Event::MediaInactive`] is reported; zero is never.
+    pub inactivity: Duration,
+}
+
+/// What every endpoint needs, whatever its transport.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Its name.
+    pub id: EndpointId,
+    /// Source of what we send.
+    pub ssrc: Ssrc,
+    /// Our canonical name in RTCP.
+    pub cname: String,
+    /// Any random number: spreads the RTCP reports of many endpoints over time.
+    pub seed: u64,
+}
+
+/// Why an endpoint ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// No ICE check of the browser was seen in time.
+    IceTimeout,
+    /// DTLS did not complete in time.
+    DtlsTimeout,
+    /// DTLS failed: fingerprint, protocol or profile.
+    DtlsFailed,
+    /// The browser ended its DTLS association.
+    DtlsClosed,
+    /// The browser stopped its consent checks (RFC 7675).
+    ConsentExpired,
+}
+
+impl CloseReason {
+    /// The stable name that the controller sees.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IceTimeout => "ice_timeout",
+            Self::DtlsTimeout => "dtls_timeout",
+            Self::DtlsFailed => "dtls_failed",
+            Self::DtlsClosed => "dtls_closed",
+            Self::ConsentExpired => "consent_expired",
+        }
+    }
+}
+
+/// What an endpoint has to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Media goes to this address: the first nominated one, or another since.
+    IceConnected(SocketAddr),
+    /// Consent is gone.
+    IceDisconnected,
+    /// SRTP keys are in place; the name of their profile.
+    DtlsConnected(&'static str),
+    /// DTLS failed, and why.
+    DtlsFailed(&'static str),
+    /// The first valid RTP packet arrived.
+    FirstPacket,
+    /// No RTP for so long, although the direction receives. Once for each silence.
+    MediaInactive(Duration),
+    /// The endpoint is of no more use; its owner closes it.
+    Closed(CloseReason),
+}
+
+type Events = VecDeque<Event>;
+
+/// Events that fit without allocation; an endpoint rarely has more than two at a time.
+const EVENT_ROOM: usize = 8;
+
+/// What one datagram was for.
+#[derive(Debug)]
+enum Content {
+    /// ICE or DTLS; dealt with.
+    Control,
+    /// A decrypted RTP packet at the front of the buffer.
+    Rtp(Header),
+    /// So many bytes of decrypted RTCP at the front of the buffer.
+    Rtcp(usize),
+}
+
+/// One RTP packet that passed every check. Its payload lies in the datagram's buffer.
+#[derive(Debug, Clone)]
+pub struct Media {
+    /// Header, with the payload's place.
+    pub header: Header,
+    /// Unwrapped sequence number.
+    pub extended_seq: u32,
+    /// The stream began anew with this packet.
+    pub is_restart: bool,
+}
+
+/// Counters of one endpoint since it was made.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Counters {
+    /// RTP packets taken.
+    pub packets_received: u64,
+    /// Their payload bytes.
+    pub bytes_received: u64,
+    /// RTP packets sent.
+    pub packets_sent: u64,
+    /// Their payload bytes.
+    pub bytes_sent: u64,
+    /// Lost on the way to us, by sequence numbers; negative if duplicates prevail.
+    pub packets_lost: i64,
+    /// Interarrival jitter.
+    pub jitter_ms: f64,
+    /// Round-trip time by RTCP, once known.
+    pub round_trip: Option<Duration>,
+    /// Payload type of the last packet taken.
+    pub pt_received: Option<Pt>,
+    /// Payload type of the last packet sent.
+    pub pt_sent: Option<Pt>,
+}
+
+enum Transport {
+    Secure(Box<Secure>),
+    Plain(Box<Plain>),
+}
+
+/// One leg's transport.
+pub struct Endpoint {
+    id: EndpointId,
+    ssrc: Ssrc,
+    transport: Transport,
+    limits: Limits,
+    direction: Direction,
+    /// Clock rate of each payload type that the far side may send; 0 is not negotiated.
+    clock_rates_hz: [u32; 128],
+    source: Source,
+    reports: Reports,
+    counters: Counters,
+    drops: DropCounters,
+    events: Events,
+    /// When silence becomes inactivity; looked at when due, not moved by every packet.
+    inactive_at: Option<Instant>,
+    heard_at: Option<Instant>,
+}
+
+impl Endpoint {
+    /// A browser-side endpoint on the shared socket `socket`, bound to `local`.
+    #[must_use]
+    pub fn web_rtc(
+        identity: Identity,
+        (socket, local): (SocketId, SocketAddr),
+        (credentials, certificate): (Credentials, Certificate),
+        limits: Limits,
+        clock: WallClock,
+    ) -> Self {
+        let agent = Agent::new(credentials, limits.consent);
+        let secure = Secure::new(socket, local, agent, certificate, limits.setup);
+        Self::new(identity, Transport::Secure(Box::new(secure)), limits, clock, 0)
+    }
+
+    /// A plain RTP endpoint on sockets of its own.
+    #[must_use]
+    pub fn rtp(identity: Identity, sockets: PlainSockets, limits: Limits, clock: WallClock) -> Self {
+        let transport = Transport::Plain(Box::new(Plain::new(sockets)));
+        Self::new(identity, transport, limits, clock, Source::UNAUTHENTICATED_PROBATION)
+    }
+
+    fn new(identity: Identity, transport: Transport, limits: Limits, clock: WallClock, probation: u8) -> Self {
+        Self {
+            id: identity.id,
+            ssrc: identity.ssrc,
+            transport,
+            limits,
+            direction: Direction::default(),
+            clock_rates_hz: [0; 128],
+            source: Source::new(8_000, probation),
+            reports: Reports::new(identity.ssrc, identity.cname, clock, identity.seed),
+            counters: Counters::default(),
+            drops: DropCounters::new(),
+            events: VecDeque::with_capacity(EVENT_ROOM),
+            inactive_at: None,
+            heard_at: None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> EndpointId {
+        self.id
+    }
+
+    /// Source of what we send.
+    #[must_use]
+    pub fn ssrc(&self) -> Ssrc {
+        self.ssrc
+    }
+
+    /// Our ICE credentials and certificate fingerprint; None for plain RTP.
+    #[must_use]
+    pub fn secure_parameters(&self) -> Option<(&Credentials, &str)> {
+        match &self.transport {
+            Transport::Secure(secure) => Some((secure.agent().local(), secure.certificate().fingerprint())),
+            Transport::Plain(_) => None,
+        }
+    }
+
+    /// Whether the browser proved, by an authenticated ICE check, to be at `remote`.
+    #[must_use]
+    pub fn is_verified(&self, remote: SocketAddr) -> bool {
+        match &self.transport {
+            Transport::Secure(secure) => secure.is_verified(remote),
+            Transport::Plain(_) => false,
+        }
+    }
+
+    /// Takes what the far side's SDP said, anew or again.
+    ///
+    /// formats: payload types that it may send, each with its clock rate. Fails with `InvalidParameter` for a
+    /// description of the other kind of transport.
+    pub fn set_remote(
+        &mut self,
+        now: Instant,
+        remote: Remote,
+        formats: impl IntoIterator<Item = (Pt, u32)>,
+        outbox: &mut Outbox,
+    ) -> Result<(), MediaError> {
+        match (&mut self.transport, remote) {
+            (Transport::Secure(secure), Remote::WebRtc { fingerprints, is_dtls_client }) => {
+                secure.set_remote(now, fingerprints, is_dtls_client, outbox, &mut self.events);
+            }
+            (Transport::Plain(plain), Remote::Rtp { rtp, rtcp, is_muxed }) => {
+                plain.set_remote(now, rtp, rtcp, is_muxed);
+                self.reports.start(now);
+            }
+            _ => return Err(MediaError::InvalidParameter("the remote description is of another transport".into())),
+        }
+        self.clock_rates_hz = [0; 128];
+        for (pt, clock_rate_hz) in formats {
+            if let Some(rate) = self.clock_rates_hz.get_mut(usize::from(pt.0)) {
+                *rate = clock_rate_hz;
+            }
+        }
+        self.start_listening(now);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// What is sent and taken from now on.
+    pub fn set_direction(&mut self, now: Instant, direction: Direction) {
+        if direction != self.direction {
+            self.direction = direction;
+            self.start_listening(now);
+        }
+    }
+
+    /// What is sent and taken.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Whether a packet given to [`send_rtp`](Self::send_rtp) could leave now.
+    #[must_use]
+    pub fn can_send(&self) -> bool {
+        self.direction.sends()
+            && match &self.transport {
+                Transport::Secure(secure) => secure.destination().is_some(),
+                Transport::Plain(plain) => plain.rtp_destination().is_some(),
+            }
+    }
+
+    /// Takes one datagram, decrypting it in place.
+    ///
+    /// Returns the RTP packet that it held, for the bridge, or None if it was for the endpoint itself. A drop is
+    /// counted here.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        lane: Lane,
+        remote: SocketAddr,
+        data: &mut [u8],
+        outbox: &mut Outbox,
+    ) -> Result<Option<Media>, DropReason> {
+        let result = self.receive(now, lane, remote, data, outbox);
+        if let Err(reason) = result {
+            self.drops.count(reason);
+        }
+        result
+    }
+
+    /// Sends one RTP packet: `payload` under `header`, whose SSRC is ours. A drop is counted here.
+    pub fn send_rtp(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        clock_rate_hz: u32,
+        payload: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let result = self.transmit(header, payload, outbox);
+        match result {
+            Ok(()) => {
+                self.counters.packets_sent += 1;
+                self.counters.bytes_sent += payload.len() as u64;
+                self.counters.pt_sent = Some(header.pt);
+                self.reports.sent(now, header, payload.len(), clock_rate_hz);
+            }
+            Err(reason) => self.drops.count(reason),
+        }
+        result
+    }
+
+    /// Counts a drop that the bridge decided on.
+    pub fn count_drop(&mut self, reason: DropReason) {
+        self.drops.count(reason);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
+        if let Transport::Secure(secure) = &mut self.transport {
+            secure.handle_timeout(now, outbox, &mut self.events);
+            self.settle(now);
+        }
+        if self.reports.take_due(now) {
+            self.report(now, false, outbox);
+        }
+        self.check_inactivity(now);
+    }
+
+    /// When something is due next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let transport = match &self.transport {
+            Transport::Secure(secure) => secure.poll_timeout(),
+            Transport::Plain(_) => None,
+        };
+        [transport, self.reports.poll_timeout(), self.inactive_at].into_iter().flatten().min()
+    }
+
+    /// The next thing to tell.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Says goodbye: RTCP BYE, then DTLS close. The endpoint takes and sends nothing afterwards.
+    pub fn close(&mut self, now: Instant, outbox: &mut Outbox) {
+        self.report(now, true, outbox);
+        if let Transport::Secure(secure) = &mut self.transport {
+            secure.close(now, outbox, &mut self.events);
+        }
+        self.events.clear();
+    }
+
+    /// Counters as of now.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let clock_rate_hz = self.counters.pt_received.map_or(0, |pt| self.clock_rate_hz(pt));
+        Counters {
+            packets_lost: self.source.cumulative_lost(),
+            jitter_ms: match clock_rate_hz {
+                0 => 0.0,
+                rate => f64::from(self.source.jitter_ts()) * 1000.0 / f64::from(rate),
+            },
+            round_trip: self.reports.round_trip(),
+            ..self.counters.clone()
+        }
+    }
+
+    /// What was dropped, by reason.
+    #[must_use]
+    pub fn drops(&self) -> &DropCounters {
+        &self.drops
+    }
+
+    fn receive(
+        &mut self,
+        now: Instant,
+        lane: Lane,
+        remote: SocketAddr,
+        data: &mut [u8],
+        outbox: &mut Outbox,
+    ) -> Result<Option<Media>, DropReason> {
+        let content = match &mut self.transport {
+            Transport::Secure(secure) => {
+                let content = secure.handle_datagram(now, remote, data, outbox, &mut self.events)?;
+                if matches!(content, Content::Control) {
+                    self.settle(now);
+                }
+                content
+            }
+            Transport::Plain(plain) => {
+                let clock_rates_hz = &self.clock_rates_hz;
+                let is_negotiated = |header: &Header| clock_rate_of(clock_rates_hz, header.pt) != 0;
+                plain.handle_datagram(now, lane, remote, data, is_negotiated)?
+            }
+        };
+        match content {
+            Content::Control => Ok(None),
+            Content::Rtp(header) => self.receive_rtp(now, header).map(Some),
+            Content::Rtcp(len) => {
+                let compound = Compound::parse(data.get(..len).unwrap_or_default())?;
+                self.reports.received(now, &compound);
+                Ok(None)
+            }
+        }
+    }
+
+    fn receive_rtp(&mut self, now: Instant, header: Header) -> Result<Media, DropReason> {
+        let clock_rate_hz = self.clock_rate_hz(header.pt);
+        if clock_rate_hz == 0 {
+            return Err(DropReason::RtpPayloadType);
+        }
+        if self.counters.pt_received.is_none_or(|before| self.clock_rate_hz(before) != clock_rate_hz) {
+            self.source.set_clock_rate(clock_rate_hz);
+        }
+        let accepted = self.source.receive(now, &header)?;
+        if self.counters.packets_received == 0 {
+            self.events.push_back(Event::FirstPacket);
+        }
+        self.counters.packets_received += 1;
+        self.counters.bytes_received += header.payload.len() as u64;
+        self.counters.pt_received = Some(header.pt);
+        self.heard_at = Some(now);
+        if self.inactive_at.is_none() {
+            self.start_listening(now);
+        }
+        if !self.direction.receives() {
+            return Err(DropReason::Direction);
+        }
+        Ok(Media { header, extended_seq: accepted.extended_seq, is_restart: accepted.is_restart })
+    }
+
+    fn transmit(&mut self, header: &Header, payload: &[u8], outbox: &mut Outbox) -> Result<(), DropReason> {
+        if !self.direction.sends() {
+            return Err(DropReason::Direction);
+        }
+        match &mut self.transport {
+            Transport::Secure(secure) => {
+                let destination = secure.destination().ok_or(DropReason::NotReady)?;
+                outbox.push(destination, |buffer| {
+                    let len = write_packet(header, payload, buffer)?;
+                    secure.protect_rtp(buffer, len)
+                })
+            }
+            Transport::Plain(plain) => {
+                let destination = plain.rtp_destination().ok_or(DropReason::NotReady)?;
+                outbox.push(destination, |buffer| write_packet(header, payload, buffer))
+            }
+        }
+    }
+
+    fn report(&mut self, now: Instant, is_farewell: bool, outbox: &mut Outbox) {
+        let reception = self.source.report();
+        let reports = &mut self.reports;
+        let result = match &mut self.transport {
+            Transport::Secure(secure) => match secure.destination() {
+                Some(destination) => outbox.push(destination, |buffer| {
+                    let len = reports.write(now, reception, is_farewell, buffer)?;
+                    secure.protect_rtcp(buffer, len)
+                }),
+                None => Ok(()),
+            },
+            Transport::Plain(plain) => match plain.rtcp_destination() {
+                Some(destination) => {
+                    outbox.push(destination, |buffer| reports.write(now, reception, is_farewell, buffer))
+                }
+                None => Ok(()),
+            },
+        };
+        if let Err(reason) = result {
+            self.drops.count(reason);
+        }
+    }
+
+    /// After the transport moved: reports begin when it is connected.
+    fn settle(&mut self, now: Instant) {
+        if let Transport::Secure(secure) = &self.transport
+            && secure.is_connected()
+        {
+            self.reports.start(now);
+        }
+    }
+
+    /// Silence counts from now, if anything is to be heard.
+    fn start_listening(&mut self, now: Instant) {
+        self.heard_at = Some(now);
+        let is_awaited = self.direction.receives() && !self.limits.inactivity.is_zero();
+        self.inactive_at = is_awaited.then(|| now + self.limits.inactivity);
+    }
+
+    fn check_inactivity(&mut self, now: Instant) {
+        if self.inactive_at.is_none_or(|due| due > now) {
+            return;
+        }
+        let silence = self.heard_at.map_or(self.limits.inactivity, |heard| now.saturating_duration_since(heard));
+        match self.limits.inactivity.checked_sub(silence) {
+            Some(rest) if !rest.is_zero() => self.inactive_at = Some(now + rest),
+            _ => {
+                self.inactive_at = None;
+                self.events.push_back(Event::MediaInactive(silence));
+            }
+        }
+    }
+
+    fn clock_rate_hz(&self, pt: Pt) -> u32 {
+        clock_rate_of(&self.clock_rates_hz, pt)
+    }
+}
+
+fn clock_rate_of(table: &[u32; 128], pt: Pt) -> u32 {
+    table.get(usize::from(pt.0)).copied().unwrap_or(0)
+}
+
+fn write_packet(header: &Header, payload: &[u8], buffer: &mut [u8]) -> Result<usize, DropReason> {
+    let start = header.write(buffer)?;
+    let end = start + payload.len();
+    buffer.get_mut(start..end).ok_or(DropReason::BufferTooSmall)?.copy_from_slice(payload);
+    Ok(end)
+}
