@@ -1,1 +1,446 @@
-//! Not written yet.
+//! The endpoints of one call, and what flows between them.
+//!
+//! Owns the legs of a call (an [`Endpoint`] with the [`Pipeline`] that feeds it and the receiver of its digits) and
+//! which of them is joined to which: an endpoint joined to itself is an echo. Both legs of a packet's way are here, so
+//! that a packet never leaves its thread. Must not know sockets or commands' origins.
+//!
+//! The worker gives each bridge a turn at a time, and a panic in one turn ends this bridge alone.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::codecs::{EncoderSettings, Kind};
+use crate::dtmf::{self, Digit};
+use crate::endpoint::{Counters, Direction, Endpoint, EndpointId, Event as EndpointEvent, Lane, Media, Remote};
+use crate::error::{DropCounters, DropReason, MediaError};
+use crate::net::Pt;
+use crate::outbox::Outbox;
+use crate::pipeline::{FirstNumbers, Format, Inbound, Pipeline, Sink, Source};
+use crate::rtp::Header;
+
+/// The controller's name of a call; decides the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+/// Endpoints that one call may have at a time: two legs, and room for transfers and parallel ringing.
+pub const MAX_LEGS: usize = 16;
+
+/// Clock of telephone-events until a packet says otherwise (RFC 4733 section 2.5.1.1).
+const EVENT_CLOCK_RATE_HZ: u32 = 8_000;
+
+/// Place of a leg within its bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegIndex(pub usize);
+
+/// One negotiated audio stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamParameters {
+    /// What the far side may send.
+    pub receive: Vec<Format>,
+    /// What we may send, best first.
+    pub send: Vec<Format>,
+    /// Packet time that the far side wants.
+    pub ptime_ms: u32,
+    /// What we do with the stream.
+    pub direction: Direction,
+}
+
+/// What a bridge has to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// An endpoint's own.
+    Endpoint(EndpointId, EndpointEvent),
+    /// One whole digit arrived.
+    Digit(EndpointId, Digit, u32),
+    /// A source came to its end.
+    PlayDone(EndpointId),
+}
+
+/// Counters of one endpoint with what only the bridge knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stats {
+    /// Of the transport.
+    pub counters: Counters,
+    /// What was dropped.
+    pub drops: DropCounters,
+    /// Codec of the last packet received.
+    pub codec_received: Option<Kind>,
+    /// Codec of the last packet sent.
+    pub codec_sent: Option<Kind>,
+    /// Milliseconds of received audio that were made up for loss.
+    pub concealed_ms: u64,
+}
+
+struct Leg {
+    endpoint: Endpoint,
+    pipeline: Pipeline,
+    receive: Vec<Format>,
+    send: Vec<Format>,
+    ptime_ms: u32,
+    digits: dtmf::Receiver,
+    digits_clock_rate_hz: u32,
+    /// Whom it is joined to.
+    peer: Option<LegIndex>,
+}
+
+/// The media of one call.
+pub struct Bridge {
+    call: CallId,
+    legs: Vec<Option<Box<Leg>>>,
+    events: VecDeque<Event>,
+}
+
+impl Bridge {
+    /// A call without endpoints.
+    #[must_use]
+    pub fn new(call: CallId) -> Self {
+        Self { call, legs: Vec::with_capacity(2), events: VecDeque::with_capacity(16) }
+    }
+
+    /// Whose media this is.
+    #[must_use]
+    pub fn call(&self) -> CallId {
+        self.call
+    }
+
+    /// Takes an endpoint in. Fails with `Capacity` beyond [`MAX_LEGS`].
+    pub fn add(
+        &mut self,
+        endpoint: Endpoint,
+        first: FirstNumbers,
+        encoder: EncoderSettings,
+    ) -> Result<LegIndex, MediaError> {
+        let pipeline = Pipeline::new(endpoint.ssrc(), first, encoder);
+        let leg = Leg {
+            endpoint,
+            pipeline,
+            receive: Vec::new(),
+            send: Vec::new(),
+            ptime_ms: 20,
+            digits: dtmf::Receiver::new(EVENT_CLOCK_RATE_HZ),
+            digits_clock_rate_hz: EVENT_CLOCK_RATE_HZ,
+            peer: None,
+        };
+        let place = match self.legs.iter().position(Option::is_none) {
+            Some(place) => place,
+            None if self.legs.len() < MAX_LEGS => {
+                self.legs.push(None);
+                self.legs.len() - 1
+            }
+            None => return Err(MediaError::Capacity("endpoints of one call")),
+        };
+        self.legs[place] = Some(Box::new(leg));
+        Ok(LegIndex(place))
+    }
+
+    /// Where the endpoint of this name is.
+    #[must_use]
+    pub fn find(&self, id: EndpointId) -> Option<LegIndex> {
+        let is_it = |leg: &Option<Box<Leg>>| leg.as_ref().is_some_and(|leg| leg.endpoint.id() == id);
+        self.legs.iter().position(is_it).map(LegIndex)
+    }
+
+    /// The endpoint at `index`.
+    #[must_use]
+    pub fn endpoint(&self, index: LegIndex) -> Option<&Endpoint> {
+        self.leg(index).map(|leg| &leg.endpoint)
+    }
+
+    /// Every endpoint with its place.
+    pub fn endpoints(&self) -> impl Iterator<Item = (LegIndex, &Endpoint)> {
+        let numbered = self.legs.iter().enumerate();
+        numbered.filter_map(|(place, leg)| Some((LegIndex(place), &leg.as_ref()?.endpoint)))
+    }
+
+    /// Whether no endpoint is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.legs.iter().all(Option::is_none)
+    }
+
+    /// Parts the endpoint from its peer, says goodbye and forgets it.
+    pub fn remove(&mut self, now: Instant, index: LegIndex, outbox: &mut Outbox) {
+        self.part(index);
+        if let Some(mut leg) = self.legs.get_mut(index.0).and_then(Option::take) {
+            leg.endpoint.close(now, outbox);
+        }
+    }
+
+    /// Tells an endpoint its far side, anew or again.
+    pub fn set_remote(
+        &mut self,
+        now: Instant,
+        index: LegIndex,
+        remote: Remote,
+        audio: &StreamParameters,
+        outbox: &mut Outbox,
+    ) -> Result<(), MediaError> {
+        let leg = self.leg_mut(index)?;
+        let formats = audio.receive.iter().map(|format| (format.pt, format.codec.clock_rate_hz()));
+        leg.endpoint.set_remote(now, remote, formats, outbox)?;
+        leg.endpoint.set_direction(now, audio.direction);
+        leg.receive.clone_from(&audio.receive);
+        leg.send.clone_from(&audio.send);
+        leg.ptime_ms = audio.ptime_ms;
+        leg.pipeline.set_send(&audio.send, audio.ptime_ms);
+        if let Some(peer) = leg.peer {
+            self.feed(index, peer);
+        }
+        Ok(())
+    }
+
+    /// What an endpoint sends and takes from now on.
+    pub fn set_direction(&mut self, now: Instant, index: LegIndex, direction: Direction) -> Result<(), MediaError> {
+        self.leg_mut(index)?.endpoint.set_direction(now, direction);
+        Ok(())
+    }
+
+    /// Joins two endpoints both ways, or one with itself. Whoever they were joined to before is left alone.
+    pub fn join(&mut self, a: LegIndex, b: LegIndex) -> Result<(), MediaError> {
+        if self.leg(a).is_none() || self.leg(b).is_none() {
+            return Err(MediaError::UnknownEndpoint(0));
+        }
+        if self.leg(a).is_some_and(|leg| leg.peer == Some(b)) {
+            return Ok(());
+        }
+        self.part(a);
+        self.part(b);
+        self.leg_mut(a)?.peer = Some(b);
+        self.leg_mut(b)?.peer = Some(a);
+        self.feed(a, b);
+        self.feed(b, a);
+        Ok(())
+    }
+
+    /// Parts an endpoint from its peer; no error if it has none.
+    pub fn part(&mut self, index: LegIndex) {
+        let peer = self.leg(index).and_then(|leg| leg.peer);
+        for place in [Some(index), peer].into_iter().flatten() {
+            if let Ok(leg) = self.leg_mut(place) {
+                leg.peer = None;
+                leg.pipeline.disconnect();
+            }
+        }
+    }
+
+    /// Sends a source out of an endpoint, instead of what its peer says.
+    pub fn play(&mut self, now: Instant, index: LegIndex, source: Source) -> Result<(), MediaError> {
+        self.leg_mut(index)?.pipeline.play(now, source)
+    }
+
+    /// Ends what an endpoint plays.
+    pub fn stop_play(&mut self, index: LegIndex) -> Result<(), MediaError> {
+        self.leg_mut(index)?.pipeline.stop_play();
+        Ok(())
+    }
+
+    /// Sends digits out of an endpoint.
+    pub fn dial(
+        &mut self,
+        now: Instant,
+        index: LegIndex,
+        digits: &[Digit],
+        (duration_ms, gap_ms): (u32, u32),
+    ) -> Result<(), MediaError> {
+        self.leg_mut(index)?.pipeline.dial(now, digits, duration_ms, gap_ms)
+    }
+
+    /// Counters of an endpoint.
+    #[must_use]
+    pub fn stats(&self, index: LegIndex) -> Option<Stats> {
+        let leg = self.leg(index)?;
+        let counters = leg.endpoint.counters();
+        let peer = leg.peer.and_then(|peer| self.leg(peer));
+        Some(Stats {
+            drops: leg.endpoint.drops().clone(),
+            codec_received: counters.pt_received.and_then(|pt| kind_of(&leg.receive, pt)),
+            codec_sent: counters.pt_sent.and_then(|pt| kind_of(&leg.send, pt)),
+            concealed_ms: peer.map_or(0, |peer| peer.pipeline.concealed_ms()),
+            counters,
+        })
+    }
+
+    /// Takes one datagram for the leg at `index`; media in it goes to the peer, if there is one.
+    ///
+    /// A drop is counted at the endpoint that decided it, and returned for the worker's own count.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        (index, lane): (LegIndex, Lane),
+        remote: SocketAddr,
+        data: &mut [u8],
+        outbox: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let Some(leg) = self.legs.get_mut(index.0).and_then(Option::as_deref_mut) else {
+            return Err(DropReason::UnknownSource);
+        };
+        let result = match leg.endpoint.handle_datagram(now, lane, remote, data, outbox) {
+            Ok(Some(media)) => self.forward(now, index, &media, data, outbox),
+            Ok(None) => Ok(()),
+            Err(reason) => Err(reason),
+        };
+        self.collect(index);
+        result
+    }
+
+    /// Does what is due in every leg.
+    pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
+        for place in 0..self.legs.len() {
+            let index = LegIndex(place);
+            let Ok(leg) = self.leg_mut(index) else { continue };
+            if leg.endpoint.poll_timeout().is_some_and(|due| due <= now) {
+                leg.endpoint.handle_timeout(now, outbox);
+            }
+            if leg.pipeline.poll_timeout().is_some_and(|due| due <= now) {
+                leg.pipeline.handle_timeout(now, &mut Out { now, endpoint: &mut leg.endpoint, outbox });
+            }
+            if leg.digits.poll_timeout().is_some_and(|due| due <= now) {
+                leg.digits.handle_timeout(now);
+                self.pass_digits(now, index);
+            }
+            self.collect(index);
+        }
+    }
+
+    /// When something is due next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let legs = self.legs.iter().flatten();
+        legs.filter_map(|leg| {
+            let endpoint = leg.endpoint.poll_timeout();
+            [endpoint, leg.pipeline.poll_timeout(), leg.digits.poll_timeout()].into_iter().flatten().min()
+        })
+        .min()
+    }
+
+    /// The next thing to tell.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Passes the packet in `data` to the peer of the leg at `index`.
+    fn forward(
+        &mut self,
+        now: Instant,
+        index: LegIndex,
+        media: &Media,
+        data: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let Ok(leg) = self.leg_mut(index) else { return Err(DropReason::UnknownSource) };
+        let header = &media.header;
+        let payload = header.payload_of(data);
+        if let Some(clock_rate_hz) = event_clock_rate_hz(&leg.receive, header.pt) {
+            if leg.digits_clock_rate_hz != clock_rate_hz {
+                leg.digits_clock_rate_hz = clock_rate_hz;
+                leg.digits = dtmf::Receiver::new(clock_rate_hz);
+            }
+            if media.is_restart {
+                leg.digits.reset();
+            }
+            let result = leg.digits.handle_packet(now, header.timestamp, header.marker, payload);
+            if result.is_err() {
+                leg.endpoint.count_drop(DropReason::Codec);
+            }
+            self.pass_digits(now, index);
+            return result.map_err(|_| DropReason::Codec);
+        }
+        let Some(peer) = leg.peer else {
+            leg.endpoint.count_drop(DropReason::NotBridged);
+            return Err(DropReason::NotBridged);
+        };
+        let packet = Inbound { header, extended_seq: media.extended_seq, is_restart: media.is_restart, payload };
+        let Ok(to) = self.leg_mut(peer) else { return Err(DropReason::NotBridged) };
+        let result = to.pipeline.handle_packet(now, &packet, &mut Out { now, endpoint: &mut to.endpoint, outbox });
+        if let Err(reason) = result
+            && let Ok(leg) = self.leg_mut(index)
+        {
+            leg.endpoint.count_drop(reason);
+        }
+        result
+    }
+
+    /// Tells of digits that began or ended, and presses the same keys on the peer.
+    fn pass_digits(&mut self, now: Instant, index: LegIndex) {
+        loop {
+            let Ok(leg) = self.leg_mut(index) else { return };
+            let Some(received) = leg.digits.poll_event() else { return };
+            let (id, peer) = (leg.endpoint.id(), leg.peer);
+            if let dtmf::Received::Ended { digit, duration_ms } = received {
+                self.events.push_back(Event::Digit(id, digit, duration_ms));
+            }
+            let Some(Ok(to)) = peer.map(|peer| self.leg_mut(peer)) else { continue };
+            match received {
+                dtmf::Received::Began { digit, .. } if to.endpoint.can_send() => {
+                    if let Err(reason) = to.pipeline.press(now, digit) {
+                        to.endpoint.count_drop(reason);
+                    }
+                }
+                dtmf::Received::Began { .. } => to.endpoint.count_drop(DropReason::NotReady),
+                dtmf::Received::Ended { duration_ms, .. } => to.pipeline.release(duration_ms),
+            }
+        }
+    }
+
+    /// Lets the leg at `to` hear the leg at `from`.
+    fn feed(&mut self, from: LegIndex, to: LegIndex) {
+        let Some(leg) = self.leg(from) else { return };
+        let (formats, ptime_ms) = (leg.receive.clone(), leg.ptime_ms);
+        if let Ok(leg) = self.leg_mut(to) {
+            leg.pipeline.connect(&formats, ptime_ms);
+        }
+    }
+
+    /// Moves the events of one leg to the bridge's own.
+    fn collect(&mut self, index: LegIndex) {
+        let Some(leg) = self.legs.get_mut(index.0).and_then(Option::as_deref_mut) else { return };
+        let id = leg.endpoint.id();
+        while let Some(event) = leg.endpoint.poll_event() {
+            self.events.push_back(Event::Endpoint(id, event));
+        }
+        if leg.pipeline.take_play_done() {
+            self.events.push_back(Event::PlayDone(id));
+        }
+    }
+
+    fn leg(&self, index: LegIndex) -> Option<&Leg> {
+        self.legs.get(index.0)?.as_deref()
+    }
+
+    fn leg_mut(&mut self, index: LegIndex) -> Result<&mut Leg, MediaError> {
+        let leg = self.legs.get_mut(index.0).and_then(Option::as_deref_mut);
+        leg.ok_or(MediaError::UnknownEndpoint(0))
+    }
+}
+
+/// The way out of one leg.
+struct Out<'a> {
+    now: Instant,
+    endpoint: &'a mut Endpoint,
+    outbox: &'a mut Outbox,
+}
+
+impl Sink for Out<'_> {
+    fn can_send(&self) -> bool {
+        self.endpoint.can_send()
+    }
+
+    fn send(&mut self, header: &Header, clock_rate_hz: u32, payload: &[u8]) -> Result<(), DropReason> {
+        self.endpoint.send_rtp(self.now, header, clock_rate_hz, payload, self.outbox)
+    }
+
+    fn count_drop(&mut self, reason: DropReason) {
+        self.endpoint.count_drop(reason);
+    }
+}
+
+fn kind_of(formats: &[Format], pt: Pt) -> Option<Kind> {
+    formats.iter().find(|format| format.pt == pt).map(|format| format.codec.kind())
+}
+
+/// The clock of this payload type, if it carries telephone-events.
+fn event_clock_rate_hz(formats: &[Format], pt: Pt) -> Option<u32> {
+    let format = formats.iter().find(|format| format.pt == pt)?;
+    (format.codec.kind() == Kind::TelephoneEvent).then(|| format.codec.clock_rate_hz())
+}

@@ -6,6 +6,7 @@
 
 pub mod cn;
 pub mod plc;
+pub mod resample;
 pub mod timescale;
 pub mod tone;
 

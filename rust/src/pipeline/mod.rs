@@ -1,1 +1,473 @@
-//! Not written yet.
+//! What leaves an endpoint, and where it comes from: the other leg, relayed or transcoded, a player, or digits.
+//!
+//! Owns the outgoing stream's numbers and pace, the choice between relay and transcode for each payload type, players
+//! and outgoing digits. Must not know transports: packets go to a [`Sink`]. RFC 3550, 3551, 4733, 7587.
+//!
+//! Who has the stream, first come first: digits, the player, the other leg.
+
+mod keypad;
+mod output;
+mod player;
+mod relay;
+mod transcode;
+
+use std::time::{Duration, Instant};
+
+use crate::codecs::{Codec, EncoderSettings, Kind};
+use crate::dtmf::{self, Digit};
+use crate::error::{DropReason, MediaError};
+use crate::net::{Pt, SeqNo, Ssrc};
+use crate::rtp::Header;
+
+pub use player::{Clip, Source};
+
+use keypad::Keypad;
+use output::Output;
+use player::Player;
+use relay::Relay;
+use transcode::{Ear, Voice};
+
+/// Rate at which a wideband codec is fed when nothing but a player feeds it.
+const PLAYER_RATE_HZ: u32 = 16_000;
+
+/// Packet time where nothing else is said (RFC 3551 section 4.2).
+const USUAL_PTIME_MS: u32 = 20;
+
+/// A worker so late does not catch up: the missed packets are skipped.
+const GREATEST_LAG: Duration = Duration::from_millis(200);
+
+/// One payload type of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Format {
+    /// Its number on the wire.
+    pub pt: Pt,
+    /// What it means.
+    pub codec: Codec,
+}
+
+/// One packet of the other leg.
+#[derive(Debug, Clone, Copy)]
+pub struct Inbound<'a> {
+    /// As received.
+    pub header: &'a Header,
+    /// Unwrapped sequence number.
+    pub extended_seq: u32,
+    /// The stream began anew with this packet.
+    pub is_restart: bool,
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// Where packets go.
+pub trait Sink {
+    /// Whether a packet could leave now.
+    fn can_send(&self) -> bool;
+
+    /// Sends one packet. `clock_rate_hz`: of its payload type. The sink counts what it drops.
+    fn send(&mut self, header: &Header, clock_rate_hz: u32, payload: &[u8]) -> Result<(), DropReason>;
+
+    /// Counts a frame that could not be made into a packet.
+    fn count_drop(&mut self, reason: DropReason);
+}
+
+/// First numbers of an outgoing stream, random.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstNumbers {
+    /// Sequence number.
+    pub seq: SeqNo,
+    /// Timestamp.
+    pub timestamp: u32,
+}
+
+/// What becomes of a packet, by its payload type.
+#[derive(Debug, Clone, Copy)]
+enum Route {
+    /// Goes on under this payload type of the same codec.
+    Relay(Pt, u32),
+    /// Is decoded and encoded anew.
+    Transcode(Codec),
+    /// Comfort noise for the decoder.
+    Noise,
+}
+
+/// How outgoing digits are made.
+#[derive(Debug)]
+enum Digits {
+    Events { sender: Box<dtmf::Sender>, format: Format },
+    Tones(Box<Keypad>),
+}
+
+/// The even pace of packets that we make ourselves.
+#[derive(Debug)]
+struct Pace {
+    next_at: Instant,
+    /// Timestamp of the first packet.
+    base: u32,
+    /// Milliseconds of audio since then.
+    elapsed_ms: u64,
+    is_first: bool,
+}
+
+/// Everything that is sent out of one endpoint.
+pub struct Pipeline {
+    output: Output,
+    settings: EncoderSettings,
+    send: Vec<Format>,
+    wanted_ptime_ms: u32,
+    /// What is wanted, or what the codec has instead.
+    ptime_ms: u32,
+    source: Vec<Format>,
+    source_ptime_ms: u32,
+    routes: Vec<(Pt, Route)>,
+    relay: Relay,
+    ear: Ear,
+    voice: Option<Voice>,
+    player: Option<Player>,
+    digits: Option<Digits>,
+    pace: Option<Pace>,
+    is_play_done: bool,
+}
+
+impl Pipeline {
+    /// A pipeline that has nothing to send and nowhere to send it. The sample rate of `settings` is not used.
+    #[must_use]
+    pub fn new(ssrc: Ssrc, first: FirstNumbers, settings: EncoderSettings) -> Self {
+        Self {
+            output: Output::new(ssrc, first.seq, first.timestamp),
+            settings,
+            send: Vec::new(),
+            wanted_ptime_ms: USUAL_PTIME_MS,
+            ptime_ms: USUAL_PTIME_MS,
+            source: Vec::new(),
+            source_ptime_ms: USUAL_PTIME_MS,
+            routes: Vec::new(),
+            relay: Relay::default(),
+            ear: Ear::default(),
+            voice: None,
+            player: None,
+            digits: None,
+            pace: None,
+            is_play_done: false,
+        }
+    }
+
+    /// Takes the payload types that may be sent, in order of preference, and the packet time that the far side wants.
+    pub fn set_send(&mut self, formats: &[Format], ptime_ms: u32) {
+        if self.send != formats || self.wanted_ptime_ms != ptime_ms {
+            self.send = formats.to_vec();
+            self.wanted_ptime_ms = ptime_ms;
+            self.ptime_ms = self.possible_ptime_ms();
+            self.digits = None;
+            self.configure();
+        }
+    }
+
+    /// Feeds from another leg, which receives `formats` in packets of `ptime_ms`.
+    pub fn connect(&mut self, formats: &[Format], ptime_ms: u32) {
+        if self.source != formats || self.source_ptime_ms != ptime_ms {
+            self.source = formats.to_vec();
+            self.source_ptime_ms = ptime_ms;
+            self.configure();
+        }
+    }
+
+    /// Feeds from nobody.
+    pub fn disconnect(&mut self) {
+        self.connect(&[], USUAL_PTIME_MS);
+    }
+
+    /// Takes one packet of the other leg and passes it on, or keeps it for the next ticks.
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        packet: &Inbound<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<(), DropReason> {
+        if !sink.can_send() {
+            return Err(DropReason::NotReady);
+        }
+        let route = self.routes.iter().find(|(pt, _)| *pt == packet.header.pt).map(|(_, route)| *route);
+        match route.ok_or(DropReason::Codec)? {
+            Route::Relay(pt, clock_rate_hz) => {
+                self.ear.rest();
+                if self.player.is_some() || self.is_dialling() {
+                    return Ok(());
+                }
+                let header = self.relay.rewrite(now, packet, (pt, clock_rate_hz), &mut self.output)?;
+                sink.send(&header, clock_rate_hz, packet.payload)
+            }
+            Route::Transcode(codec) => {
+                let sample_rate_hz = self.voice()?.sample_rate_hz();
+                self.ear.hear(now, packet, &codec, sample_rate_hz)?;
+                self.start_pace(now, Duration::from_millis(u64::from(self.ptime_ms / 2)));
+                Ok(())
+            }
+            Route::Noise => self.ear.hear_noise(now, packet),
+        }
+    }
+
+    /// Sends `source` instead of what the other leg says, until it ends.
+    pub fn play(&mut self, now: Instant, source: Source) -> Result<(), MediaError> {
+        if let Some(fault) = source.fault() {
+            return Err(MediaError::UnplayableSource(fault.into()));
+        }
+        let sample_rate_hz = self.voice().map_err(|_| no_send_codec())?.sample_rate_hz();
+        self.player = Some(Player::new(source, sample_rate_hz));
+        self.start_pace(now, Duration::ZERO);
+        Ok(())
+    }
+
+    /// Ends what plays, if anything does.
+    pub fn stop_play(&mut self) {
+        self.player = None;
+    }
+
+    /// Whether a source came to its end since the last call.
+    pub fn take_play_done(&mut self) -> bool {
+        std::mem::take(&mut self.is_play_done)
+    }
+
+    /// Queues digits of a known length, as events or as tones.
+    ///
+    /// Fails with `InvalidState` before anything may be sent, with `Capacity` if they are more than the queue holds;
+    /// then those that fit are sent.
+    pub fn dial(&mut self, now: Instant, digits: &[Digit], duration_ms: u32, gap_ms: u32) -> Result<(), MediaError> {
+        let queue = self.digits()?;
+        for digit in digits {
+            let queued = match queue {
+                Digits::Events { sender, .. } => sender.push(*digit, duration_ms, gap_ms),
+                Digits::Tones(keypad) => keypad.push(*digit, duration_ms, gap_ms),
+            };
+            queued.map_err(|_| MediaError::Capacity("digits in the queue"))?;
+        }
+        self.start_pace(now, Duration::ZERO);
+        Ok(())
+    }
+
+    /// A key of the other leg went down.
+    pub fn press(&mut self, now: Instant, digit: Digit) -> Result<(), DropReason> {
+        let queued = match self.digits().map_err(|_| DropReason::NotReady)? {
+            Digits::Events { sender, .. } => sender.press(digit),
+            Digits::Tones(keypad) => keypad.press(digit),
+        };
+        queued.map_err(|_| DropReason::Overflow)?;
+        self.start_pace(now, Duration::ZERO);
+        Ok(())
+    }
+
+    /// The key that went down first came up after `duration_ms`.
+    pub fn release(&mut self, duration_ms: u32) {
+        match &mut self.digits {
+            Some(Digits::Events { sender, .. }) => sender.release(duration_ms),
+            Some(Digits::Tones(keypad)) => keypad.release(duration_ms),
+            None => {}
+        }
+    }
+
+    /// Makes the packets that are due.
+    pub fn handle_timeout(&mut self, now: Instant, sink: &mut impl Sink) {
+        while self.pace.as_ref().is_some_and(|pace| pace.next_at <= now) {
+            self.tick(now, sink);
+        }
+    }
+
+    /// When the next packet is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.pace.as_ref().map(|pace| pace.next_at)
+    }
+
+    /// Milliseconds of the other leg's audio that were made up.
+    #[must_use]
+    pub fn concealed_ms(&self) -> u64 {
+        self.ear.concealed_ms()
+    }
+
+    fn tick(&mut self, now: Instant, sink: &mut impl Sink) {
+        let is_heard = self.ear.is_active(now);
+        if !is_heard && self.player.is_none() && !self.is_dialling() {
+            self.ear.rest();
+            self.pace = None;
+            return;
+        }
+        let frame_ms = self.ptime_ms;
+        let Some(pace) = &mut self.pace else { return };
+        let (base, elapsed_ms) = (pace.base, pace.elapsed_ms);
+        let is_first = std::mem::replace(&mut pace.is_first, false);
+        pace.advance(now, frame_ms);
+        if !sink.can_send() {
+            return;
+        }
+        let clock_rate_hz = self.clock_rate_hz();
+        let moment = base.wrapping_add(units(elapsed_ms, clock_rate_hz));
+        match &mut self.digits {
+            Some(Digits::Events { sender, format }) if sender.is_active() => {
+                if let Some(voice) = &mut self.voice {
+                    // What is said meanwhile is not heard, but its time goes by.
+                    self.ear.pull(now, voice.pcm());
+                }
+                let event_rate_hz = format.codec.clock_rate_hz();
+                let Some(outgoing) = sender.poll(base.wrapping_add(units(elapsed_ms, event_rate_hz))) else { return };
+                let stamp = (outgoing.timestamp, outgoing.marker);
+                let header = self.output.next(now, moment, format.pt, stamp);
+                // The sink counts its own drops.
+                let _ = sink.send(&header, event_rate_hz, &outgoing.event.to_bytes());
+            }
+            _ => self.speak(now, moment, is_first, sink),
+        }
+    }
+
+    /// One frame of tones, player or the other leg, encoded.
+    fn speak(&mut self, now: Instant, moment: u32, is_first: bool, sink: &mut impl Sink) {
+        let Some(voice) = &mut self.voice else { return };
+        let format = voice.format();
+        match (&mut self.digits, &mut self.player) {
+            (Some(Digits::Tones(keypad)), _) if keypad.is_active() => {
+                self.ear.pull(now, voice.pcm());
+                keypad.fill(voice.pcm());
+            }
+            (_, Some(player)) => {
+                if !player.fill(voice.pcm()) {
+                    self.player = None;
+                    self.is_play_done = true;
+                }
+            }
+            _ => self.ear.pull(now, voice.pcm()),
+        }
+        match voice.encode() {
+            Ok(Some(payload)) => {
+                let header = self.output.next(now, moment, format.pt, (moment, is_first));
+                // The sink counts its own drops.
+                let _ = sink.send(&header, format.codec.clock_rate_hz(), payload);
+            }
+            Ok(None) => {}
+            Err(reason) => sink.count_drop(reason),
+        }
+    }
+
+    fn is_dialling(&self) -> bool {
+        match &self.digits {
+            Some(Digits::Events { sender, .. }) => sender.is_active(),
+            Some(Digits::Tones(keypad)) => keypad.is_active(),
+            None => false,
+        }
+    }
+
+    fn start_pace(&mut self, now: Instant, delay: Duration) {
+        if self.pace.is_none() {
+            let base = self.output.timestamp_at(now, self.clock_rate_hz());
+            self.pace = Some(Pace { next_at: now + delay, base, elapsed_ms: 0, is_first: true });
+        }
+    }
+
+    /// Packet times that the codec can make: Opus has its frame lengths (RFC 6716 section 2.1.4), others take any.
+    fn possible_ptime_ms(&self) -> u32 {
+        let is_possible = match self.audio().map(|format| format.codec.kind()) {
+            Some(Kind::Opus) => matches!(self.wanted_ptime_ms, 10 | 20 | 40 | 60 | 80 | 100 | 120),
+            _ => (10..=120).contains(&self.wanted_ptime_ms),
+        };
+        if is_possible { self.wanted_ptime_ms } else { USUAL_PTIME_MS }
+    }
+
+    /// The audio codec that we encode: the far side's favourite among those that we have.
+    fn audio(&self) -> Option<Format> {
+        self.send.iter().copied().find(|format| format.codec.kind().is_speech())
+    }
+
+    fn clock_rate_hz(&self) -> u32 {
+        self.audio().map_or(8_000, |format| format.codec.clock_rate_hz())
+    }
+
+    /// The encoder, made when it is first needed.
+    fn voice(&mut self) -> Result<&mut Voice, DropReason> {
+        if self.voice.is_none() {
+            let format = self.audio().ok_or(DropReason::NotReady)?;
+            let settings = EncoderSettings { sample_rate_hz: self.sample_rate_hz(format), ..self.settings };
+            self.voice = Some(Voice::new(format, self.ptime_ms, &settings).map_err(|_| DropReason::Codec)?);
+        }
+        self.voice.as_mut().ok_or(DropReason::Codec)
+    }
+
+    /// The rate at which PCM travels: the lowest native rate of all who share it.
+    fn sample_rate_hz(&self, format: Format) -> u32 {
+        let transcoded = self.routes.iter().filter_map(|(_, route)| match route {
+            Route::Transcode(codec) => Some(codec.common_sample_rate_hz(&format.codec)),
+            Route::Relay(..) | Route::Noise => None,
+        });
+        transcoded.min().unwrap_or_else(|| format.codec.native_sample_rate_hz().min(PLAYER_RATE_HZ))
+    }
+
+    /// The queue of outgoing digits, made when it is first needed: events if there is a payload type for them, best
+    /// with the clock of the audio (RFC 4733 section 2.1), else tones.
+    fn digits(&mut self) -> Result<&mut Digits, MediaError> {
+        if self.digits.is_none() {
+            let clock_rate_hz = self.clock_rate_hz();
+            let events = self.send.iter().filter(|format| format.codec.kind() == Kind::TelephoneEvent);
+            let best = events.max_by_key(|format| format.codec.clock_rate_hz() == clock_rate_hz).copied();
+            self.digits = Some(if let Some(format) = best {
+                let sender = Box::new(dtmf::Sender::new(format.codec.clock_rate_hz(), self.ptime_ms));
+                Digits::Events { sender, format }
+            } else {
+                let sample_rate_hz = self.voice().map_err(|_| no_send_codec())?.sample_rate_hz();
+                Digits::Tones(Box::new(Keypad::new(sample_rate_hz)))
+            });
+        }
+        self.digits.as_mut().ok_or_else(no_send_codec)
+    }
+
+    /// Chooses routes anew and drops what was made for the old ones.
+    fn configure(&mut self) {
+        self.routes.clear();
+        for theirs in &self.source {
+            let same = self.send.iter().find(|ours| is_same_codec(ours.codec, theirs.codec));
+            let keeps_ptime = theirs.codec.kind() == Kind::Opus || self.wanted_ptime_ms == self.source_ptime_ms;
+            let route = match (theirs.codec.kind(), same) {
+                // Digits go from key to key, not from packet to packet.
+                (Kind::TelephoneEvent, _) => continue,
+                (Kind::Cn, Some(ours)) => Route::Relay(ours.pt, ours.codec.clock_rate_hz()),
+                (Kind::Cn, None) => Route::Noise,
+                (_, Some(ours)) if keeps_ptime => Route::Relay(ours.pt, ours.codec.clock_rate_hz()),
+                _ => Route::Transcode(theirs.codec),
+            };
+            self.routes.push((theirs.pt, route));
+        }
+        self.ear = Ear::default();
+        self.voice = None;
+        // Tones are made at the rate of the encoder, which may be another now; a held key cannot come up any more.
+        if matches!(self.digits, Some(Digits::Tones(_))) {
+            self.digits = None;
+        }
+        self.release(0);
+        if let Some(player) = self.player.take() {
+            self.player = self.voice().ok().map(|voice| voice.sample_rate_hz()).map(|rate| player.at_rate(rate));
+        }
+    }
+}
+
+impl Pace {
+    fn advance(&mut self, now: Instant, frame_ms: u32) {
+        let frame = Duration::from_millis(u64::from(frame_ms));
+        let mut frames = 1;
+        self.next_at += frame;
+        while self.next_at + GREATEST_LAG < now {
+            self.next_at += frame;
+            frames += 1;
+        }
+        self.elapsed_ms += frames * u64::from(frame_ms);
+    }
+}
+
+/// Whether a payload of the one may go on as a payload of the other.
+fn is_same_codec(one: Codec, other: Codec) -> bool {
+    one.kind() == other.kind() && one.clock_rate_hz() == other.clock_rate_hz()
+}
+
+/// Milliseconds in timestamp units; wraps as timestamps do.
+#[expect(clippy::cast_possible_truncation, reason = "timestamps wrap at 32 bits")]
+fn units(elapsed_ms: u64, clock_rate_hz: u32) -> u32 {
+    (elapsed_ms * u64::from(clock_rate_hz) / 1_000) as u32
+}
+
+fn no_send_codec() -> MediaError {
+    MediaError::InvalidParameter("the far side has named no codec to send".into())
+}

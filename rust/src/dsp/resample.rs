@@ -1,0 +1,119 @@
+//! Sample rate conversion of whole recordings, off the packet path.
+//!
+//! A windowed-sinc filter evaluated at the rational positions of the new samples; its taps are computed once for each
+//! phase.
+
+use std::f64::consts::PI;
+
+use super::to_i16;
+
+/// Zero crossings of the sinc on either side.
+const CROSSINGS: f64 = 24.0;
+
+/// Edge of the pass band, as a share of the lower of the two Nyquist frequencies.
+const PASS_BAND: f64 = 0.95;
+
+/// The same recording at another sample rate.
+///
+/// samples: mono at `from_hz`. Returns mono at `to_hz`, of the same duration; clipped where the filter overshoots.
+#[must_use]
+pub fn resample(samples: &[i16], from_hz: u32, to_hz: u32) -> Vec<i16> {
+    if from_hz == to_hz || from_hz == 0 || to_hz == 0 {
+        return samples.to_vec();
+    }
+    let divisor = greatest_common_divisor(from_hz, to_hz);
+    let (step, phases) = (index(from_hz / divisor), index(to_hz / divisor));
+    let filter = Filter::new(from_hz, to_hz, phases);
+    let length = samples.len() * phases / step;
+    (0..length).map(|number| filter.sample(samples, number * step / phases, number * step % phases)).collect()
+}
+
+struct Filter {
+    /// Taps of each phase, from `reach` samples before the position to `reach` after it.
+    taps: Vec<Vec<f64>>,
+    reach: usize,
+}
+
+impl Filter {
+    fn new(from_hz: u32, to_hz: u32, phases: usize) -> Self {
+        let ratio = f64::from(to_hz) / f64::from(from_hz);
+        let cutoff = PASS_BAND * ratio.min(1.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+        let reach = (CROSSINGS / cutoff).ceil() as usize;
+        let taps = (0..phases).map(|phase| Self::phase_taps(as_float(phase) / as_float(phases), cutoff, reach));
+        Self { taps: taps.collect(), reach }
+    }
+
+    fn phase_taps(offset: f64, cutoff: f64, reach: usize) -> Vec<f64> {
+        let width = as_float(reach) + 1.0;
+        let taps: Vec<f64> = (0..=2 * reach)
+            .map(|place| {
+                let distance = as_float(place) - as_float(reach) - offset;
+                let window = 0.5 + 0.5 * (PI * distance / width).cos();
+                window * cutoff * sinc(cutoff * distance)
+            })
+            .collect();
+        // A constant must stay that constant.
+        let gain: f64 = taps.iter().sum();
+        taps.into_iter().map(|tap| tap / gain).collect()
+    }
+
+    fn sample(&self, samples: &[i16], position: usize, phase: usize) -> i16 {
+        let taps = self.taps[phase].iter().enumerate();
+        let sum = taps.filter_map(|(place, tap)| {
+            let sample = samples.get((position + place).checked_sub(self.reach)?)?;
+            Some(tap * f64::from(*sample))
+        });
+        to_i16(sum.sum())
+    }
+}
+
+fn sinc(x: f64) -> f64 {
+    if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "filter lengths and phases are far below 2^52")]
+fn as_float(number: usize) -> f64 {
+    number as f64
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tone(frequency_hz: f64, rate_hz: u32, count: usize) -> Vec<i16> {
+        (0..count)
+            .map(|n| to_i16(10_000.0 * (2.0 * PI * frequency_hz * as_float(n) / f64::from(rate_hz)).sin()))
+            .collect()
+    }
+
+    fn level(samples: &[i16]) -> f64 {
+        let middle = &samples[samples.len() / 4..samples.len() * 3 / 4];
+        (middle.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / as_float(middle.len())).sqrt()
+    }
+
+    #[test]
+    fn keeps_a_tone_and_its_phase() {
+        for (from, to) in [(48_000, 8_000), (44_100, 8_000), (8_000, 16_000), (44_100, 16_000)] {
+            let out = resample(&tone(1_000.0, from, index(from)), from, to);
+            let wanted = tone(1_000.0, to, out.len());
+            let error: Vec<i16> = out.iter().zip(&wanted).map(|(a, b)| a.saturating_sub(*b)).collect();
+            assert_eq!(out.len(), index(to));
+            assert!(level(&error) < 0.01 * level(&wanted), "{from} to {to}: {}", level(&error));
+        }
+    }
+
+    #[test]
+    fn removes_what_the_new_rate_cannot_hold() {
+        let out = resample(&tone(6_000.0, 48_000, 48_000), 48_000, 8_000);
+        assert!(level(&out) < 10.0, "{}", level(&out));
+    }
+}

@@ -1,0 +1,160 @@
+//! Transcode: packets of the other leg become PCM, and PCM becomes packets of this leg's codec, on this leg's clock.
+//!
+//! [`Ear`] is the first half: one jitter buffer with decoder for each payload type of the source. [`Voice`] is the
+//! second: the encoder with its frame. Both are made when a stream is set up, or once for each payload type that is
+//! really used; no frame allocates.
+
+use std::time::{Duration, Instant};
+
+use crate::codecs::{Codec, CodecError, Encoded, Encoder, EncoderSettings};
+use crate::error::DropReason;
+use crate::jitter::{Config, Content, Inserted, Packet, Playout};
+use crate::net::Pt;
+
+use super::{Format, Inbound};
+
+/// How long silence goes on being sent after the source stopped. Longer than any gap of discontinuous transmission;
+/// after it, the worker may sleep.
+const HOLD: Duration = Duration::from_secs(5);
+
+/// Largest payload of any encoder: one Opus packet of several frames stays below this.
+const MAX_PAYLOAD_BYTES: usize = 1_400;
+
+/// Decodes whatever the source sends.
+#[derive(Default)]
+pub(super) struct Ear {
+    playouts: Vec<(Pt, Playout)>,
+    /// Which of them plays.
+    current: Option<usize>,
+    heard_at: Option<Instant>,
+}
+
+impl Ear {
+    /// Takes one packet of a speech codec, to be decoded at `sample_rate_hz`.
+    pub(super) fn hear(
+        &mut self,
+        now: Instant,
+        packet: &Inbound<'_>,
+        codec: &Codec,
+        sample_rate_hz: u32,
+    ) -> Result<(), DropReason> {
+        let index = self.select(packet.header.pt, codec, sample_rate_hz)?;
+        self.insert(now, index, packet, Content::Speech)
+    }
+
+    /// Takes a comfort noise packet, if speech is being decoded.
+    pub(super) fn hear_noise(&mut self, now: Instant, packet: &Inbound<'_>) -> Result<(), DropReason> {
+        let index = self.current.ok_or(DropReason::Codec)?;
+        self.insert(now, index, packet, Content::ComfortNoise)
+    }
+
+    /// Whether there is, or was until lately, something to hear.
+    pub(super) fn is_active(&self, now: Instant) -> bool {
+        self.current.is_some() && self.heard_at.is_some_and(|at| now.saturating_duration_since(at) < HOLD)
+    }
+
+    /// Stops playing: the source sends something that is not decoded here, or nothing.
+    pub(super) fn rest(&mut self) {
+        self.current = None;
+    }
+
+    /// Fills the whole of `pcm` with what is to be heard at `now`.
+    pub(super) fn pull(&mut self, now: Instant, pcm: &mut [i16]) {
+        match self.current.and_then(|index| self.playouts.get_mut(index)) {
+            Some((_, playout)) => {
+                playout.pull(now, pcm);
+            }
+            None => pcm.fill(0),
+        }
+    }
+
+    /// Milliseconds of audio that were made up for lost or late packets.
+    pub(super) fn concealed_ms(&self) -> u64 {
+        let concealed = self
+            .playouts
+            .iter()
+            .map(|(_, playout)| playout.stats().concealed_samples * 1_000 / u64::from(playout.sample_rate_hz().max(1)));
+        concealed.sum()
+    }
+
+    fn select(&mut self, pt: Pt, codec: &Codec, sample_rate_hz: u32) -> Result<usize, DropReason> {
+        if let Some(current) = self.current
+            && self.playouts.get(current).is_some_and(|(known, _)| *known == pt)
+        {
+            return Ok(current);
+        }
+        let known = self.playouts.iter().position(|(known, _)| *known == pt);
+        let index = if let Some(index) = known {
+            self.playouts[index].1.reset();
+            index
+        } else {
+            let decoder = codec.decoder(sample_rate_hz).map_err(|_| DropReason::Codec)?;
+            let config = Config::new(codec.clock_rate_hz(), codec.max_payload_bytes());
+            self.playouts.push((pt, Playout::new(config, decoder)));
+            self.playouts.len() - 1
+        };
+        self.current = Some(index);
+        Ok(index)
+    }
+
+    fn insert(&mut self, now: Instant, index: usize, packet: &Inbound<'_>, content: Content) -> Result<(), DropReason> {
+        let Some((_, playout)) = self.playouts.get_mut(index) else { return Err(DropReason::Codec) };
+        if packet.is_restart {
+            playout.reset();
+        }
+        let packet =
+            Packet { seq: packet.header.seq.0, timestamp: packet.header.timestamp, content, payload: packet.payload };
+        self.heard_at = Some(now);
+        match playout.insert(now, &packet) {
+            Inserted::Kept => Ok(()),
+            Inserted::Duplicate => Err(DropReason::Duplicate),
+            Inserted::Late => Err(DropReason::Late),
+            Inserted::Stray => Err(DropReason::RtpSequence),
+            Inserted::Malformed => Err(DropReason::Codec),
+        }
+    }
+}
+
+/// Encodes PCM into this leg's codec, one packet time at a time.
+pub(super) struct Voice {
+    format: Format,
+    encoder: Box<dyn Encoder>,
+    pcm: Box<[i16]>,
+    payload: Box<[u8]>,
+}
+
+impl Voice {
+    /// `ptime_ms`: a packet time that the codec has; fails with `BadFrameLength` for any other.
+    pub(super) fn new(format: Format, ptime_ms: u32, settings: &EncoderSettings) -> Result<Self, CodecError> {
+        let encoder = format.codec.encoder(settings)?;
+        let samples = usize::try_from(settings.sample_rate_hz * ptime_ms / 1_000).unwrap_or(0);
+        if !encoder.is_frame_length(samples) {
+            return Err(CodecError::BadFrameLength);
+        }
+        let pcm = vec![0; samples].into_boxed_slice();
+        let payload = vec![0; MAX_PAYLOAD_BYTES].into_boxed_slice();
+        Ok(Self { format, encoder, pcm, payload })
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    pub(super) fn sample_rate_hz(&self) -> u32 {
+        self.encoder.sample_rate_hz()
+    }
+
+    /// The frame to be filled before [`encode`](Self::encode).
+    pub(super) fn pcm(&mut self) -> &mut [i16] {
+        &mut self.pcm
+    }
+
+    /// Encodes the frame. None while the codec wants to send nothing.
+    pub(super) fn encode(&mut self) -> Result<Option<&[u8]>, DropReason> {
+        match self.encoder.encode(&self.pcm, &mut self.payload) {
+            Ok(Encoded::Payload(len)) => Ok(self.payload.get(..len)),
+            Ok(Encoded::Silence) => Ok(None),
+            Err(_) => Err(DropReason::Codec),
+        }
+    }
+}
