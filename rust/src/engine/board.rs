@@ -1,0 +1,590 @@
+//! Everything one worker holds: bridges, endpoints by name, addresses of browsers, ports, deadlines and events.
+//!
+//! Owns who is where. Each datagram, deadline and command becomes one turn of one bridge; a panic in a turn ends that
+//! bridge and no other. Reads no clock: the worker's loop passes the time of its turn.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::bridge::{Bridge, CallId, Event as BridgeEvent, LegIndex};
+use crate::codecs::EncoderSettings;
+use crate::dtls::Certificate;
+use crate::endpoint::{Endpoint, EndpointId, Event as EndpointEvent, Identity, Lane, Limits, PlainSockets, Remote};
+use crate::error::{DropReason, MediaError};
+use crate::ice::{Credentials, stun};
+use crate::io::{PortAllocator, RtpSockets};
+use crate::net::{DatagramKind, SeqNo, Ssrc};
+use crate::outbox::{Outbox, SocketId};
+use crate::pipeline::FirstNumbers;
+use crate::rtcp::WallClock;
+
+use super::command::{Command, PlaySource, Request, RequestId, TransportKind};
+use super::config::EngineConfig;
+use super::counters::{WorkerCounters, add};
+use super::event::{Event, EventOutput, Local};
+use super::random::Random;
+use super::sockets::{Place, REFUSED, SHARED, Sockets};
+use super::timers::Timers;
+
+/// Datagrams that wait for the end of a turn at most.
+const OUTBOX_DATAGRAMS: usize = 256;
+
+/// Datagrams that one turn of a bridge may cause: a DTLS flight, or a packet of each leg and its report.
+const OUTBOX_HEADROOM: usize = 48;
+
+/// Addresses remembered of one browser: it may have several networks, and a NAT may give it new ports.
+const ADDRESSES_PER_BROWSER: usize = 8;
+
+/// Where an endpoint is, and what must be undone when it ends.
+struct Record {
+    call: CallId,
+    place: Place,
+    kind: RecordKind,
+}
+
+enum RecordKind {
+    WebRtc { ufrag: String, addresses: Vec<SocketAddr> },
+    Rtp { rtp: SocketId, rtcp: Option<SocketId> },
+}
+
+/// What a worker is made with.
+pub(super) struct BoardSetup {
+    pub(super) config: Arc<EngineConfig>,
+    pub(super) certificate: Certificate,
+    pub(super) clock: WallClock,
+    pub(super) sockets: Sockets,
+    pub(super) ports: PortAllocator,
+    pub(super) counters: Arc<WorkerCounters>,
+    pub(super) events: EventOutput,
+}
+
+/// One worker's share of the media plane.
+pub(super) struct Board {
+    setup: BoardSetup,
+    bridges: Vec<Option<Box<Bridge>>>,
+    free: Vec<usize>,
+    calls: HashMap<CallId, usize>,
+    endpoints: HashMap<EndpointId, Record>,
+    by_ufrag: HashMap<String, Place>,
+    by_address: HashMap<SocketAddr, Place>,
+    timers: Timers,
+    outbox: Outbox,
+    ended: Vec<(EndpointId, &'static str)>,
+}
+
+impl Board {
+    pub(super) fn new(setup: BoardSetup) -> Self {
+        Self {
+            setup,
+            bridges: Vec::new(),
+            free: Vec::new(),
+            calls: HashMap::new(),
+            endpoints: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            by_address: HashMap::new(),
+            timers: Timers::new(),
+            outbox: Outbox::new(OUTBOX_DATAGRAMS),
+            ended: Vec::new(),
+        }
+    }
+
+    pub(super) fn sockets(&self) -> &Sockets {
+        &self.setup.sockets
+    }
+
+    pub(super) fn events(&mut self) -> &mut EventOutput {
+        &mut self.setup.events
+    }
+
+    /// When the next bridge wants a turn.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Gives one datagram to the bridge that it belongs to.
+    pub(super) fn handle_datagram(&mut self, now: Instant, socket: SocketId, remote: SocketAddr, data: &mut [u8]) {
+        let found = match self.setup.sockets.owner(socket) {
+            Some(owner) => Some(owner),
+            None if socket == SHARED => self.browser(remote, data).map(|place| (place, Lane::Rtp)),
+            None => None,
+        };
+        let Some((place, lane)) = found else {
+            let reason =
+                if DatagramKind::of(data).is_none() { DropReason::Unclassified } else { DropReason::UnknownSource };
+            self.setup.counters.count_drops(reason, 1);
+            return;
+        };
+        let is_check = socket == SHARED && DatagramKind::of(data) == Some(DatagramKind::Stun);
+        let result = self.turn(now, place.bridge, |bridge, outbox| {
+            bridge.handle_datagram(now, (place.leg, lane), remote, data, outbox)
+        });
+        match result {
+            Some(Ok(())) if is_check => self.learn(place, remote),
+            Some(Err(reason)) => self.setup.counters.count_drops(reason, 1),
+            Some(Ok(())) | None => {}
+        }
+    }
+
+    /// Counts a datagram that was longer than our buffers.
+    pub(super) fn count_oversize(&self) {
+        self.setup.counters.count_drops(DropReason::Oversize, 1);
+    }
+
+    /// Counts datagrams taken from sockets.
+    pub(super) fn count_received(&self, count: usize) {
+        add(&self.setup.counters.datagrams_received, count);
+    }
+
+    /// Gives a turn to every bridge whose deadline has come.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(bridge) = self.timers.pop_expired(now) {
+            self.turn(now, bridge, |bridge, outbox| bridge.handle_timeout(now, outbox));
+        }
+    }
+
+    /// Sends what the turns so far have queued.
+    pub(super) fn flush(&mut self) {
+        let outcome = self.setup.sockets.flush(&mut self.outbox);
+        add(&self.setup.counters.datagrams_sent, outcome.sent);
+        if outcome.refused > 0 {
+            self.setup.counters.count_drops(REFUSED, outcome.refused);
+        }
+    }
+
+    /// Ends the turn: packets leave, events become visible.
+    pub(super) fn finish_turn(&mut self) {
+        self.flush();
+        self.setup.events.signal();
+        let lost = self.setup.events.take_lost();
+        if lost > 0 {
+            add(&self.setup.counters.events_lost, usize::try_from(lost).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// Carries out one command and answers it.
+    pub(super) fn handle_command(&mut self, now: Instant, request: Request) {
+        let Request { id, call, command } = request;
+        let answer = match self.execute(now, id, call, command) {
+            Ok(answer) => answer,
+            Err(error) => Some(Event::CommandFailed { request: id, kind: error.kind(), message: error.to_string() }),
+        };
+        if let Some(answer) = answer {
+            self.setup.events.push(answer);
+        }
+        self.publish_load(now);
+    }
+
+    /// Ends every endpoint for `reason`.
+    pub(super) fn close_all(&mut self, now: Instant, reason: &'static str) {
+        let ids: Vec<EndpointId> = self.endpoints.keys().copied().collect();
+        for id in ids {
+            self.close(now, id, reason, None);
+        }
+        self.publish_load(now);
+    }
+
+    /// Says that every endpoint is gone, without touching what may be broken.
+    pub(super) fn abandon(&mut self, reason: &'static str) {
+        for (endpoint, record) in self.endpoints.drain() {
+            let event = Event::EndpointClosed { call: record.call, endpoint, reason, request: None };
+            self.setup.events.push(event);
+        }
+    }
+
+    fn execute(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        call: CallId,
+        command: Command,
+    ) -> Result<Option<Event>, MediaError> {
+        let done = Ok(Some(Event::CommandDone { request }));
+        match command {
+            Command::CreateEndpoint { endpoint, transport } => {
+                let local = self.create(now, call, endpoint, transport)?;
+                Ok(Some(Event::EndpointReady { request, endpoint, local }))
+            }
+            Command::SetRemote { endpoint, remote, audio } => {
+                self.check_family(call, endpoint, &remote)?;
+                self.with_leg(now, call, endpoint, |bridge, leg, outbox| {
+                    bridge.set_remote(now, leg, remote, &audio, outbox)
+                })?;
+                done
+            }
+            Command::UpdateEndpoint { endpoint, direction } => {
+                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.set_direction(now, leg, direction))?;
+                done
+            }
+            Command::Bridge { a, b } => {
+                let b = self.find(call, b)?;
+                self.with_leg(now, call, a, |bridge, a, _| bridge.join(a, b.leg))?;
+                done
+            }
+            Command::Unbridge { endpoint } => {
+                self.with_leg(now, call, endpoint, |bridge, leg, _| {
+                    bridge.part(leg);
+                    Ok(())
+                })?;
+                done
+            }
+            Command::Play { endpoint, source: PlaySource::Ready(source) } => {
+                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.play(now, leg, source))?;
+                done
+            }
+            Command::Play { source: PlaySource::File { .. }, .. } => {
+                Err(MediaError::UnplayableSource("a file reaches no worker before it is read".into()))
+            }
+            Command::StopPlay { endpoint } => {
+                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.stop_play(leg))?;
+                done
+            }
+            Command::SendDtmf { endpoint, digits, duration_ms, gap_ms } => {
+                self.with_leg(now, call, endpoint, |bridge, leg, _| {
+                    bridge.dial(now, leg, &digits, (duration_ms, gap_ms))
+                })?;
+                done
+            }
+            Command::GetStats { endpoint } => {
+                let place = self.find(call, endpoint)?;
+                let bridge = self.bridges.get(place.bridge).and_then(Option::as_deref);
+                let stats = bridge.and_then(|bridge| bridge.stats(place.leg));
+                let stats = Box::new(stats.ok_or(MediaError::UnknownEndpoint(endpoint.0))?);
+                Ok(Some(Event::Stats { request, endpoint, stats }))
+            }
+            Command::Close { endpoint } => {
+                self.find(call, endpoint)?;
+                self.close(now, endpoint, "closed", Some(request));
+                Ok(None)
+            }
+        }
+    }
+
+    fn create(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        id: EndpointId,
+        transport: TransportKind,
+    ) -> Result<Local, MediaError> {
+        if self.endpoints.contains_key(&id) {
+            return Err(MediaError::EndpointExists(id.0));
+        }
+        let mut random = Random::new()?;
+        let identity = Identity {
+            id,
+            ssrc: Ssrc(random.next_u32()),
+            cname: format!("{:016x}", random.next_u64()),
+            seed: random.next_u64(),
+        };
+        let first = FirstNumbers {
+            // Below the middle, so that the receiver cannot take an early loss for a wrap (RFC 3711 section 3.3.1).
+            seq: SeqNo(random.next_u16() >> 1),
+            timestamp: random.next_u32(),
+        };
+        match transport {
+            TransportKind::WebRtc => self.create_web_rtc(now, call, identity, first),
+            TransportKind::Rtp { is_muxed } => self.create_rtp(now, call, identity, first, (is_muxed, &mut random)),
+        }
+    }
+
+    fn create_web_rtc(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        identity: Identity,
+        first: FirstNumbers,
+    ) -> Result<Local, MediaError> {
+        let bound = self.setup.sockets.local(SHARED).ok_or(MediaError::Closed)?;
+        let credentials = Credentials::from_random(&Random::secret()?);
+        let (id, ssrc, cname) = (identity.id, identity.ssrc, identity.cname.clone());
+        let (ice_ufrag, ice_pwd) = (credentials.ufrag().to_owned(), credentials.pwd().to_owned());
+        let certificate = self.setup.certificate.clone();
+        let fingerprint = certificate.fingerprint().to_owned();
+        let endpoint =
+            Endpoint::web_rtc(identity, (SHARED, bound), (credentials, certificate), self.limits(), self.setup.clock);
+        let place = self.admit(now, call, endpoint, first)?;
+        self.by_ufrag.insert(ice_ufrag.clone(), place);
+        let kind = RecordKind::WebRtc { ufrag: ice_ufrag.clone(), addresses: Vec::new() };
+        self.endpoints.insert(id, Record { call, place, kind });
+        let advertised = self.setup.config.webrtc_advertised.iter();
+        let candidates = advertised.map(|ip| SocketAddr::new(*ip, bound.port())).collect();
+        Ok(Local::WebRtc { candidates, ice_ufrag, ice_pwd, fingerprint, ssrc, cname })
+    }
+
+    fn create_rtp(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        identity: Identity,
+        first: FirstNumbers,
+        (is_muxed, random): (bool, &mut Random),
+    ) -> Result<Local, MediaError> {
+        let sockets = self.setup.ports.allocate(now, is_muxed, || random.next_u32()).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::AddrNotAvailable { MediaError::NoFreePort } else { error.into() }
+        })?;
+        let advertise = |bound: SocketAddr, ip: Option<IpAddr>| SocketAddr::new(ip.unwrap_or(bound.ip()), bound.port());
+        let ip = self.setup.config.rtp_advertised;
+        let rtp_address = advertise(sockets.rtp.local(), ip);
+        let rtcp_address = sockets.rtcp.as_ref().map_or(rtp_address, |socket| advertise(socket.local(), ip));
+        let rtp = self.setup.sockets.add(sockets.rtp)?;
+        let rtcp = match sockets.rtcp.map(|socket| self.setup.sockets.add(socket)) {
+            Some(Ok(rtcp)) => Some(rtcp),
+            Some(Err(error)) => {
+                self.release_ports(now, rtp, None);
+                return Err(error.into());
+            }
+            None => None,
+        };
+        let (id, ssrc, cname) = (identity.id, identity.ssrc, identity.cname.clone());
+        let plain = PlainSockets { rtp, rtcp: rtcp.unwrap_or(rtp) };
+        let endpoint = Endpoint::rtp(identity, plain, self.limits(), self.setup.clock);
+        let place = self.admit(now, call, endpoint, first).inspect_err(|_| {
+            self.release_ports(now, rtp, rtcp);
+        })?;
+        self.setup.sockets.assign(rtp, place, Lane::Rtp);
+        if let Some(rtcp) = rtcp {
+            self.setup.sockets.assign(rtcp, place, Lane::Rtcp);
+        }
+        self.endpoints.insert(id, Record { call, place, kind: RecordKind::Rtp { rtp, rtcp } });
+        Ok(Local::Rtp { rtp: rtp_address, rtcp: rtcp_address, ssrc, cname })
+    }
+
+    /// Puts an endpoint into its call's bridge, which is made if it is the first.
+    fn admit(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        endpoint: Endpoint,
+        first: FirstNumbers,
+    ) -> Result<Place, MediaError> {
+        let bridge = self.calls.get(&call).copied().unwrap_or_else(|| self.open_bridge(call));
+        let encoder = EncoderSettings {
+            complexity: self.setup.config.opus_complexity,
+            bitrate_bps: self.setup.config.opus_bitrate_bps,
+            ..EncoderSettings::default()
+        };
+        let added = self.turn(now, bridge, |bridge, _| bridge.add(endpoint, first, encoder));
+        let leg = added.unwrap_or(Err(MediaError::Closed))?;
+        Ok(Place { bridge, leg })
+    }
+
+    /// Ends one endpoint: goodbye to the far side, ports into quarantine, and the event.
+    fn close(&mut self, now: Instant, id: EndpointId, reason: &'static str, request: Option<RequestId>) {
+        let Some(record) = self.endpoints.remove(&id) else { return };
+        let place = record.place;
+        self.turn(now, place.bridge, |bridge, outbox| bridge.remove(now, place.leg, outbox));
+        // The goodbye must leave before its socket closes.
+        self.flush();
+        self.forget(now, &record);
+        if self.bridges.get(place.bridge).is_some_and(|bridge| bridge.as_ref().is_some_and(|b| b.is_empty())) {
+            self.drop_bridge(place.bridge);
+        }
+        self.setup.events.push(Event::EndpointClosed { call: record.call, endpoint: id, reason, request });
+    }
+
+    /// Undoes what the endpoint's creation did outside its bridge.
+    fn forget(&mut self, now: Instant, record: &Record) {
+        match &record.kind {
+            RecordKind::WebRtc { ufrag, addresses } => {
+                self.by_ufrag.remove(ufrag);
+                for address in addresses {
+                    if self.by_address.get(address) == Some(&record.place) {
+                        self.by_address.remove(address);
+                    }
+                }
+            }
+            RecordKind::Rtp { rtp, rtcp } => self.release_ports(now, *rtp, *rtcp),
+        }
+    }
+
+    fn release_ports(&mut self, now: Instant, rtp: SocketId, rtcp: Option<SocketId>) {
+        let rtcp = rtcp.and_then(|id| self.setup.sockets.take(id));
+        if let Some(rtp) = self.setup.sockets.take(rtp) {
+            self.setup.ports.release(now, RtpSockets { rtp, rtcp });
+        }
+    }
+
+    fn open_bridge(&mut self, call: CallId) -> usize {
+        let index = self.free.pop().unwrap_or(self.bridges.len());
+        if index == self.bridges.len() {
+            self.bridges.push(None);
+        }
+        self.bridges[index] = Some(Box::new(Bridge::new(call)));
+        self.calls.insert(call, index);
+        index
+    }
+
+    fn drop_bridge(&mut self, index: usize) {
+        if let Some(bridge) = self.bridges.get_mut(index).and_then(Option::take) {
+            self.calls.remove(&bridge.call());
+            self.timers.set(index, None);
+            self.free.push(index);
+        }
+    }
+
+    /// Lets `work` change one bridge, then deals with what came of it.
+    ///
+    /// None if there is no such bridge, or if it panicked, which ends it and is reported.
+    fn turn<R>(&mut self, now: Instant, index: usize, work: impl FnOnce(&mut Bridge, &mut Outbox) -> R) -> Option<R> {
+        if self.outbox.room() < OUTBOX_HEADROOM {
+            self.flush();
+        }
+        let bridge = self.bridges.get_mut(index)?.as_deref_mut()?;
+        let outbox = &mut self.outbox;
+        // A bridge that panicked is thrown away, and the outbox commits whole datagrams only: neither is seen broken.
+        match catch_unwind(AssertUnwindSafe(|| work(bridge, outbox))) {
+            Ok(result) => {
+                self.settle(now, index);
+                Some(result)
+            }
+            Err(panic) => {
+                self.fail(now, index, describe(&*panic));
+                None
+            }
+        }
+    }
+
+    /// Passes the bridge's events on and arms its deadline.
+    fn settle(&mut self, now: Instant, index: usize) {
+        let Some(bridge) = self.bridges.get_mut(index).and_then(Option::as_deref_mut) else { return };
+        let call = bridge.call();
+        while let Some(event) = bridge.poll_event() {
+            if let BridgeEvent::Endpoint(id, EndpointEvent::Closed(reason)) = event {
+                self.ended.push((id, reason.name()));
+            } else if let Some(event) = translate(call, event) {
+                self.setup.events.push(event);
+            }
+        }
+        self.timers.set(index, bridge.poll_timeout());
+        while let Some((id, reason)) = self.ended.pop() {
+            self.close(now, id, reason, None);
+            self.publish_load(now);
+        }
+    }
+
+    /// Ends a bridge that panicked. What it holds is dropped without a goodbye, since it may be half done.
+    fn fail(&mut self, now: Instant, index: usize, reason: String) {
+        let Some(bridge) = self.bridges.get(index).and_then(Option::as_deref) else { return };
+        let call = bridge.call();
+        let is_ours = |record: &Record| record.place.bridge == index;
+        let ids: Vec<EndpointId> =
+            self.endpoints.iter().filter(|(_, record)| is_ours(record)).map(|(id, _)| *id).collect();
+        self.drop_bridge(index);
+        for endpoint in ids {
+            if let Some(record) = self.endpoints.remove(&endpoint) {
+                self.forget(now, &record);
+                self.setup.events.push(Event::EndpointClosed {
+                    call,
+                    endpoint,
+                    reason: "bridge_failed",
+                    request: None,
+                });
+            }
+        }
+        add(&self.setup.counters.bridges_failed, 1);
+        self.setup.events.push(Event::BridgeFailed { call, reason });
+        self.publish_load(now);
+    }
+
+    /// The browser behind a datagram on the shared port: by the user name that we gave it, else by the address that it
+    /// proved.
+    fn browser(&self, remote: SocketAddr, data: &[u8]) -> Option<Place> {
+        if DatagramKind::of(data) == Some(DatagramKind::Stun)
+            && let Some(ufrag) = stun::local_ufrag(data)
+        {
+            return self.by_ufrag.get(ufrag).copied();
+        }
+        self.by_address.get(&remote).copied()
+    }
+
+    /// Remembers the address that a browser proved by an authenticated check.
+    fn learn(&mut self, place: Place, remote: SocketAddr) {
+        if self.by_address.get(&remote) == Some(&place) {
+            return;
+        }
+        let endpoint = self.bridges.get(place.bridge).and_then(|bridge| bridge.as_ref()?.endpoint(place.leg));
+        let Some(endpoint) = endpoint.filter(|endpoint| endpoint.is_verified(remote)) else { return };
+        let Some(record) = self.endpoints.get_mut(&endpoint.id()) else { return };
+        if let RecordKind::WebRtc { addresses, .. } = &mut record.kind {
+            if addresses.len() >= ADDRESSES_PER_BROWSER {
+                let oldest = addresses.remove(0);
+                self.by_address.remove(&oldest);
+            }
+            addresses.push(remote);
+            self.by_address.insert(remote, place);
+        }
+    }
+
+    fn find(&self, call: CallId, id: EndpointId) -> Result<Place, MediaError> {
+        match self.endpoints.get(&id) {
+            Some(record) if record.call == call => Ok(record.place),
+            _ => Err(MediaError::UnknownEndpoint(id.0)),
+        }
+    }
+
+    fn with_leg<R>(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        id: EndpointId,
+        work: impl FnOnce(&mut Bridge, LegIndex, &mut Outbox) -> Result<R, MediaError>,
+    ) -> Result<R, MediaError> {
+        let place = self.find(call, id)?;
+        let result = self.turn(now, place.bridge, |bridge, outbox| work(bridge, place.leg, outbox));
+        result.unwrap_or(Err(MediaError::Closed))
+    }
+
+    /// An IPv4 socket cannot reach an IPv6 far side.
+    fn check_family(&self, call: CallId, id: EndpointId, remote: &Remote) -> Result<(), MediaError> {
+        self.find(call, id)?;
+        let Some(Record { kind: RecordKind::Rtp { rtp, .. }, .. }) = self.endpoints.get(&id) else { return Ok(()) };
+        let Remote::Rtp { rtp: far, rtcp: far_rtcp, .. } = remote else { return Ok(()) };
+        if [far, far_rtcp].iter().all(|address| self.setup.sockets.reaches(*rtp, **address)) {
+            Ok(())
+        } else {
+            Err(MediaError::InvalidParameter("the far side's address family is not ours".into()))
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let config = &self.setup.config;
+        Limits { setup: config.setup_timeout, consent: config.ice_consent, inactivity: config.media_inactivity }
+    }
+
+    fn publish_load(&mut self, now: Instant) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let counters = &self.setup.counters;
+        counters.endpoints.store(self.endpoints.len() as u64, Relaxed);
+        counters.ports_free.store(self.setup.ports.available(now) as u64, Relaxed);
+        counters.ports_resting.store(self.setup.ports.resting() as u64, Relaxed);
+    }
+}
+
+/// The controller's view of a bridge's event; None for what ends an endpoint, which is reported when it has ended.
+fn translate(call: CallId, event: BridgeEvent) -> Option<Event> {
+    let (endpoint, event) = match event {
+        BridgeEvent::Endpoint(endpoint, event) => (endpoint, event),
+        BridgeEvent::Digit(endpoint, digit, duration_ms) => {
+            return Some(Event::DtmfReceived { call, endpoint, digit: digit.as_char(), duration_ms });
+        }
+        BridgeEvent::PlayDone(endpoint) => return Some(Event::PlayDone { call, endpoint }),
+    };
+    Some(match event {
+        EndpointEvent::IceConnected(remote) => Event::IceStateChanged { call, endpoint, remote: Some(remote) },
+        EndpointEvent::IceDisconnected => Event::IceStateChanged { call, endpoint, remote: None },
+        EndpointEvent::DtlsConnected(profile) => Event::DtlsStateChanged { call, endpoint, result: Ok(profile) },
+        EndpointEvent::DtlsFailed(reason) => Event::DtlsStateChanged { call, endpoint, result: Err(reason) },
+        EndpointEvent::FirstPacket => Event::FirstPacket { call, endpoint },
+        EndpointEvent::MediaInactive(idle) => Event::MediaInactive { call, endpoint, idle },
+        EndpointEvent::Closed(_) => return None,
+    })
+}
+
+/// The words of a panic.
+pub(super) fn describe(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("panic").to_owned()
+}

@@ -1,0 +1,124 @@
+//! What the controller may ask of the media plane: plain data, one enum.
+//!
+//! Mirrored by `python/trunkline/media/types.py`.
+
+use std::path::PathBuf;
+
+use crate::bridge::{CallId, StreamParameters};
+use crate::dtmf::Digit;
+use crate::endpoint::{Direction, EndpointId, Remote};
+use crate::pipeline::Source;
+
+/// Ties a command to its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u64);
+
+/// A command with its addressee.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Comes back in the answer.
+    pub id: RequestId,
+    /// Whose call; decides the worker.
+    pub call: CallId,
+    /// What to do.
+    pub command: Command,
+}
+
+/// The kind of transport that `CreateEndpoint` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportKind {
+    /// ICE-lite and DTLS-SRTP on the worker's shared port.
+    WebRtc,
+    /// Plain RTP on ports of its own.
+    Rtp {
+        /// One port for RTP and RTCP.
+        is_muxed: bool,
+    },
+}
+
+/// What `Play` plays.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PlaySource {
+    /// Ready to be played.
+    Ready(Source),
+    /// A WAV file of 16-bit PCM, read when the command is given.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// Begins again at its end.
+        is_looped: bool,
+    },
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Make an endpoint; answered by `EndpointReady`.
+    CreateEndpoint {
+        /// Its name.
+        endpoint: EndpointId,
+        /// Its kind.
+        transport: TransportKind,
+    },
+    /// Tell an endpoint its far side.
+    SetRemote {
+        /// Which one.
+        endpoint: EndpointId,
+        /// Addresses or fingerprints.
+        remote: Remote,
+        /// Codecs and direction.
+        audio: StreamParameters,
+    },
+    /// Change what is sent and taken.
+    UpdateEndpoint {
+        /// Which one.
+        endpoint: EndpointId,
+        /// From now on.
+        direction: Direction,
+    },
+    /// Join two endpoints, or one with itself.
+    Bridge {
+        /// One.
+        a: EndpointId,
+        /// The other.
+        b: EndpointId,
+    },
+    /// Part an endpoint from its peer.
+    Unbridge {
+        /// Either of the two.
+        endpoint: EndpointId,
+    },
+    /// Send a source out of an endpoint.
+    Play {
+        /// Which one.
+        endpoint: EndpointId,
+        /// What.
+        source: PlaySource,
+    },
+    /// End what plays.
+    StopPlay {
+        /// Where.
+        endpoint: EndpointId,
+    },
+    /// Send digits.
+    SendDtmf {
+        /// Out of which endpoint.
+        endpoint: EndpointId,
+        /// In order.
+        digits: Vec<Digit>,
+        /// Of each.
+        duration_ms: u32,
+        /// Between them.
+        gap_ms: u32,
+    },
+    /// Ask for `Stats`.
+    GetStats {
+        /// Whose.
+        endpoint: EndpointId,
+    },
+    /// End an endpoint; answered by `EndpointClosed`.
+    Close {
+        /// Which one.
+        endpoint: EndpointId,
+    },
+}

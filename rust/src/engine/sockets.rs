@@ -1,0 +1,158 @@
+//! One worker's sockets by number, and who each of them belongs to.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use crate::bridge::LegIndex;
+use crate::endpoint::Lane;
+use crate::error::DropReason;
+use crate::io::{Poller, Readiness, ReceiveBatch, SendBatch, SendOutcome, UdpSocket};
+use crate::outbox::{Outbox, SocketId};
+
+/// The shared socket of all browsers.
+pub(super) const SHARED: SocketId = SocketId(0);
+
+/// Token of the eventfd that announces commands.
+const WAKE_TOKEN: u64 = u64::MAX;
+
+/// Datagrams of one `sendmmsg`.
+const SEND_BATCH: usize = 64;
+
+/// A leg of a bridge of this worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) bridge: usize,
+    pub(super) leg: LegIndex,
+}
+
+struct Entry {
+    socket: UdpSocket,
+    owner: Option<(Place, Lane)>,
+}
+
+/// The sockets, their poller and the way out.
+pub(super) struct Sockets {
+    poller: Poller,
+    entries: Vec<Option<Entry>>,
+    free: Vec<usize>,
+    sending: SendBatch,
+}
+
+/// What a readable descriptor is.
+pub(super) enum Ready {
+    Commands,
+    Socket(SocketId),
+}
+
+impl Sockets {
+    /// shared: the socket of all browsers; wake: announces commands.
+    pub(super) fn new(shared: UdpSocket, wake: &impl AsRawFd) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        poller.add(wake, WAKE_TOKEN)?;
+        poller.add(&shared, u64::from(SHARED.0))?;
+        let entries = vec![Some(Entry { socket: shared, owner: None })];
+        Ok(Self { poller, entries, free: Vec::new(), sending: SendBatch::new(SEND_BATCH) })
+    }
+
+    /// Takes a socket in, to be reported when readable.
+    pub(super) fn add(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
+        let index = self.free.pop().unwrap_or(self.entries.len());
+        let id = u32::try_from(index).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        if index == self.entries.len() {
+            self.entries.push(None);
+        }
+        if let Err(error) = self.poller.add(&socket, u64::from(id)) {
+            self.free.push(index);
+            return Err(error);
+        }
+        self.entries[index] = Some(Entry { socket, owner: None });
+        Ok(SocketId(id))
+    }
+
+    /// Says whose datagrams come through a socket.
+    pub(super) fn assign(&mut self, id: SocketId, place: Place, lane: Lane) {
+        if let Some(entry) = self.entry_mut(id) {
+            entry.owner = Some((place, lane));
+        }
+    }
+
+    /// Gives a socket back to whoever closes it.
+    pub(super) fn take(&mut self, id: SocketId) -> Option<UdpSocket> {
+        let index = usize::try_from(id.0).ok()?;
+        let entry = self.entries.get_mut(index)?.take()?;
+        self.free.push(index);
+        Some(entry.socket)
+    }
+
+    /// Whose datagrams come through a socket; None for the shared one.
+    pub(super) fn owner(&self, id: SocketId) -> Option<(Place, Lane)> {
+        self.entry(id)?.owner
+    }
+
+    /// The socket's own address.
+    pub(super) fn local(&self, id: SocketId) -> Option<SocketAddr> {
+        Some(self.entry(id)?.socket.local())
+    }
+
+    /// Whether a socket can send to this address family.
+    pub(super) fn reaches(&self, id: SocketId, remote: SocketAddr) -> bool {
+        self.entry(id).is_some_and(|entry| entry.socket.reaches(remote))
+    }
+
+    /// Sleeps until a descriptor is readable or `timeout` is over.
+    pub(super) fn wait(&self, readiness: &mut Readiness, timeout: Option<Duration>) -> io::Result<()> {
+        self.poller.wait(readiness, timeout)
+    }
+
+    /// What the readable descriptor at `index` is.
+    pub(super) fn ready(readiness: &Readiness, index: usize) -> Option<Ready> {
+        match readiness.token(index)? {
+            WAKE_TOKEN => Some(Ready::Commands),
+            token => u32::try_from(token).ok().map(|id| Ready::Socket(SocketId(id))),
+        }
+    }
+
+    /// Takes what has arrived at a socket. A socket that is gone, or that reports an error of an earlier send, has
+    /// nothing.
+    pub(super) fn receive(&self, id: SocketId, batch: &mut ReceiveBatch) -> usize {
+        self.entry(id).and_then(|entry| entry.socket.receive(batch).ok()).unwrap_or(0)
+    }
+
+    /// Sends and forgets everything in `outbox`: the shared socket's datagrams in batches, the others one by one.
+    pub(super) fn flush(&mut self, outbox: &mut Outbox) -> SendOutcome {
+        let mut total = SendOutcome::default();
+        if outbox.is_empty() {
+            return total;
+        }
+        let Self { entries, sending, .. } = self;
+        let mut add = |outcome: SendOutcome| {
+            total.sent += outcome.sent;
+            total.refused += outcome.refused;
+        };
+        if let Some(Some(entry)) = entries.first() {
+            let shared = outbox.iter().filter(|transmit| transmit.destination.socket == SHARED);
+            add(sending.send(&entry.socket, shared.map(|transmit| (transmit.destination.remote, transmit.data))));
+        }
+        for transmit in outbox.iter().filter(|transmit| transmit.destination.socket != SHARED) {
+            let entry = usize::try_from(transmit.destination.socket.0).ok().and_then(|index| entries.get(index));
+            if let Some(Some(entry)) = entry {
+                add(sending.send(&entry.socket, [(transmit.destination.remote, transmit.data)]));
+            }
+        }
+        outbox.clear();
+        total
+    }
+
+    fn entry(&self, id: SocketId) -> Option<&Entry> {
+        self.entries.get(usize::try_from(id.0).ok()?)?.as_ref()
+    }
+
+    fn entry_mut(&mut self, id: SocketId) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(id.0).ok()?)?.as_mut()
+    }
+}
+
+/// What a refused datagram is counted as.
+pub(super) const REFUSED: DropReason = DropReason::SendFailed;

@@ -1,0 +1,163 @@
+//! One deadline for each of a worker's bridges, soonest first.
+//!
+//! A binary heap that knows where each key stands in it, so that moving a deadline leaves nothing stale behind. It
+//! allocates only when a key is larger than any before. Time is an argument.
+
+use std::time::Instant;
+
+/// Where a key stands when it has no deadline.
+const ABSENT: usize = usize::MAX;
+
+/// Deadlines by small integer keys.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    heap: Vec<(Instant, usize)>,
+    places: Vec<usize>,
+}
+
+impl Timers {
+    /// No deadlines.
+    #[must_use]
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives `key` this deadline instead of the one it had; `None` takes it away.
+    pub(super) fn set(&mut self, key: usize, deadline: Option<Instant>) {
+        if key >= self.places.len() {
+            self.places.resize(key + 1, ABSENT);
+        }
+        match (self.places[key], deadline) {
+            (ABSENT, None) => {}
+            (ABSENT, Some(deadline)) => {
+                self.places[key] = self.heap.len();
+                self.heap.push((deadline, key));
+                self.rise(self.heap.len() - 1);
+            }
+            (place, None) => self.remove(place),
+            (place, Some(deadline)) => {
+                let before = self.heap[place].0;
+                if before == deadline {
+                    return;
+                }
+                self.heap[place].0 = deadline;
+                if deadline < before { self.rise(place) } else { self.sink(place) }
+            }
+        }
+    }
+
+    /// The soonest deadline.
+    #[must_use]
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.heap.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Takes a key whose deadline is not after `now`, with its deadline gone; soonest first.
+    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<usize> {
+        let (deadline, key) = *self.heap.first()?;
+        if deadline > now {
+            return None;
+        }
+        self.remove(0);
+        Some(key)
+    }
+
+    // Every index below is a place in `heap`, and every key in `heap` has been through `set`, so none can be out of
+    // range.
+
+    fn remove(&mut self, place: usize) {
+        let last = self.heap.len() - 1;
+        self.swap(place, last);
+        if let Some((_, key)) = self.heap.pop() {
+            self.places[key] = ABSENT;
+        }
+        if place < self.heap.len() {
+            self.rise(place);
+            self.sink(place);
+        }
+    }
+
+    fn rise(&mut self, mut place: usize) {
+        while place > 0 {
+            let parent = (place - 1) / 2;
+            if self.heap[parent].0 <= self.heap[place].0 {
+                return;
+            }
+            self.swap(parent, place);
+            place = parent;
+        }
+    }
+
+    fn sink(&mut self, mut place: usize) {
+        loop {
+            let left = 2 * place + 1;
+            let Some(mut child) = (left < self.heap.len()).then_some(left) else { return };
+            if left + 1 < self.heap.len() && self.heap[left + 1].0 < self.heap[left].0 {
+                child = left + 1;
+            }
+            if self.heap[place].0 <= self.heap[child].0 {
+                return;
+            }
+            self.swap(place, child);
+            place = child;
+        }
+    }
+
+    fn swap(&mut self, one: usize, other: usize) {
+        self.heap.swap(one, other);
+        self.places[self.heap[one].1] = one;
+        self.places[self.heap[other].1] = other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    fn start() -> Instant {
+        #[expect(clippy::disallowed_methods, reason = "a test needs some first instant")]
+        Instant::now()
+    }
+
+    #[test]
+    fn a_moved_deadline_fires_once_at_its_new_time() {
+        let start = start();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut timers = Timers::new();
+        timers.set(3, Some(at(10)));
+        timers.set(3, Some(at(30)));
+        timers.set(1, Some(at(20)));
+        assert_eq!(timers.pop_expired(at(15)), None);
+        assert_eq!(timers.pop_expired(at(40)), Some(1));
+        assert_eq!(timers.pop_expired(at(40)), Some(3));
+        assert_eq!(timers.pop_expired(at(40)), None);
+        assert_eq!(timers.next(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_plain_map(steps in prop::collection::vec((0_usize..20, prop::option::of(0_u64..1000)), 1..200)) {
+            let start = start();
+            let at = |ms| start + Duration::from_millis(ms);
+            let mut timers = Timers::new();
+            let mut model: HashMap<usize, u64> = HashMap::new();
+            for (key, deadline) in steps {
+                timers.set(key, deadline.map(at));
+                match deadline {
+                    Some(ms) => { model.insert(key, ms); }
+                    None => { model.remove(&key); }
+                }
+                prop_assert_eq!(timers.next(), model.values().min().map(|ms| at(*ms)));
+            }
+            let mut fired = Vec::new();
+            while let Some(key) = timers.pop_expired(at(1000)) {
+                fired.push(model[&key]);
+            }
+            prop_assert_eq!(fired.len(), model.len());
+            prop_assert!(fired.is_sorted());
+        }
+    }
+}
