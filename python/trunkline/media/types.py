@@ -17,6 +17,35 @@ Address = tuple[str, int]
 """IP literal and UDP port."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """How the media plane runs; fixed at its start. The fields are those of `config.MediaConfig`, made plain.
+
+    workers: threads, 0 is one per core. webrtc_port: of the first worker, each further one takes the next; 0 is any.
+    webrtc_advertised: addresses in our ICE candidates; empty is the bound one, or every local one of a wildcard.
+    rtp_advertised: address in our SDP; None is the bound one, or the main local one of a wildcard.
+    media_inactivity_s: 0 is never. dtls_timeout_s: for ICE and DTLS together, from `SetRemote`.
+    command_queue: commands that may wait for one worker. event_queue: events that may wait for us.
+    """
+
+    workers: int = 0
+    webrtc_host: str = "127.0.0.1"
+    webrtc_port: int = 0
+    webrtc_advertised: tuple[str, ...] = ()
+    rtp_host: str = "127.0.0.1"
+    rtp_port_min: int = 31_000
+    rtp_port_max: int = 31_999
+    rtp_advertised: str | None = None
+    port_quarantine_s: float = 5.0
+    media_inactivity_s: float = 60.0
+    ice_consent_s: float = 30.0
+    dtls_timeout_s: float = 15.0
+    opus_complexity: int = 5
+    opus_bitrate_bps: int = 24_000
+    command_queue: int = 1_024
+    event_queue: int = 8_192
+
+
 class Direction(StrEnum):
     """What the gateway does with a stream (RFC 3264 section 5)."""
 
@@ -348,7 +377,12 @@ class PlayDone:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Answer to `GetStats`: counters of one endpoint since it was made."""
+    """Answer to `GetStats`: counters of one endpoint since it was made.
+
+    packets_lost: by sequence numbers, negative if duplicates prevail. round_trip_ms: by RTCP, once known.
+    codec_received, codec_sent: of the last packet, empty before it. concealed_frames: of 20 ms, made up for loss.
+    drops: datagrams and frames that went no further, by reason.
+    """
 
     request: RequestId
     endpoint: EndpointId
@@ -361,12 +395,17 @@ class Stats:
     codec_received: str
     codec_sent: str
     concealed_frames: int = 0
+    round_trip_ms: float | None = None
     drops: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointClosed:
-    """The endpoint is gone. request: of the `Close` that asked for it, else None. reason: a stable string."""
+    """The endpoint is gone. request: of the `Close` that asked for it, else None. reason: a stable string.
+
+    reason: `closed` (asked for), `shutdown`, `ice_timeout`, `dtls_timeout`, `dtls_failed`, `dtls_closed` (the browser
+    ended DTLS), `consent_expired`, `bridge_failed`, `worker_died`.
+    """
 
     call: MediaCallId
     endpoint: EndpointId
@@ -388,6 +427,24 @@ class WorkerDied:
 
     worker: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counters of the whole media plane since its start, and its present load. Not an event: read when scraped.
+
+    ports_free, ports_resting: pairs. events_lost: statistics and digits that the event queue had no room for.
+    drops: datagrams and frames that went no further, by reason; every reason is there.
+    """
+
+    datagrams_received: int
+    datagrams_sent: int
+    endpoints: int
+    ports_free: int
+    ports_resting: int
+    events_lost: int
+    bridges_failed: int
+    drops: dict[str, int]
 
 
 Event = (

@@ -1,0 +1,313 @@
+"""SHELL: the asyncio client of the compiled media plane.
+
+Owns the pairing of commands with their answers, the ids of calls and endpoints, and the delivery of spontaneous events
+to whoever subscribed to a call. Must not know calls, SDP or SIP. The media plane's threads never take the interpreter:
+one descriptor wakes the event loop, and one poll returns a batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from trunkline import _media
+from trunkline.errors import CapacityError, MediaError
+from trunkline.ids import EndpointId, MediaCallId, RequestId
+from trunkline.media.types import (
+    Bridge,
+    BridgeFailed,
+    Close,
+    Command,
+    CommandDone,
+    CommandFailed,
+    CreateEndpoint,
+    Direction,
+    DtlsStateChanged,
+    DtmfReceived,
+    EndpointClosed,
+    EndpointReady,
+    EngineSettings,
+    Event,
+    FirstPacket,
+    GetStats,
+    IceStateChanged,
+    Local,
+    MediaInactive,
+    Play,
+    PlayDone,
+    Remote,
+    RtpLocal,
+    SendDtmf,
+    SetRemote,
+    Source,
+    Stats,
+    StopPlay,
+    StreamParameters,
+    Totals,
+    Transport,
+    Unbridge,
+    UpdateEndpoint,
+    WebRtcLocal,
+    WorkerDied,
+)
+
+logger = logging.getLogger(__name__)
+
+EVENTS_PER_POLL = 256
+ANSWER_TIMEOUT_S = 5.0
+"""A worker answers within a millisecond, a file takes longer to read; after this, something is broken."""
+
+CallEvent = (
+    IceStateChanged
+    | DtlsStateChanged
+    | FirstPacket
+    | MediaInactive
+    | DtmfReceived
+    | PlayDone
+    | EndpointClosed
+    | BridgeFailed
+)
+"""What a subscriber of a call is told."""
+
+CallListener = Callable[[CallEvent], None]
+"""Called from the event loop; must not raise and must not wait."""
+
+_Answer = CommandDone | EndpointReady | Stats | EndpointClosed
+_A = TypeVar("_A", CommandDone, EndpointReady, Stats, EndpointClosed)
+
+_EVENTS: dict[str, type[Any]] = {
+    event.__name__: event
+    for event in (
+        CommandDone,
+        CommandFailed,
+        EndpointReady,
+        IceStateChanged,
+        DtlsStateChanged,
+        FirstPacket,
+        MediaInactive,
+        DtmfReceived,
+        PlayDone,
+        Stats,
+        EndpointClosed,
+        BridgeFailed,
+        WorkerDied,
+    )
+}
+_LOCALS: dict[str, type[Any]] = {local.__name__: local for local in (WebRtcLocal, RtpLocal)}
+
+
+def to_event(name: str, values: dict[str, Any]) -> Event:
+    """Build the dataclass of an event from what the compiled module gives."""
+    if name == EndpointReady.__name__:
+        local_name, local_values = values["local"]
+        values = {**values, "local": _LOCALS[local_name](**local_values)}
+    return cast("Event", _EVENTS[name](**values))
+
+
+class MediaEngine:
+    """The media plane of this process, for one event loop.
+
+    Every coroutine that gives a command raises MediaError (with its kind) when the media plane refuses it or does not
+    answer in time, and CapacityError when it is full.
+    """
+
+    def __init__(self) -> None:
+        self._engine: _media.Engine | None = None
+        self._event_fd = -1
+        self._waiting: dict[RequestId, asyncio.Future[_Answer]] = {}
+        self._listeners: dict[MediaCallId, CallListener] = {}
+        self._requests = itertools.count(1)
+        self._calls = itertools.count(1)
+        self._endpoints = itertools.count(1)
+        self.on_worker_died: Callable[[WorkerDied], None] = self._log_worker_died
+
+    async def start(self, settings: EngineSettings) -> None:
+        """Start the worker threads. Raises MediaError where sockets, threads or settings do not allow it."""
+        if self._engine is not None:
+            raise MediaError("invalid_state", "the media engine runs already")
+        loop = asyncio.get_running_loop()
+        self._engine = await asyncio.to_thread(_media.Engine, settings)
+        self._event_fd = self._engine.event_fd()
+        loop.add_reader(self._event_fd, self._on_readable)
+
+    async def stop(self) -> None:
+        """End every endpoint and thread; subscribers hear of each endpoint. Bounded in time; again: nothing."""
+        engine = self._engine
+        if engine is None:
+            return
+        have_ended = await asyncio.to_thread(engine.shutdown)
+        if not have_ended:
+            logger.error("media_worker_did_not_end")
+        asyncio.get_running_loop().remove_reader(self._event_fd)
+        while self._take_events(engine):
+            pass
+        self._engine = None
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(MediaError("closed", "the media engine stopped"))
+        self._waiting.clear()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether commands are taken."""
+        return self._engine is not None
+
+    def totals(self) -> Totals:
+        """Read the counters of the whole media plane."""
+        return Totals(**self._running().totals())
+
+    def new_call(self) -> MediaCallId:
+        """Name a call. Both endpoints of a call must use the same name, which decides their worker."""
+        return MediaCallId(next(self._calls))
+
+    def new_endpoint_id(self) -> EndpointId:
+        """Name an endpoint; never the same twice."""
+        return EndpointId(next(self._endpoints))
+
+    def subscribe(self, call: MediaCallId, listener: CallListener) -> None:
+        """Have every spontaneous event of a call passed to `listener`, in place of one before."""
+        self._listeners[call] = listener
+
+    def unsubscribe(self, call: MediaCallId) -> None:
+        """Pass on no more events of a call."""
+        self._listeners.pop(call, None)
+
+    async def create_endpoint(self, call: MediaCallId, transport: Transport) -> tuple[EndpointId, Local]:
+        """Make an endpoint; returns its name and what our SDP says of it."""
+        endpoint = self.new_endpoint_id()
+        try:
+            ready = await self._ask(call, CreateEndpoint(endpoint, transport), EndpointReady)
+        except (asyncio.CancelledError, MediaError):
+            # The caller will never learn the name, so nobody else could end what may have been made meanwhile.
+            self._submit_close(call, endpoint)
+            raise
+        return endpoint, ready.local
+
+    async def set_remote(
+        self, call: MediaCallId, endpoint: EndpointId, remote: Remote, audio: StreamParameters
+    ) -> None:
+        """Tell an endpoint its far side, anew or again."""
+        await self._ask(call, SetRemote(endpoint, remote, audio), CommandDone)
+
+    async def update_endpoint(self, call: MediaCallId, endpoint: EndpointId, direction: Direction) -> None:
+        """Change what is sent and taken, without touching the transport."""
+        await self._ask(call, UpdateEndpoint(endpoint, direction), CommandDone)
+
+    async def bridge(self, call: MediaCallId, a: EndpointId, b: EndpointId) -> None:
+        """Join two endpoints of one call both ways; the same one twice is an echo."""
+        await self._ask(call, Bridge(a, b), CommandDone)
+
+    async def unbridge(self, call: MediaCallId, endpoint: EndpointId) -> None:
+        """Part an endpoint from its other one; no error if it has none."""
+        await self._ask(call, Unbridge(endpoint), CommandDone)
+
+    async def play(self, call: MediaCallId, endpoint: EndpointId, source: Source) -> None:
+        """Begin to send a source; `PlayDone` tells the subscriber of its end."""
+        await self._ask(call, Play(endpoint, source), CommandDone)
+
+    async def stop_play(self, call: MediaCallId, endpoint: EndpointId) -> None:
+        """End what plays; no error if nothing does."""
+        await self._ask(call, StopPlay(endpoint), CommandDone)
+
+    async def send_dtmf(
+        self, call: MediaCallId, endpoint: EndpointId, digits: str, duration_ms: int = 120, gap_ms: int = 80
+    ) -> None:
+        """Queue digits; returns when they are queued, not when they are sent."""
+        await self._ask(call, SendDtmf(endpoint, digits, duration_ms, gap_ms), CommandDone)
+
+    async def get_stats(self, call: MediaCallId, endpoint: EndpointId) -> Stats:
+        """Read the counters of one endpoint."""
+        return await self._ask(call, GetStats(endpoint), Stats)
+
+    async def close(self, call: MediaCallId, endpoint: EndpointId) -> None:
+        """End an endpoint. The subscriber is told as well. An endpoint that is gone already is no error."""
+        try:
+            await self._ask(call, Close(endpoint), EndpointClosed)
+        except MediaError as error:
+            if error.kind != "unknown_endpoint":
+                raise
+
+    async def _ask(self, call: MediaCallId, command: Command, answer_type: type[_A]) -> _A:
+        request = RequestId(next(self._requests))
+        answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[request] = answer
+        try:
+            self._running().submit(request, call, command)
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                event = await answer
+        except TimeoutError as error:
+            raise MediaError("timeout", f"no answer to {command.kind}") from error
+        except ValueError as error:
+            raise MediaError("invalid_parameter", str(error)) from error
+        finally:
+            self._waiting.pop(request, None)
+        if not isinstance(event, answer_type):
+            raise MediaError("unexpected_answer", f"{type(event).__name__} to {command.kind}")
+        return event
+
+    def _submit_close(self, call: MediaCallId, endpoint: EndpointId) -> None:
+        """End an endpoint without waiting for the answer, which nobody expects."""
+        with contextlib.suppress(MediaError, CapacityError):
+            self._running().submit(next(self._requests), call, Close(endpoint))
+
+    def _running(self) -> _media.Engine:
+        if self._engine is None:
+            raise MediaError("closed", "the media engine does not run")
+        return self._engine
+
+    def _on_readable(self) -> None:
+        if self._engine is not None:
+            # One batch a wake: the descriptor stays readable while there is more, and others get their turn.
+            self._take_events(self._engine)
+
+    def _take_events(self, engine: _media.Engine) -> bool:
+        events = engine.poll_events(EVENTS_PER_POLL)
+        for name, values in events:
+            self._deliver(to_event(name, values))
+        return bool(events)
+
+    def _deliver(self, event: Event) -> None:
+        match event:
+            case CommandDone() | EndpointReady() | Stats():
+                self._answer(event.request, event)
+            case CommandFailed():
+                self._refuse(event)
+            case EndpointClosed():
+                if event.request is not None:
+                    self._answer(event.request, event)
+                self._tell(event.call, event)
+            case WorkerDied():
+                self.on_worker_died(event)
+            case _:
+                self._tell(event.call, event)
+
+    def _answer(self, request: RequestId, event: _Answer) -> None:
+        answer = self._waiting.get(request)
+        if answer is not None and not answer.done():
+            answer.set_result(event)
+
+    def _refuse(self, event: CommandFailed) -> None:
+        answer = self._waiting.get(event.request)
+        if answer is not None and not answer.done():
+            if event.error_kind in ("capacity", "no_free_port"):
+                answer.set_exception(CapacityError(event.message))
+            else:
+                answer.set_exception(MediaError(event.error_kind, event.message))
+
+    def _tell(self, call: MediaCallId, event: CallEvent) -> None:
+        listener = self._listeners.get(call)
+        if listener is None:
+            return
+        try:
+            listener(event)
+        except Exception:
+            # A task boundary: one call's listener must not keep the others' events from them.
+            logger.exception("media_listener_failed", extra={"media_call": call})
+
+    @staticmethod
+    def _log_worker_died(event: WorkerDied) -> None:
+        logger.error("media_worker_died", extra={"worker": event.worker, "reason": event.reason})

@@ -1,0 +1,350 @@
+//! Commands from the dataclasses of `trunkline.media.types`, events to their fields, errors to `trunkline.errors`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::bridge::{Stats, StreamParameters};
+use crate::codecs::{Codec, Kind};
+use crate::dtls::Fingerprint;
+use crate::dtmf::Digit;
+use crate::endpoint::{Direction, EndpointId, Remote};
+use crate::engine::{Command, EngineConfig, Event, Local, PlaySource, Totals, TransportKind};
+use crate::error::MediaError;
+use crate::net::Pt;
+use crate::pipeline::{Format, Source};
+
+/// Milliseconds of a frame, in which Python counts concealment.
+const FRAME_MS: u64 = 20;
+
+/// The exception of `trunkline.errors` for a refusal.
+pub(super) fn raise(py: Python<'_>, error: &MediaError) -> PyErr {
+    let exception = || {
+        let errors = py.import("trunkline.errors")?;
+        match error {
+            MediaError::Capacity(_) => errors.getattr("CapacityError")?.call1((error.to_string(),)),
+            _ => errors.getattr("MediaError")?.call1((error.kind(), error.to_string())),
+        }
+    };
+    exception().map_or_else(|error| error, PyErr::from_value)
+}
+
+/// An `EngineConfig` from `EngineSettings`.
+pub(super) fn config(settings: &Bound<'_, PyAny>) -> PyResult<EngineConfig> {
+    let seconds = |name: &str| -> PyResult<Duration> {
+        let value: f64 = field(settings, name)?;
+        Duration::try_from_secs_f64(value).map_err(|error| PyValueError::new_err(format!("{name}: {error}")))
+    };
+    let (webrtc_host, webrtc_port): (String, u16) = (field(settings, "webrtc_host")?, field(settings, "webrtc_port")?);
+    let webrtc_advertised: Vec<String> = field(settings, "webrtc_advertised")?;
+    let rtp_host: String = field(settings, "rtp_host")?;
+    let rtp_advertised: Option<String> = field(settings, "rtp_advertised")?;
+    Ok(EngineConfig {
+        workers: field(settings, "workers")?,
+        webrtc_bind: SocketAddr::new(ip(&webrtc_host)?, webrtc_port),
+        webrtc_advertised: webrtc_advertised.iter().map(|text| ip(text)).collect::<PyResult<_>>()?,
+        rtp_bind: ip(&rtp_host)?,
+        rtp_ports: (field(settings, "rtp_port_min")?, field(settings, "rtp_port_max")?),
+        rtp_advertised: rtp_advertised.map(|text| ip(&text)).transpose()?,
+        port_quarantine: seconds("port_quarantine_s")?,
+        media_inactivity: seconds("media_inactivity_s")?,
+        ice_consent: seconds("ice_consent_s")?,
+        setup_timeout: seconds("dtls_timeout_s")?,
+        opus_complexity: field(settings, "opus_complexity")?,
+        opus_bitrate_bps: field(settings, "opus_bitrate_bps")?,
+        command_queue: field(settings, "command_queue")?,
+        event_queue: field(settings, "event_queue")?,
+    })
+}
+
+/// A command by its `kind`.
+pub(super) fn command(command: &Bound<'_, PyAny>) -> PyResult<Command> {
+    let endpoint = |name: &str| -> PyResult<EndpointId> { field(command, name).map(EndpointId) };
+    let kind: String = field(command, "kind")?;
+    Ok(match kind.as_str() {
+        "create_endpoint" => Command::CreateEndpoint {
+            endpoint: endpoint("endpoint")?,
+            transport: transport(&attribute(command, "transport")?)?,
+        },
+        "set_remote" => Command::SetRemote {
+            endpoint: endpoint("endpoint")?,
+            remote: remote(&attribute(command, "remote")?)?,
+            audio: stream_parameters(&attribute(command, "audio")?)?,
+        },
+        "update_endpoint" => Command::UpdateEndpoint {
+            endpoint: endpoint("endpoint")?,
+            direction: direction(&field::<String>(command, "direction")?)?,
+        },
+        "bridge" => Command::Bridge { a: endpoint("a")?, b: endpoint("b")? },
+        "unbridge" => Command::Unbridge { endpoint: endpoint("endpoint")? },
+        "play" => Command::Play { endpoint: endpoint("endpoint")?, source: source(&attribute(command, "source")?)? },
+        "stop_play" => Command::StopPlay { endpoint: endpoint("endpoint")? },
+        "send_dtmf" => Command::SendDtmf {
+            endpoint: endpoint("endpoint")?,
+            digits: digits(&field::<String>(command, "digits")?)?,
+            duration_ms: field(command, "duration_ms")?,
+            gap_ms: field(command, "gap_ms")?,
+        },
+        "get_stats" => Command::GetStats { endpoint: endpoint("endpoint")? },
+        "close" => Command::Close { endpoint: endpoint("endpoint")? },
+        other => return Err(PyValueError::new_err(format!("unknown command: {other}"))),
+    })
+}
+
+/// The name of an event's dataclass and its fields.
+pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
+    let fields = PyDict::new(py);
+    let name = match event {
+        Event::CommandDone { request } => {
+            fields.set_item("request", request.0)?;
+            "CommandDone"
+        }
+        Event::CommandFailed { request, kind, message } => {
+            fields.set_item("request", request.0)?;
+            fields.set_item("error_kind", kind)?;
+            fields.set_item("message", message)?;
+            "CommandFailed"
+        }
+        Event::EndpointReady { request, endpoint, local } => {
+            fields.set_item("request", request.0)?;
+            fields.set_item("endpoint", endpoint.0)?;
+            fields.set_item("local", local_description(py, local)?)?;
+            "EndpointReady"
+        }
+        Event::IceStateChanged { call, endpoint, remote } => {
+            about(&fields, call.0, endpoint)?;
+            fields.set_item("state", if remote.is_some() { "connected" } else { "disconnected" })?;
+            fields.set_item("remote", remote.map(address))?;
+            "IceStateChanged"
+        }
+        Event::DtlsStateChanged { call, endpoint, result } => {
+            about(&fields, call.0, endpoint)?;
+            fields.set_item("state", if result.is_ok() { "connected" } else { "failed" })?;
+            let (Ok(detail) | Err(detail)) = result;
+            fields.set_item("detail", detail)?;
+            "DtlsStateChanged"
+        }
+        Event::FirstPacket { call, endpoint } => {
+            about(&fields, call.0, endpoint)?;
+            "FirstPacket"
+        }
+        Event::MediaInactive { call, endpoint, idle } => {
+            about(&fields, call.0, endpoint)?;
+            fields.set_item("idle_s", idle.as_secs_f64())?;
+            "MediaInactive"
+        }
+        Event::DtmfReceived { call, endpoint, digit, duration_ms } => {
+            about(&fields, call.0, endpoint)?;
+            fields.set_item("digit", digit)?;
+            fields.set_item("duration_ms", duration_ms)?;
+            "DtmfReceived"
+        }
+        Event::PlayDone { call, endpoint } => {
+            about(&fields, call.0, endpoint)?;
+            "PlayDone"
+        }
+        Event::Stats { request, endpoint, stats } => {
+            fields.set_item("request", request.0)?;
+            fields.set_item("endpoint", endpoint.0)?;
+            set_stats(&fields, &stats)?;
+            "Stats"
+        }
+        Event::EndpointClosed { call, endpoint, reason, request } => {
+            about(&fields, call.0, endpoint)?;
+            fields.set_item("reason", reason)?;
+            fields.set_item("request", request.map(|request| request.0))?;
+            "EndpointClosed"
+        }
+        Event::BridgeFailed { call, reason } => {
+            fields.set_item("call", call.0)?;
+            fields.set_item("reason", reason)?;
+            "BridgeFailed"
+        }
+        Event::WorkerDied { worker, reason } => {
+            fields.set_item("worker", worker)?;
+            fields.set_item("reason", reason)?;
+            "WorkerDied"
+        }
+    };
+    (name, fields).into_pyobject(py)
+}
+
+/// Counters by name; drops by reason under `drops`.
+pub(super) fn totals<'py>(py: Python<'py>, totals: &Totals) -> PyResult<Bound<'py, PyDict>> {
+    let fields = PyDict::new(py);
+    fields.set_item("datagrams_received", totals.datagrams_received)?;
+    fields.set_item("datagrams_sent", totals.datagrams_sent)?;
+    fields.set_item("endpoints", totals.endpoints)?;
+    fields.set_item("ports_free", totals.ports_free)?;
+    fields.set_item("ports_resting", totals.ports_resting)?;
+    fields.set_item("events_lost", totals.events_lost)?;
+    fields.set_item("bridges_failed", totals.bridges_failed)?;
+    let drops = PyDict::new(py);
+    for (reason, count) in &totals.drops {
+        drops.set_item(reason, count)?;
+    }
+    fields.set_item("drops", drops)?;
+    Ok(fields)
+}
+
+fn about(fields: &Bound<'_, PyDict>, call: u64, endpoint: EndpointId) -> PyResult<()> {
+    fields.set_item("call", call)?;
+    fields.set_item("endpoint", endpoint.0)
+}
+
+/// The name of the local description's dataclass and its fields.
+fn local_description(py: Python<'_>, local: Local) -> PyResult<Bound<'_, PyTuple>> {
+    let fields = PyDict::new(py);
+    let name = match local {
+        Local::WebRtc { candidates, ice_ufrag, ice_pwd, fingerprint, ssrc, cname } => {
+            fields.set_item("candidates", PyTuple::new(py, candidates.into_iter().map(address))?)?;
+            fields.set_item("ice_ufrag", ice_ufrag)?;
+            fields.set_item("ice_pwd", ice_pwd)?;
+            fields.set_item("fingerprint", fingerprint)?;
+            fields.set_item("ssrc", ssrc.0)?;
+            fields.set_item("cname", cname)?;
+            "WebRtcLocal"
+        }
+        Local::Rtp { rtp, rtcp, ssrc, cname } => {
+            fields.set_item("rtp", address(rtp))?;
+            fields.set_item("rtcp", address(rtcp))?;
+            fields.set_item("ssrc", ssrc.0)?;
+            fields.set_item("cname", cname)?;
+            "RtpLocal"
+        }
+    };
+    (name, fields).into_pyobject(py)
+}
+
+fn set_stats(fields: &Bound<'_, PyDict>, stats: &Stats) -> PyResult<()> {
+    let counters = &stats.counters;
+    fields.set_item("packets_received", counters.packets_received)?;
+    fields.set_item("bytes_received", counters.bytes_received)?;
+    fields.set_item("packets_sent", counters.packets_sent)?;
+    fields.set_item("bytes_sent", counters.bytes_sent)?;
+    fields.set_item("packets_lost", counters.packets_lost)?;
+    fields.set_item("jitter_ms", counters.jitter_ms)?;
+    fields.set_item("round_trip_ms", counters.round_trip.map(|time| time.as_secs_f64() * 1_000.0))?;
+    fields.set_item("codec_received", stats.codec_received.map_or("", Kind::name))?;
+    fields.set_item("codec_sent", stats.codec_sent.map_or("", Kind::name))?;
+    fields.set_item("concealed_frames", stats.concealed_ms / FRAME_MS)?;
+    let drops = PyDict::new(fields.py());
+    for (reason, count) in stats.drops.iter().filter(|(_, count)| *count > 0) {
+        drops.set_item(reason.name(), count)?;
+    }
+    fields.set_item("drops", drops)
+}
+
+fn transport(transport: &Bound<'_, PyAny>) -> PyResult<TransportKind> {
+    match field::<String>(transport, "kind")?.as_str() {
+        "webrtc" => Ok(TransportKind::WebRtc),
+        "rtp" => Ok(TransportKind::Rtp { is_muxed: field(transport, "rtcp_mux")? }),
+        other => Err(PyValueError::new_err(format!("unknown transport: {other}"))),
+    }
+}
+
+fn remote(remote: &Bound<'_, PyAny>) -> PyResult<Remote> {
+    match field::<String>(remote, "kind")?.as_str() {
+        "webrtc" => {
+            let pairs: Vec<(String, String)> = field(remote, "fingerprints")?;
+            // A hash that we do not take is no fault: RFC 8122 lets an offer carry several.
+            let fingerprints: Vec<_> = pairs.iter().filter_map(|(hash, hex)| Fingerprint::parse(hash, hex)).collect();
+            if fingerprints.is_empty() {
+                let error = MediaError::InvalidParameter("no usable fingerprint".into());
+                return Err(raise(remote.py(), &error));
+            }
+            Ok(Remote::WebRtc { fingerprints, is_dtls_client: field(remote, "is_dtls_client")? })
+        }
+        "rtp" => Ok(Remote::Rtp {
+            rtp: socket_address(&attribute(remote, "rtp")?)?,
+            rtcp: socket_address(&attribute(remote, "rtcp")?)?,
+            is_muxed: field(remote, "rtcp_mux")?,
+        }),
+        other => Err(PyValueError::new_err(format!("unknown remote: {other}"))),
+    }
+}
+
+fn stream_parameters(audio: &Bound<'_, PyAny>) -> PyResult<StreamParameters> {
+    Ok(StreamParameters {
+        receive: formats(&attribute(audio, "receive")?)?,
+        send: formats(&attribute(audio, "send")?)?,
+        ptime_ms: field(audio, "ptime_ms")?,
+        direction: direction(&field::<String>(audio, "direction")?)?,
+    })
+}
+
+fn formats(codecs: &Bound<'_, PyAny>) -> PyResult<Vec<Format>> {
+    codecs.try_iter()?.map(|codec| format(&codec?)).collect()
+}
+
+fn format(codec: &Bound<'_, PyAny>) -> PyResult<Format> {
+    let pt: u8 = field(codec, "payload_type")?;
+    let name: String = field(codec, "name")?;
+    let parameters: Vec<(String, String)> = field(codec, "parameters")?;
+    let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let made = Codec::new(&name, field(codec, "clock_rate")?, field(codec, "channels")?, pairs);
+    match made {
+        Ok(made) if pt < 128 => Ok(Format { pt: Pt(pt), codec: made }),
+        Ok(_) => Err(PyValueError::new_err(format!("payload type {pt}"))),
+        Err(error) => Err(raise(codec.py(), &MediaError::UnsupportedCodec(format!("{name}: {error}")))),
+    }
+}
+
+fn source(source: &Bound<'_, PyAny>) -> PyResult<PlaySource> {
+    Ok(match field::<String>(source, "kind")?.as_str() {
+        "tone" => PlaySource::Ready(Source::Tone {
+            frequencies_hz: field(source, "frequencies_hz")?,
+            level_dbm0: field(source, "level_dbm0")?,
+            on_ms: field(source, "on_ms")?,
+            off_ms: field(source, "off_ms")?,
+        }),
+        "dtmf_tones" => PlaySource::Ready(Source::Digits {
+            digits: digits(&field::<String>(source, "digits")?)?,
+            on_ms: field(source, "on_ms")?,
+            off_ms: field(source, "off_ms")?,
+        }),
+        "file" => PlaySource::File { path: field::<String>(source, "path")?.into(), is_looped: field(source, "loop")? },
+        other => return Err(PyValueError::new_err(format!("unknown source: {other}"))),
+    })
+}
+
+fn digits(text: &str) -> PyResult<Vec<Digit>> {
+    let digit = |character| {
+        Digit::from_char(character).ok_or_else(|| PyValueError::new_err(format!("not a DTMF digit: {character:?}")))
+    };
+    text.chars().map(digit).collect()
+}
+
+fn direction(text: &str) -> PyResult<Direction> {
+    match text {
+        "sendrecv" => Ok(Direction::SendRecv),
+        "sendonly" => Ok(Direction::SendOnly),
+        "recvonly" => Ok(Direction::RecvOnly),
+        "inactive" => Ok(Direction::Inactive),
+        other => Err(PyValueError::new_err(format!("unknown direction: {other}"))),
+    }
+}
+
+fn address(address: SocketAddr) -> (String, u16) {
+    (address.ip().to_string(), address.port())
+}
+
+fn socket_address(pair: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
+    let (host, port): (String, u16) = pair.extract()?;
+    Ok(SocketAddr::new(ip(&host)?, port))
+}
+
+fn ip(text: &str) -> PyResult<IpAddr> {
+    text.parse().map_err(|_| PyValueError::new_err(format!("not an IP address: {text:?}")))
+}
+
+fn attribute<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    object.getattr(name)
+}
+
+fn field<'py, T: FromPyObjectOwned<'py>>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<T> {
+    object.getattr(name)?.extract::<T>().map_err(Into::into)
+}

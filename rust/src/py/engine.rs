@@ -1,0 +1,61 @@
+//! The one class of the module.
+
+use std::os::fd::{AsRawFd, RawFd};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::bridge::CallId;
+use crate::engine::{self, Request, RequestId};
+
+use super::convert;
+
+/// The media engine: started by its construction, ended by `shutdown`.
+#[pyclass(frozen, module = "trunkline._media")]
+pub(super) struct Engine {
+    inner: engine::Engine,
+}
+
+#[pymethods]
+impl Engine {
+    /// Starts the worker threads. settings: an `EngineSettings` of `trunkline.media.types`.
+    #[new]
+    fn new(py: Python<'_>, settings: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let config = convert::config(settings)?;
+        let inner = py.detach(|| engine::Engine::start(config)).map_err(|error| convert::raise(py, &error))?;
+        Ok(Self { inner })
+    }
+
+    /// Hands one command to the worker of `call_id`, without waiting.
+    fn submit(&self, py: Python<'_>, request_id: u64, call_id: u64, command: &Bound<'_, PyAny>) -> PyResult<()> {
+        let command = convert::command(command)?;
+        let request = Request { id: RequestId(request_id), call: CallId(call_id), command };
+        self.inner.submit(request).map_err(|error| convert::raise(py, &error))
+    }
+
+    /// Takes up to `max` events as (name of the dataclass, its fields). Never waits.
+    fn poll_events<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Bound<'py, PyList>> {
+        let mut events = Vec::new();
+        self.inner.poll_events(&mut events, max);
+        let list = PyList::empty(py);
+        for event in events {
+            list.append(convert::event(py, event)?)?;
+        }
+        Ok(list)
+    }
+
+    /// A descriptor that is readable while events wait. It belongs to the engine.
+    fn event_fd(&self) -> RawFd {
+        self.inner.as_raw_fd()
+    }
+
+    /// Counters of all workers since start.
+    fn totals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        convert::totals(py, &self.inner.totals())
+    }
+
+    /// Ends every endpoint and thread, within a few seconds. Returns whether all threads ended.
+    fn shutdown(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.inner.shutdown())
+    }
+}
