@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import logging
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from trunkline import _media
+from trunkline.config import MediaConfig
 from trunkline.errors import CapacityError, MediaError
 from trunkline.ids import EndpointId, MediaCallId, RequestId
 from trunkline.media.types import (
@@ -54,8 +54,9 @@ from trunkline.media.types import (
     WebRtcLocal,
     WorkerDied,
 )
+from trunkline.observability.logging import get_logger
 
-logger = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 EVENTS_PER_POLL = 256
 ANSWER_TIMEOUT_S = 5.0
@@ -100,6 +101,26 @@ _EVENTS: dict[str, type[Any]] = {
 _LOCALS: dict[str, type[Any]] = {local.__name__: local for local in (WebRtcLocal, RtpLocal)}
 
 
+def settings_of(config: MediaConfig) -> EngineSettings:
+    """Make the settings of the media plane from the node's configuration."""
+    return EngineSettings(
+        workers=config.workers,
+        webrtc_host=config.webrtc_host,
+        webrtc_port=config.webrtc_port,
+        webrtc_advertised=config.webrtc_advertised,
+        rtp_host=config.rtp_host,
+        rtp_port_min=config.rtp_port_min,
+        rtp_port_max=config.rtp_port_max,
+        rtp_advertised=config.rtp_advertised,
+        port_quarantine_s=config.port_quarantine_s,
+        media_inactivity_s=config.inactivity_s,
+        ice_consent_s=config.ice_consent_s,
+        dtls_timeout_s=config.dtls_timeout_s,
+        opus_complexity=config.opus_complexity,
+        opus_bitrate_bps=config.opus_bitrate_bps,
+    )
+
+
 def to_event(name: str, values: dict[str, Any]) -> Event:
     """Build the dataclass of an event from what the compiled module gives."""
     if name == EndpointReady.__name__:
@@ -125,10 +146,11 @@ class MediaEngine:
         self._endpoints = itertools.count(1)
         self.on_worker_died: Callable[[WorkerDied], None] = self._log_worker_died
 
-    async def start(self, settings: EngineSettings) -> None:
+    async def start(self, config: MediaConfig | EngineSettings) -> None:
         """Start the worker threads. Raises MediaError where sockets, threads or settings do not allow it."""
         if self._engine is not None:
             raise MediaError("invalid_state", "the media engine runs already")
+        settings = config if isinstance(config, EngineSettings) else settings_of(config)
         loop = asyncio.get_running_loop()
         self._engine = await asyncio.to_thread(_media.Engine, settings)
         self._event_fd = self._engine.event_fd()
@@ -141,7 +163,7 @@ class MediaEngine:
             return
         have_ended = await asyncio.to_thread(engine.shutdown)
         if not have_ended:
-            logger.error("media_worker_did_not_end")
+            _log.error("media_worker_did_not_end")
         asyncio.get_running_loop().remove_reader(self._event_fd)
         while self._take_events(engine):
             pass
@@ -157,8 +179,18 @@ class MediaEngine:
         return self._engine is not None
 
     def totals(self) -> Totals:
-        """Read the counters of the whole media plane."""
+        """Read the counters of the whole media plane. Raises MediaError when it does not run."""
         return Totals(**self._running().totals())
+
+    @property
+    def endpoints(self) -> int:
+        """How many endpoints there are now."""
+        return self.totals().endpoints if self.is_running else 0
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """Datagrams and frames dropped since start, by reason; empty when the media plane does not run."""
+        return self.totals().drops if self.is_running else {}
 
     def new_call(self) -> MediaCallId:
         """Name a call. Both endpoints of a call must use the same name, which decides their worker."""
@@ -168,9 +200,9 @@ class MediaEngine:
         """Name an endpoint; never the same twice."""
         return EndpointId(next(self._endpoints))
 
-    def subscribe(self, call: MediaCallId, listener: CallListener) -> None:
-        """Have every spontaneous event of a call passed to `listener`, in place of one before."""
-        self._listeners[call] = listener
+    def subscribe(self, call: MediaCallId, callback: CallListener) -> None:
+        """Have every spontaneous event of a call passed to `callback`, in place of one before."""
+        self._listeners[call] = callback
 
     def unsubscribe(self, call: MediaCallId) -> None:
         """Pass on no more events of a call."""
@@ -306,8 +338,8 @@ class MediaEngine:
             listener(event)
         except Exception:
             # A task boundary: one call's listener must not keep the others' events from them.
-            logger.exception("media_listener_failed", extra={"media_call": call})
+            _log.exception("media_listener_failed", media_call=call)
 
     @staticmethod
     def _log_worker_died(event: WorkerDied) -> None:
-        logger.error("media_worker_died", extra={"worker": event.worker, "reason": event.reason})
+        _log.error("media_worker_died", worker=event.worker, reason=event.reason)
