@@ -266,7 +266,8 @@ def test_request_out_of_order_within_a_dialog_is_refused(stage: Stage) -> None:
 
 def test_second_reinvite_while_one_waits_is_told_to_retry(stage: Stage) -> None:
     call = stage.answered()
-    stage.ask(stage.within("INVITE", 2, OFFER))
+    (trying,) = stage.ask(stage.within("INVITE", 2, OFFER))
+    assert trying.status == 100
     (refusal,) = stage.ask(stage.within("INVITE", 3, OFFER))
     assert refusal.status == 500
     assert 0 <= int(refusal.headers.get("Retry-After") or "") <= 10

@@ -317,6 +317,7 @@ class InviteUsage:
             transaction.respond(now, self._core.response(request, 491))
         else:
             self._incoming = transaction
+            transaction.respond(now, request.response(100))
             self._core.emit(ReinviteReceived(self.id, request.sdp))
 
     def _ask_to_retry(self, now: float, transaction: ServerTransaction) -> None:
