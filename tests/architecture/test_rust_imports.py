@@ -21,7 +21,7 @@ LEVELS = (
 ALLOWED_NEIGHBOURS = {
     ("net", "error"): "an address that does not parse is an error",
     ("error", "net"): "an error may name a path",
-    ("codecs", "dsp"): "the tests of the codecs measure levels",
+    ("codecs", "dsp"): "samples are rounded in one place, and the tests measure levels",
     ("jitter", "codecs"): "playout decodes by way of the decoder trait",
     ("jitter", "dsp"): "playout stretches and shrinks frames",
 }

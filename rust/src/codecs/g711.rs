@@ -1,7 +1,7 @@
 //! G.711: A-law and mu-law companding, 8 kHz, one byte a sample.
 //!
 //! Owns the two laws and the direct conversion between them. Every table is computed at compile time from the
-//! segment formulas of the Recommendation. ITU-T G.711 (tables 1a to 4), RFC 3551 section 4.5.14.
+//! segment formulas of the Recommendation. ITU-T G.711 (tables 1 and 2), RFC 3551 section 4.5.14.
 
 use super::{CodecError, Decoder, Encoded, Encoder, MAX_PACKET_MS};
 
@@ -156,13 +156,14 @@ impl Law {
     }
 }
 
-/// The mu-law byte for an A-law byte (G.711 table 4).
+/// The mu-law byte whose interval holds the level of an A-law byte. (Table 4 of the Recommendation differs by one step in
+/// codes whose level lies nearly on the edge of two intervals.)
 #[must_use]
 pub fn alaw_to_ulaw(byte: u8) -> u8 {
     ALAW_TO_ULAW[usize::from(byte)]
 }
 
-/// The A-law byte for a mu-law byte (G.711 table 3).
+/// The A-law byte whose interval holds the level of a mu-law byte, as for [`alaw_to_ulaw`].
 #[must_use]
 pub fn ulaw_to_alaw(byte: u8) -> u8 {
     ULAW_TO_ALAW[usize::from(byte)]
@@ -239,3 +240,6 @@ impl Encoder for Coder {
 
     fn reset(&mut self) {}
 }
+
+#[cfg(test)]
+mod tests;

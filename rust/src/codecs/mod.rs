@@ -297,3 +297,55 @@ pub trait Decoder: Send {
     /// Forgets the history, as at the start of a stream.
     fn reset(&mut self);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_codecs_by_any_spelling_of_their_name() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::from_name(&kind.name().to_uppercase()), Some(kind));
+            assert_eq!(Kind::from_name(&kind.name().to_lowercase()), Some(kind));
+        }
+        assert_eq!(Kind::from_name("G729"), None);
+    }
+
+    #[test]
+    fn refuses_formats_that_the_codec_does_not_have() {
+        let codec = |name, clock_rate_hz, channels| Codec::new(name, clock_rate_hz, channels, []).err();
+        assert_eq!(codec("speex", 8_000, 1), Some(CodecError::UnknownName));
+        assert_eq!(codec("PCMU", 16_000, 1), Some(CodecError::BadFormat));
+        assert_eq!(codec("PCMA", 8_000, 2), Some(CodecError::BadFormat));
+        assert_eq!(codec("opus", 8_000, 2), Some(CodecError::BadFormat));
+        assert_eq!(codec("telephone-event", 0, 1), Some(CodecError::BadFormat));
+        assert_eq!(codec("opus", 48_000, 1), None, "some stacks leave the two channels out");
+    }
+
+    #[test]
+    fn makes_no_coder_of_formats_without_audio() {
+        for name in ["CN", "telephone-event"] {
+            let codec = Codec::new(name, 8_000, 1, []).unwrap();
+            assert_eq!(codec.decoder(8_000).err(), Some(CodecError::NotSpeech));
+            assert_eq!(codec.encoder(&EncoderSettings::default()).err(), Some(CodecError::NotSpeech));
+        }
+    }
+
+    #[test]
+    fn picks_a_rate_that_needs_no_resampler() {
+        let opus = Codec::new("opus", 48_000, 2, []).unwrap();
+        let pcmu = Codec::new("PCMU", 8_000, 1, []).unwrap();
+        assert_eq!(opus.common_sample_rate_hz(&pcmu), 8_000);
+        assert_eq!(opus.common_sample_rate_hz(&opus), 48_000);
+        assert!(opus.decoder(8_000).is_ok() && pcmu.decoder(8_000).is_ok());
+    }
+
+    #[test]
+    fn reads_what_the_receiver_of_opus_asked_for() {
+        let fmtp =
+            [("minptime", "10"), ("useinbandfec", "1"), ("maxplaybackrate", "16000"), ("maxaveragebitrate", "1")];
+        let codec = Codec::new("OPUS", 48_000, 2, fmtp).unwrap();
+        assert!(codec.opus().use_inband_fec && !codec.opus().use_dtx);
+        assert_eq!((codec.opus().max_playback_rate_hz, codec.opus().max_average_bitrate_bps), (16_000, None));
+    }
+}

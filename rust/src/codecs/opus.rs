@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 use opusic_sys as ffi;
 
 use super::{CodecError, Encoded, EncoderSettings, MAX_PACKET_MS};
+use crate::dsp::to_i16;
 
 /// Rates that libopus can run at, lowest first.
 const SAMPLE_RATES_HZ: [u32; 5] = [8_000, 12_000, 16_000, 24_000, 48_000];
@@ -20,6 +21,9 @@ const BITRATES_BPS: std::ops::RangeInclusive<u32> = 6_000..=510_000;
 
 /// Frame lengths of the encoder in units of 2.5 ms (RFC 6716 section 2.1.4 and packets of several frames).
 const FRAME_LENGTHS: [usize; 9] = [1, 2, 4, 8, 16, 24, 32, 40, 48];
+
+/// A TOC byte with an empty or one-byte frame is how encoders say that a frame need not be sent (DTX).
+const LONGEST_SILENCE_BYTES: usize = 2;
 
 /// What the receiver of an Opus stream asked for (RFC 7587 section 6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,10 +102,18 @@ const fn samples(sample_rate_hz: u32, units: usize) -> usize {
     sample_rate_hz as usize / 400 * units
 }
 
+/// Mean square of a frame.
+fn power(pcm: &[i16]) -> f64 {
+    let energy: f64 = pcm.iter().map(|&sample| f64::from(sample) * f64::from(sample)).sum();
+    energy / f64::from(u32::try_from(pcm.len().max(1)).unwrap_or(u32::MAX))
+}
+
 /// An Opus encoder for mono speech.
 pub(super) struct Encoder {
     state: NonNull<ffi::OpusEncoder>,
     sample_rate_hz: u32,
+    /// The frame before this one was silence (DTX).
+    is_silent: bool,
 }
 
 // SAFETY: the state is plain memory that only this value points to; libopus keeps no thread-local or global state, so
@@ -115,7 +127,7 @@ impl Encoder {
         // SAFETY: any arguments are allowed; `error` outlives the call. The result is null or a state that is ours.
         let state = unsafe { ffi::opus_encoder_create(rate_hz, 1, ffi::OPUS_APPLICATION_VOIP, &raw mut error) };
         let state = NonNull::new(state).ok_or(CodecError::Library(error))?;
-        let mut encoder = Self { state, sample_rate_hz: settings.sample_rate_hz };
+        let mut encoder = Self { state, sample_rate_hz: settings.sample_rate_hz, is_silent: false };
         let bitrate_bps = settings
             .bitrate_bps
             .min(asked.max_average_bitrate_bps.unwrap_or(u32::MAX))
@@ -165,11 +177,10 @@ impl super::Encoder for Encoder {
         let (frame, room) = (length(pcm.len()), length(payload.len()));
         // SAFETY: the state is live and mono, so it reads `pcm.len()` samples and writes at most `payload.len()` bytes.
         let answer = unsafe { ffi::opus_encode(self.state.as_ptr(), pcm.as_ptr(), frame, payload.as_mut_ptr(), room) };
-        match count(answer)? {
-            // The library's sign that the frame need not be sent (DTX).
-            0..=2 => Ok(Encoded::Silence),
-            bytes => Ok(Encoded::Payload(bytes)),
-        }
+        let bytes = count(answer)?;
+        let was_silent = std::mem::replace(&mut self.is_silent, bytes <= LONGEST_SILENCE_BYTES);
+        // The first frame of a silence is sent all the same: it tells the receiver that what follows is no loss.
+        Ok(if self.is_silent && was_silent { Encoded::Silence } else { Encoded::Payload(bytes) })
     }
 
     fn set_expected_loss(&mut self, percent: u8) {
@@ -180,6 +191,7 @@ impl super::Encoder for Encoder {
     fn reset(&mut self) {
         // SAFETY: the state is live; the request takes no argument and keeps the settings.
         unsafe { ffi::opus_encoder_ctl(self.state.as_ptr(), ffi::OPUS_RESET_STATE) };
+        self.is_silent = false;
     }
 }
 
@@ -195,6 +207,8 @@ pub(super) struct Decoder {
     state: NonNull<ffi::OpusDecoder>,
     sample_rate_hz: u32,
     rate_hz: c_int,
+    /// Mean square of the frame decoded last.
+    power: f64,
 }
 
 // SAFETY: as for `Encoder`.
@@ -207,7 +221,7 @@ impl Decoder {
         // SAFETY: any arguments are allowed; `error` outlives the call. The result is null or a state that is ours.
         let state = unsafe { ffi::opus_decoder_create(rate_hz, 1, &raw mut error) };
         let state = NonNull::new(state).ok_or(CodecError::Library(error))?;
-        Ok(Self { state, sample_rate_hz, rate_hz })
+        Ok(Self { state, sample_rate_hz, rate_hz, power: 0.0 })
     }
 
     /// Runs the decoder over `payload` (None: conceal) into `pcm`.
@@ -245,12 +259,13 @@ impl super::Decoder for Decoder {
     fn decode(&mut self, payload: &[u8], pcm: &mut [i16]) -> Result<usize, CodecError> {
         let samples = self.packet_samples(payload).ok_or(CodecError::Malformed)?;
         let pcm = pcm.get_mut(..samples).ok_or(CodecError::OutputTooSmall)?;
-        self.run(Some(payload), pcm, false)
+        let samples = self.run(Some(payload), pcm, false)?;
+        self.power = power(pcm);
+        Ok(samples)
     }
 
     fn is_silence(&self, payload: &[u8]) -> bool {
-        // A TOC byte with an empty or one-byte frame is what encoders send when they enter and refresh DTX.
-        payload.len() <= 2
+        payload.len() <= LONGEST_SILENCE_BYTES
     }
 
     fn has_redundancy(&self, payload: &[u8]) -> bool {
@@ -266,12 +281,25 @@ impl super::Decoder for Decoder {
     }
 
     fn conceal(&mut self, pcm: &mut [i16]) -> bool {
-        self.run(None, pcm, false).is_ok()
+        if self.run(None, pcm, false).is_err() {
+            return false;
+        }
+        // libopus 1.6 may ring at full scale when it conceals a steady tone that was coded at 8 kHz (a dial tone, say):
+        // nothing made up is louder than what was heard.
+        let excess = power(pcm) / self.power.max(1.0);
+        if excess > 1.0 {
+            let gain = excess.sqrt().recip();
+            for sample in pcm {
+                *sample = to_i16(f64::from(*sample) * gain);
+            }
+        }
+        true
     }
 
     fn reset(&mut self) {
         // SAFETY: the state is live; the request takes no argument.
         unsafe { ffi::opus_decoder_ctl(self.state.as_ptr(), ffi::OPUS_RESET_STATE) };
+        self.power = 0.0;
     }
 }
 
@@ -281,3 +309,6 @@ impl Drop for Decoder {
         unsafe { ffi::opus_decoder_destroy(self.state.as_ptr()) };
     }
 }
+
+#[cfg(test)]
+mod tests;

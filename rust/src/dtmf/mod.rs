@@ -66,3 +66,6 @@ impl Digit {
         CHARACTERS[usize::from(self.0 & 0x0f)]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,8 +59,8 @@ pub struct Receiver {
     current: Option<Current>,
     /// Timestamp of the newest event that is over or was refused.
     done: Option<u32>,
-    /// At most Ended and Began of one packet wait here.
-    events: [Option<Received>; 2],
+    /// One packet can end a digit and be all that is left of another one: three events.
+    events: [Option<Received>; 3],
     tokens: u32,
     refilled: Option<Instant>,
 }
@@ -73,7 +73,7 @@ impl Receiver {
             clock_rate_hz: clock_rate_hz.max(1_000),
             current: None,
             done: None,
-            events: [None; 2],
+            events: [None; 3],
             tokens: BURST,
             refilled: None,
         }
@@ -128,9 +128,8 @@ impl Receiver {
 
     /// The next thing that happened, oldest first.
     pub fn poll_event(&mut self) -> Option<Received> {
-        let [first, second] = &mut self.events;
-        let event = first.take();
-        *first = second.take();
+        let event = self.events[0].take();
+        self.events.rotate_left(1);
         event
     }
 

@@ -71,6 +71,8 @@ pub struct Playout {
     last_seq: Option<i64>,
     /// Where the packet decoded last ends, if something may follow it.
     next_timestamp: Option<i64>,
+    /// What is concealed at a time.
+    chunk: usize,
     /// Of the packet decoded last; None after silence.
     lag_us: Option<i64>,
     slacks_us: [i64; SLACKS],
@@ -105,6 +107,7 @@ impl Playout {
             phase: Phase::Idle,
             last_seq: None,
             next_timestamp: None,
+            chunk: samples(rate_hz, 10),
             lag_us: None,
             slacks_us: [0; SLACKS],
             slacks: 0,
@@ -272,6 +275,8 @@ impl Playout {
             return self.fill(0);
         };
         self.next_timestamp = Some(entry.timestamp + self.timestamp_units(length));
+        // A decoder fades with each call, so it should conceal in frames like its own.
+        self.chunk = samples(self.sample_rate_hz(), if length < samples(self.sample_rate_hz(), 20) { 10 } else { 20 });
         self.note_slack(lag_us, slack_us);
         self.phase = if is_silence { Phase::Noise } else { Phase::Speech };
         if is_silence { Signal::Noise } else { Signal::Speech }
@@ -305,10 +310,10 @@ impl Playout {
         recovered > 0
     }
 
-    /// Appends 10 ms of what is heard when no packet is, or as much silence as is `needed`.
+    /// Appends 10 or 20 ms of what is heard when no packet is, or as much silence as is `needed`.
     fn fill(&mut self, needed: usize) -> Signal {
         let rate_hz = self.sample_rate_hz();
-        let chunk = samples(rate_hz, 10);
+        let chunk = if self.decoder_conceals { self.chunk } else { samples(rate_hz, 10) };
         let signal = match self.phase {
             Phase::Idle if self.decoder_conceals => {
                 let missing = needed.saturating_sub(self.queue.len()).max(1);
@@ -529,3 +534,6 @@ fn conceal(concealer: &mut plc::Concealer, pcm: &mut [i16]) {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod codec_tests;
