@@ -25,7 +25,7 @@ from trunkline.media.types import (
     WebRtcTransport,
 )
 from trunkline.sdp import offer_answer, webrtc
-from trunkline.sdp.codecs import CodecPolicy
+from trunkline.sdp.codecs import CodecPolicy, read_codecs
 from trunkline.sdp.model import SessionIdentity
 from trunkline.sdp.parser import parse
 from trunkline.sip.types import Account, InviteId, InviteRequest, RegistrationId
@@ -280,10 +280,10 @@ def browser_offer(*codecs: str) -> str:
 
 
 def browser_answer(offer: str, *codecs: str) -> str:
-    """Return how a browser answers."""
-    policy = CodecPolicy(codecs or ("opus", "PCMU", "PCMA"))
+    """Return how a browser answers: by default with every codec, in the order of the offer."""
     # The browser is no ICE-lite agent, so that it accepts ours; its own answer must not say that it is.
     theirs = parse(offer.replace("a=ice-lite\r\n", ""))
+    policy = CodecPolicy(codecs) if codecs else CodecPolicy().preferring(read_codecs(theirs.media[0]))
     answer = webrtc.answer_offer(theirs, _BROWSER, policy, _IDENTITY).description
     return str(answer).replace("a=ice-lite\r\n", "").replace("a=setup:passive", "a=setup:active")
 

@@ -1,0 +1,104 @@
+"""What the media plane reports, and what becomes of the call."""
+
+import pytest
+from test_outbound import answered
+from world import reason, world
+
+from fakes import phone_answer
+from trunkline.calls.model import EndReason
+from trunkline.ids import EndpointId, MediaCallId
+from trunkline.media.types import (
+    BridgeFailed,
+    DtlsStateChanged,
+    DtmfReceived,
+    EndpointClosed,
+    FirstPacket,
+    IceStateChanged,
+    MediaInactive,
+)
+from trunkline.sip.types import InviteProgress
+
+CALL = MediaCallId(1)
+
+
+def ice(endpoint, state):
+    return IceStateChanged(CALL, endpoint, state)
+
+
+def dtls(endpoint, detail):
+    return DtlsStateChanged(CALL, endpoint, "failed", detail)
+
+
+@pytest.mark.parametrize(
+    ("kind", "events", "wanted", "info"),
+    [
+        ("webrtc", [lambda e: dtls(e, "timeout")], EndReason.ICE_FAILED, "Failed by ICE error"),
+        (
+            "webrtc",
+            [lambda e: ice(e, "connected"), lambda e: dtls(e, "timeout")],
+            EndReason.DTLS_FAILED,
+            "Failed by DTLS error",
+        ),
+        (
+            "webrtc",
+            [lambda e: ice(e, "connected"), lambda e: dtls(e, "fingerprint_mismatch")],
+            EndReason.DTLS_FINGERPRINT,
+            "Failed by DTLS fingerprint error",
+        ),
+        ("webrtc", [lambda e: ice(e, "disconnected")], EndReason.ICE_FAILED, "Failed by ICE error"),
+        ("webrtc", [lambda e: MediaInactive(CALL, e, 60.0)], EndReason.MEDIA_INACTIVE, "Failed by RTP activity"),
+        ("rtp", [lambda e: MediaInactive(CALL, e, 60.0)], EndReason.MEDIA_INACTIVE, "Failed by RTP activity"),
+        ("rtp", [lambda e: EndpointClosed(CALL, e, "worker_died")], EndReason.MEDIA_FAILED, "Failed by error"),
+        ("rtp", [lambda _: BridgeFailed(CALL, "panic")], EndReason.MEDIA_FAILED, "Failed by error"),
+    ],
+)
+async def test_media_that_fails_ends_the_call_with_its_own_reason(kind, events, wanted, info):
+    async with world() as w:
+        _, call, invite = await answered(w)
+        endpoint, _ = w.media.endpoint(kind)
+        for make in events:
+            await w.media_says(make(endpoint))
+        assert reason(call) is wanted
+        assert w.web.shown[-1][2].info == info
+        assert [each[1] for each in w.sip.verbs("hangup")] == [invite]
+        w.assert_nothing_left()
+
+
+async def test_silence_of_a_callee_before_the_answer_is_no_failure():
+    async with world() as w:
+        call = await w.call(w.connect())
+        invite, offer = w.sent_invite()
+        await w.sip_says(InviteProgress(invite, 183, "Session Progress", phone_answer(offer)))
+        await w.media_says(MediaInactive(CALL, w.media.endpoint("rtp")[0], 60.0))
+        assert reason(call) is None
+
+
+async def test_digits_of_the_phone_are_noted_and_not_sent_twice():
+    async with world() as w:
+        _, call, _ = await answered(w)
+        for digit in "42":
+            await w.media_says(DtmfReceived(CALL, w.media.endpoint("rtp")[0], digit, 120))
+        await w.media_says(DtmfReceived(CALL, w.media.endpoint("webrtc")[0], "9", 120))
+        assert call.dtmf_received == "42"
+        assert "send_dtmf" not in w.media.log, "the media plane carries them across by itself"
+
+
+async def test_events_that_ask_for_nothing_change_nothing():
+    async with world() as w:
+        _, call, _ = await answered(w)
+        endpoint = w.media.endpoint("rtp")[0]
+        await w.media_says(FirstPacket(CALL, endpoint))
+        await w.media_says(ice(w.media.endpoint("webrtc")[0], "connected"))
+        await w.media_says(MediaInactive(CALL, EndpointId(4711), 60.0))
+        assert reason(call) is None
+
+
+@pytest.mark.parametrize("verb", ["close", "unbridge"])
+async def test_a_media_plane_that_fails_while_closing_does_not_stop_the_teardown(verb):
+    async with world() as w:
+        session, call, _ = await answered(w)
+        w.media.refusals[verb] = TimeoutError()
+        session.hang_up(call.id)
+        await w.settle()
+        assert w.web.statuses()[-1] == "FINISH"
+        w.assert_nothing_left()
