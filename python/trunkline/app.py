@@ -126,7 +126,8 @@ class App:
 
     async def start(self) -> None:
         """Bring everything up; whatever cannot start takes down what did and raises its own error."""
-        async with AsyncExitStack() as stack:
+        stack = AsyncExitStack()
+        try:
             await self._media.start(self._config.media)
             stack.push_async_callback(self._media.stop)
             await self.sip.start()
@@ -139,7 +140,10 @@ class App:
             stack.push_async_callback(self.http.stop)
             await self.http.start(group)
             stack.push_async_callback(self._stop_calls)
-            self._running = stack.pop_all()
+        except BaseException:
+            await stack.aclose()  # outside of the groups, which would wrap the error
+            raise
+        self._running = stack
         _log.info(
             "node_started",
             version=__version__,

@@ -42,10 +42,10 @@ def _none_to_false(value: object) -> object:
 
 CallIdText = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Text = Annotated[
-    str | None, BeforeValidator(_blank_to_none), BeforeValidator(_number_to_text), Field(default=None, max_length=256)
+    Annotated[str, Field(max_length=256)] | None, BeforeValidator(_blank_to_none), BeforeValidator(_number_to_text)
 ]
 DialedText = Annotated[str, BeforeValidator(_number_to_text), Field(min_length=1, max_length=256)]
-PortNumber = Annotated[int | None, BeforeValidator(_zero_to_none), Field(default=None, ge=1, le=65_535)]
+PortNumber = Annotated[Annotated[int, Field(ge=1, le=65_535)] | None, BeforeValidator(_zero_to_none)]
 Flag = Annotated[bool, BeforeValidator(_none_to_false)]
 Digits = Annotated[str, BeforeValidator(_number_to_text), BeforeValidator(_upper), Field(pattern=r"^[0-9*#A-D]{1,64}$")]
 DtmfType = Annotated[Literal["RFC2833", "INFO", "INFO_RELAY"], BeforeValidator(_upper)]
@@ -68,7 +68,7 @@ class SipFields(Message):
     sip_login: Text = Field(default=None, description="User part of the address of record.")
     sip_authentication_name: Text = Field(default=None, description="Digest user name, if it differs from the login.")
     sip_password: Annotated[SecretStr | None, BeforeValidator(_number_to_text)] = Field(
-        default=None, max_length=256, description="Never shown again and never logged."
+        default=None, description="Never shown again and never logged."
     )
     sip_domain: Text = Field(default=None, description="Domain or IP address of the account.")
     sip_outbound_proxy: Text = Field(default=None, description="Host to send to, if it differs from the domain.")

@@ -70,6 +70,7 @@ class HttpServers:
             ws_max_size=self._config.max_frame_bytes,
             ws_per_message_deflate=False,  # a compressed frame may grow a thousandfold
             log_config=None,
+            log_level="warning",
             access_log=False,
             proxy_headers=False,
             server_header=False,

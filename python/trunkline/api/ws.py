@@ -64,6 +64,7 @@ class BrowserSocket:
         self._session: WebSession | None = None
         self._session_id = SessionId(f"{node.rng.getrandbits(128):032x}")
         self._queue: asyncio.Queue[str | None] = asyncio.Queue(node.config.http.send_queue_frames)
+        self._has_overflowed = asyncio.Event()
         self._close_code = GOING_AWAY
         self._bad_frames = 0
 
@@ -77,7 +78,7 @@ class BrowserSocket:
         with bound(session_id=str(self._session_id)):
             try:
                 async with asyncio.TaskGroup() as group:
-                    tasks = (group.create_task(self._send_queued()), group.create_task(self._ping()))
+                    tasks = [group.create_task(work()) for work in (self._send_queued, self._ping, self._watch_queue)]
                     await self._read()
                     for task in tasks:
                         task.cancel()
@@ -130,6 +131,13 @@ class BrowserSocket:
             await asyncio.sleep(self._node.config.http.ping_interval_s)
             self._send(PING)
 
+    async def _watch_queue(self) -> None:
+        """End the connection when its reader is too slow; the task that sends may be stuck on it."""
+        await self._has_overflowed.wait()
+        self._close_code = TRY_AGAIN_LATER
+        _log.warning("socket_too_slow")
+        raise ConnectionAbortedError("the browser reads too slowly")
+
     async def _close_socket(self) -> None:
         if self._socket.application_state is WebSocketState.CONNECTED:
             with suppress(Exception):  # it is gone, or does not take the close frame: either way it is over
@@ -137,12 +145,11 @@ class BrowserSocket:
                     await self._socket.close(self._close_code)
 
     def _send(self, frame: str) -> None:
-        """Queue a frame. A browser that reads too slowly is closed: its frames must not pile up."""
+        """Queue a frame. A browser that reads too slowly is cut off: its frames must not pile up."""
         try:
             self._queue.put_nowait(frame)
         except asyncio.QueueFull:
-            self._close_code = TRY_AGAIN_LATER
-            self.close()
+            self._has_overflowed.set()
 
     # --- frames of the browser ---
 
@@ -257,9 +264,7 @@ class BrowserSocket:
         try:
             self._queue.put_nowait(None)
         except asyncio.QueueFull:
-            while not self._queue.empty():
-                self._queue.get_nowait()
-            self._queue.put_nowait(None)
+            self._has_overflowed.set()
 
 
 def _name_of(message: ClientMessage) -> tuple[str, str | None]:
