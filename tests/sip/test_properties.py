@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -31,8 +32,8 @@ from trunkline.sip.types import (
 )
 
 ACCOUNT = Account(login="alice", password="secret", domain="10.0.0.2")
-LAST_TIMER_S = 180 + 4 * 32 + 60
-"""Ring limit, then CANCEL or answer, then BYE, then the memory of each; and the longest network delay."""
+LAST_TIMER_S = 32 + 180 + 4 * 32 + 60
+"""An INVITE's way, ring limit, then CANCEL or answer, then BYE, then the memory of each; and the longest delay."""
 
 sides = st.sampled_from([0, 1])
 picks = st.sampled_from([2, 2, 1, 0])
@@ -167,12 +168,11 @@ class Chaos(RuleBasedStateMachine):
             assert all(count == 1 for count in counts.values())
 
     def teardown(self) -> None:
-        for side, agent in enumerate(self.agents):
+        for side in (0, 1):
             for call in self.calls[side]:
                 self.act(side, "hangup", call)
             for registration in self.registrations[side]:
                 self.act(side, "unregister", registration)
-            assert agent.ua.load["invites"] == 0
         self.network.run(LAST_TIMER_S)
         for side, agent in enumerate(self.agents):
             assert not any(agent.ua.load.values()), agent.ua.load
@@ -183,5 +183,5 @@ class Chaos(RuleBasedStateMachine):
             assert sorted(gone) == sorted(set(self.registrations[side]))
 
 
-TestChaos = Chaos.TestCase
-TestChaos.settings = settings(max_examples=50, stateful_step_count=50, deadline=None)
+TestChaos = pytest.mark.slow(pytest.mark.timeout(150)(Chaos.TestCase))
+TestChaos.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)

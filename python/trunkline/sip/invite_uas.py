@@ -35,7 +35,7 @@ class InboundInvite(InviteUsage):
     ) -> None:
         super().__init__(core, invite_id, contact_user=contact_user, access=None, on_over=on_over)
         self._transaction = transaction
-        self._tag = core.token()
+        self._tag = transaction.to_tag = core.token()
         self._provisional: Response | None = None
         self.dialog = Dialog.of_uas(transaction.request, self._tag)
 

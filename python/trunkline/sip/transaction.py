@@ -340,13 +340,14 @@ class ClientTransaction(_Transaction):
 
 
 class ServerTransaction(_Transaction):
-    """A request that we got. path: where responses go."""
+    """A request that we got. path: where responses go. to_tag: of our responses, once it is chosen."""
 
     def __init__(self, layer: TransactionLayer, request: Request, path: Path, key: tuple[str, ...]) -> None:
         super().__init__(layer, INVITE_SERVER if request.method == "INVITE" else NON_INVITE_SERVER, path)
         self.request = request
         self.key = key
         self.owner: CancelUser | None = None
+        self.to_tag: str | None = None
         self._last: bytes | None = None
 
     @property

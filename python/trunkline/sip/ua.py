@@ -381,8 +381,11 @@ class UserAgent:
 
     def _handle_cancel(self, now: float, transaction: ServerTransaction) -> None:
         invite = self._core.transactions.invite_of(transaction.request)
-        transaction.respond(now, self._core.response(transaction.request, 481 if invite is None else 200))
-        if invite is not None and invite.owner is not None:
+        if invite is None:
+            transaction.respond(now, self._core.response(transaction.request, 481))
+            return
+        transaction.respond(now, self._core.response(transaction.request, 200, to_tag=invite.to_tag))
+        if invite.owner is not None:
             invite.owner.handle_cancel(now, invite)
 
     def _handle_invite(self, now: float, transaction: ServerTransaction) -> None:
