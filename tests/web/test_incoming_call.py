@@ -95,6 +95,16 @@ def test_offer_may_follow_the_ring_and_the_click(phone: Page, gateway: FakeGatew
     assert gateway.expect("answer")["callId"] == "late"
 
 
+def test_ring_frame_that_comes_after_the_click_does_not_ring_again(phone: Page, gateway: FakeGateway) -> None:
+    call = gateway.ring_page()
+    phone.click("#answer")
+    gateway.expect("answer")
+    gateway.status("ring", call, "RING")
+    gateway.send("ping")
+    gateway.expect("pong")
+    expect(phone.locator("#incoming-title")).to_have_text("Answering…")
+
+
 @pytest.mark.parametrize("way", ["button", "escape"])
 def test_reject(phone: Page, gateway: FakeGateway, way: str) -> None:
     gateway.ring_page()

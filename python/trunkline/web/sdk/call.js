@@ -224,7 +224,8 @@ export class Call extends Emitter {
       const final = status !== null && FINAL_STATUSES.includes(status) ? status : 'FAILED';
       const { reason, sipStatus, info: text } = info.failure;
       this.#end(final, { code: reason ?? (final === 'BUSY' ? 'busy' : null), sipStatus, info: text });
-    } else if (status !== null && status !== 'NEW' && status !== 'PENDING') {
+    } else if (status === 'ESTABLISHED' || status === 'HOLD' || (status !== null && this.direction === 'outgoing')) {
+      // An incoming call rings from its birth: a `ring` frame that comes after `answer()` must not take that back.
       this.#setStatus(status);
     }
   }
