@@ -297,7 +297,7 @@ impl Handshake {
         }
     }
 
-    /// End the association: a close_notify if it is connected, and nothing is taken any more. Gives no event.
+    /// End the association: a `close_notify` if it is connected, and nothing is taken any more. Gives no event.
     pub fn close(&mut self, now: Instant) {
         if self.state != State::Ended {
             self.advance(now);

@@ -109,7 +109,7 @@ impl Call {
         Self { now, browser: Browser::new(version, now), gateway, events: vec![], sent: vec![] }
     }
 
-    fn to_gateway(&mut self, datagram: &[u8]) -> Result<(), DropReason> {
+    fn deliver(&mut self, datagram: &[u8]) -> Result<(), DropReason> {
         let result = self.gateway.handle_datagram(self.now, datagram);
         self.poll();
         result
@@ -129,7 +129,7 @@ impl Call {
     fn settle(&mut self) {
         while !self.browser.sent.is_empty() || !self.sent.is_empty() {
             for datagram in std::mem::take(&mut self.browser.sent) {
-                let _ = self.to_gateway(&datagram);
+                let _ = self.deliver(&datagram);
             }
             for datagram in std::mem::take(&mut self.sent) {
                 self.browser.receive(self.now, &datagram);
@@ -222,7 +222,7 @@ fn connects_with_itself_as_client_in_one_round_trip_each() {
     let mut client_event = None;
     for _ in 0..6 {
         while let Some(len) = client.poll_transmit(&mut out) {
-            call.to_gateway(&out[..len]).unwrap();
+            call.deliver(&out[..len]).unwrap();
         }
         for datagram in std::mem::take(&mut call.sent) {
             client.handle_datagram(call.now, &datagram).unwrap();
@@ -245,9 +245,9 @@ fn client_hello_in_two_datagrams_is_taken_in_either_order() {
             if is_reversed {
                 datagrams.reverse();
             }
-            call.to_gateway(&datagrams[0]).unwrap();
+            call.deliver(&datagrams[0]).unwrap();
             assert!(call.sent.is_empty(), "half a hello is no hello");
-            call.to_gateway(&datagrams[1]).unwrap();
+            call.deliver(&datagrams[1]).unwrap();
             call.settle();
             call.assert_connected();
         }
@@ -259,13 +259,13 @@ fn duplicated_halves_change_nothing() {
     for version in VERSIONS {
         let mut call = Call::new(version);
         let [first, second] = halves(&mut call, 60);
-        call.to_gateway(&second).unwrap();
+        call.deliver(&second).unwrap();
         for _ in 0..1000 {
-            assert_eq!(call.to_gateway(&second), Err(DropReason::DtlsFragment));
+            assert_eq!(call.deliver(&second), Err(DropReason::DtlsFragment));
         }
-        call.to_gateway(&first).unwrap();
-        call.to_gateway(&first).unwrap();
-        call.to_gateway(&second).unwrap();
+        call.deliver(&first).unwrap();
+        call.deliver(&first).unwrap();
+        call.deliver(&second).unwrap();
         call.settle();
         call.assert_connected();
     }
@@ -278,11 +278,11 @@ fn lost_first_half_is_made_good_by_the_retransmission() {
         for cuts in [&[60][..], &[40, 70]] {
             let mut call = Call::new(version);
             let [_, second] = halves(&mut call, 60);
-            call.to_gateway(&second).unwrap();
+            call.deliver(&second).unwrap();
             call.tick();
             let repeated = call.browser.sent.remove(0);
             for datagram in fragment(&repeated, cuts, 2) {
-                let _ = call.to_gateway(&datagram);
+                let _ = call.deliver(&datagram);
             }
             call.settle();
             call.assert_connected();
@@ -295,13 +295,13 @@ fn lost_answer_is_repeated_when_the_hello_comes_again() {
     for version in VERSIONS {
         let mut call = Call::new(version);
         for datagram in halves(&mut call, 60) {
-            call.to_gateway(&datagram).unwrap();
+            call.deliver(&datagram).unwrap();
         }
         assert!(!std::mem::take(&mut call.sent).is_empty(), "the answer, which is lost");
         call.tick();
         let repeated = call.browser.sent.remove(0);
         for datagram in fragment(&repeated, &[60], 2) {
-            call.to_gateway(&datagram).unwrap();
+            call.deliver(&datagram).unwrap();
         }
         call.settle();
         call.assert_connected();
@@ -317,9 +317,9 @@ fn hello_of_chromium_156_is_answered_in_either_order() {
     ];
     for order in [[0, 1], [1, 0]] {
         let mut call = Call::new(Version::Dtls13);
-        call.to_gateway(halves[order[0]]).unwrap();
+        call.deliver(halves[order[0]]).unwrap();
         assert!(call.sent.is_empty());
-        call.to_gateway(halves[order[1]]).unwrap();
+        call.deliver(halves[order[1]]).unwrap();
         let flight = call.sent.concat();
         // Record and handshake headers, legacy version, then the random, which would be a fixed one in a retry request.
         assert_eq!((flight[0], flight[RECORD_HEADER_BYTES]), (22, 2), "a ServerHello");
@@ -339,7 +339,7 @@ fn wrong_certificate_fails_and_gives_no_keys() {
             call.gateway.set_remote_fingerprints(fingerprints);
             call.settle();
             assert_eq!(call.events, [Event::Failed(Error::FingerprintMismatch)]);
-            assert_eq!(call.to_gateway(&[22, 0xfe, 0xfd]), Err(DropReason::DtlsClosed));
+            assert_eq!(call.deliver(&[22, 0xfe, 0xfd]), Err(DropReason::DtlsClosed));
             assert_eq!(call.gateway.poll_timeout(), None);
             call.gateway.set_remote_fingerprints(&[theirs()]);
             call.settle();
@@ -375,8 +375,8 @@ fn handshake_that_nobody_answers_times_out_once() {
     let [first, _] = halves(&mut call, 60);
     let begin = call.now;
     assert_eq!(call.gateway.poll_timeout(), Some(begin + TIMEOUT));
-    call.to_gateway(&first).unwrap();
-    call.now = begin + TIMEOUT - Duration::from_millis(1);
+    call.deliver(&first).unwrap();
+    call.now = begin + Duration::from_millis(9_999);
     call.gateway.handle_timeout(call.now);
     call.poll();
     assert_eq!(call.events, []);
@@ -395,7 +395,7 @@ fn browser_that_falls_silent_halfway_is_retried_until_the_deadline() {
         let mut call = Call::new(version);
         let begin = call.now;
         let hello = call.browser.sent.remove(0);
-        call.to_gateway(&hello).unwrap();
+        call.deliver(&hello).unwrap();
         let flight = std::mem::take(&mut call.sent).len();
         while let Some(at) = call.gateway.poll_timeout() {
             call.now = at;
@@ -427,11 +427,11 @@ fn garbage_is_dropped_at_every_stage_and_harms_nothing() {
         for _ in 0..8 {
             for datagram in garbage.iter().skip(1) {
                 for _ in 0..20 {
-                    assert!(call.to_gateway(datagram).is_err(), "{datagram:x?}");
+                    assert!(call.deliver(datagram).is_err(), "{datagram:x?}");
                 }
             }
             for datagram in std::mem::take(&mut call.browser.sent) {
-                call.to_gateway(&datagram).unwrap();
+                call.deliver(&datagram).unwrap();
             }
             for datagram in std::mem::take(&mut call.sent) {
                 call.browser.receive(call.now, &datagram);
@@ -447,8 +447,8 @@ fn anything_before_a_hello_is_unexpected() {
     let alert = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40];
     let ciphertext = [0x2f, 0, 1, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     for _ in 0..100 {
-        assert_eq!(call.to_gateway(&alert), Err(DropReason::DtlsUnexpected));
-        assert_eq!(call.to_gateway(&ciphertext), Err(DropReason::DtlsUnexpected));
+        assert_eq!(call.deliver(&alert), Err(DropReason::DtlsUnexpected));
+        assert_eq!(call.deliver(&ciphertext), Err(DropReason::DtlsUnexpected));
     }
     call.settle();
     call.assert_connected();
@@ -459,9 +459,9 @@ fn alert_during_the_handshake_ends_it() {
     for version in VERSIONS {
         let mut call = Call::new(version);
         let hello = call.browser.sent.remove(0);
-        call.to_gateway(&hello).unwrap();
+        call.deliver(&hello).unwrap();
         let bad_certificate = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 42];
-        call.to_gateway(&bad_certificate).unwrap();
+        call.deliver(&bad_certificate).unwrap();
         match (version, &call.events[..]) {
             (Version::Dtls12, events) => assert_eq!(events, [Event::Failed(Error::Alert(42))]),
             // In 1.3 the keys for alerts are known by then, so one in the clear is a forgery.
@@ -494,7 +494,7 @@ fn closing_says_goodbye_to_the_browser_and_gives_no_event() {
         call.settle();
         assert!(call.browser.is_closed);
         assert_eq!(call.events.len(), 1);
-        assert_eq!(call.to_gateway(&[22, 0xfe, 0xfd]), Err(DropReason::DtlsClosed));
+        assert_eq!(call.deliver(&[22, 0xfe, 0xfd]), Err(DropReason::DtlsClosed));
     }
 }
 
@@ -504,7 +504,7 @@ fn lost_last_flight_is_repeated_after_connected() {
         let mut call = Call::new(version);
         for _ in 0..2 {
             for datagram in std::mem::take(&mut call.browser.sent) {
-                call.to_gateway(&datagram).unwrap();
+                call.deliver(&datagram).unwrap();
             }
             if call.keys_were_given() {
                 break;
@@ -534,13 +534,13 @@ proptest! {
         let mut fates =
             fates.into_iter().cycle().map(|fate| if fate < LOST && losses.next().is_none() { SOUND } else { fate });
         for _ in 0..60 {
-            let mut to_gateway: Vec<Vec<u8>> = Vec::new();
+            let mut outgoing: Vec<Vec<u8>> = Vec::new();
             for datagram in std::mem::take(&mut call.browser.sent) {
                 let is_hello = datagram[0] == 22 && datagram[RECORD_HEADER_BYTES] == 1;
-                to_gateway.extend(if is_hello { fragment(&datagram, &[70], 100) } else { vec![datagram] });
+                outgoing.extend(if is_hello { fragment(&datagram, &[70], 100) } else { vec![datagram] });
             }
-            for datagram in disturb(to_gateway, &mut fates) {
-                let _ = call.to_gateway(&datagram);
+            for datagram in disturb(outgoing, &mut fates) {
+                let _ = call.deliver(&datagram);
             }
             for datagram in disturb(std::mem::take(&mut call.sent), &mut fates) {
                 call.browser.receive(call.now, &datagram);
@@ -562,7 +562,7 @@ proptest! {
             for mut datagram in std::mem::take(&mut call.browser.sent) {
                 let at = at.index(datagram.len());
                 datagram[at] ^= value;
-                let _ = call.to_gateway(&datagram);
+                let _ = call.deliver(&datagram);
             }
             for datagram in std::mem::take(&mut call.sent) {
                 call.browser.receive(call.now, &datagram);
