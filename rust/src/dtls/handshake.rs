@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use dimpl::{Dtls, Output, SecurityError};
+use dimpl::{Dtls, Output, SecurityError, UnexpectedMessageError};
 
 use crate::error::DropReason;
 use crate::net::{DATAGRAM_BYTES, SrtpProfile};
@@ -213,7 +213,7 @@ impl Handshake {
     /// Take one datagram.
     ///
     /// Drops `DtlsMalformed` (not records), `DtlsFragment` (a ClientHello over our limits, or a piece of it again),
-    /// `DtlsUnexpected` (before a ClientHello), `DtlsClosed`. Drops change nothing. What is sound at the record layer but
+    /// `DtlsUnexpected` (before either hello), `DtlsClosed`. Drops change nothing. What is sound at the record layer but
     /// not authentic is dropped within the library, uncounted.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DropReason> {
         if self.state == State::Ended {
@@ -256,15 +256,23 @@ impl Handshake {
         if self.state == State::Ended {
             return Err(DropReason::DtlsClosed);
         }
-        let result = self.library.handle_packet(records);
-        self.judge(result);
-        Ok(())
+        match self.library.handle_packet(records) {
+            // A client that has not heard the server's version yet, and still waits for it: the flight is reordered.
+            Err(dimpl::Error::UnexpectedMessage(UnexpectedMessageError::UnrecognizedAutoServerResponse)) => {
+                Err(DropReason::DtlsUnexpected)
+            }
+            result => {
+                self.judge(result);
+                Ok(())
+            }
+        }
     }
 
     /// Retransmit what is due, or give up at the deadline.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.state == State::Connecting && now >= self.deadline {
             self.fail(Error::Timeout);
+            self.collect();
         } else if self.state != State::Ended {
             self.advance(now);
             self.drain();

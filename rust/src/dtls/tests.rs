@@ -237,6 +237,22 @@ fn connects_with_itself_as_client_in_one_round_trip_each() {
 }
 
 #[test]
+fn client_waits_on_when_the_answer_does_not_begin_with_a_hello() {
+    let mut call = Call::new(Version::Dtls13);
+    let mut client = Handshake::new(call.now, &OURS, Role::Client, TIMEOUT);
+    client.set_remote_fingerprints(&[Fingerprint::parse("sha-256", OURS.fingerprint()).unwrap()]);
+    let mut out = [0; 1500];
+    let len = client.poll_transmit(&mut out).unwrap();
+    call.deliver(&out[..len]).unwrap();
+    let reordered = [0x2f, 0, 1, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(client.handle_datagram(call.now, &reordered), Err(DropReason::DtlsUnexpected));
+    for datagram in std::mem::take(&mut call.sent) {
+        client.handle_datagram(call.now, &datagram).unwrap();
+    }
+    assert!(matches!(client.poll_event(), Some(Event::Connected(_))));
+}
+
+#[test]
 fn client_hello_in_two_datagrams_is_taken_in_either_order() {
     for version in VERSIONS {
         for is_reversed in [false, true] {
