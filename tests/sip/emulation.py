@@ -101,15 +101,20 @@ class Agent(Host):
 
 
 class Peer(Host):
-    """A scripted party that keeps what it gets and sends what a test writes."""
+    """A scripted party that keeps what it gets and sends what a test writes. received: what of `raw` can be read."""
 
     def __init__(self, network: Network, host: str, port: int = 5060) -> None:
         super().__init__(network, (host, port))
+        self.raw: list[bytes] = []
         self.received: list[Message] = []
         self.on_message: Callable[[Message], None] | None = None
 
     def receive(self, data: bytes, path: Path) -> None:
-        message = parse_message(data)
+        self.raw.append(data)
+        try:
+            message = parse_message(data)
+        except SipParseError:  # an answer that echoes what could not be read
+            return
         self.received.append(message)
         if self.on_message is not None:
             self.on_message(message)

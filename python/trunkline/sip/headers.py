@@ -315,7 +315,7 @@ class NameAddr(_Parameterised):
         elif "<" in text:
             plain, bracket, rest = text.partition("<")
             name, text = plain.strip(" \t"), bracket + rest
-            if _CONTROL.search(name):
+            if ";" in name or '"' in name or _CONTROL.search(name):
                 raise SipParseError("bad display name")
         if text[:1] == "<":
             address, bracket, tail = text[1:].partition(">")

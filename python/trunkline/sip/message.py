@@ -146,6 +146,12 @@ class HeaderList:
         key = name.lower()
         self._fields.extend(entry for entry in other._fields if entry[0] == key)
 
+    def echo(self, name: str, other: HeaderList) -> None:
+        """Append the first field of this name from a received list, as it came."""
+        self._typed.clear()
+        key = name.lower()
+        self._fields.extend([entry for entry in other._fields if entry[0] == key][:1])
+
     def set(self, name: str, value: str) -> None:
         """Put one field in the place of all of this name, or at the end."""
         check_field(name, value)
@@ -332,16 +338,22 @@ class Request(_Message):
         """
         headers = HeaderList()
         headers.extend_received("Via", self.headers)
-        headers.extend_received("From", self.headers)
+        headers.echo("From", self.headers)
         to = self.headers.get("To") or ""
-        if to_tag is not None and status > 100 and self.to.tag is None:
+        if to_tag is not None and status > 100 and self._may_be_tagged():
             to = f"{to};tag={to_tag}"
         headers._fields.append(("to", "To", to))
-        headers.extend_received("Call-ID", self.headers)
-        headers.extend_received("CSeq", self.headers)
+        headers.echo("Call-ID", self.headers)
+        headers.echo("CSeq", self.headers)
         if status == 100:
-            headers.extend_received("Timestamp", self.headers)
+            headers.echo("Timestamp", self.headers)
         return Response(status, reason or reason_phrase(status), headers)
+
+    def _may_be_tagged(self) -> bool:
+        try:
+            return self.to.tag is None
+        except SipParseError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)

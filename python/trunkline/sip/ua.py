@@ -44,6 +44,7 @@ from trunkline.sip.types import (
 )
 
 DEFAULT_PORT = 5060
+_ECHOED_HEADERS = ("From", "To", "Call-ID", "CSeq")
 _ROUTING_HEADERS = {"via", "route", "record-route", "max-forwards", "from", "to", "call-id", "cseq", "contact"}
 _ABILITY_HEADERS = {"allow", "supported", "require", "proxy-require", "user-agent", "expires"}
 _SECRET_HEADERS = {"authorization", "proxy-authorization"}
@@ -289,9 +290,8 @@ class UserAgent:
         """Answer without state a request that cannot be taken, if it says where to.   RFC 3261 section 8.2.7."""
         request = error.request
         try:
-            if request.method == "ACK" or not request.headers.get("Call-ID"):
+            if request.method == "ACK" or not all(request.headers.get(name) for name in _ECHOED_HEADERS):
                 return
-            _ = request.cseq, request.from_, request.to
             _stamp(request, path)
             response = self._core.response(request, error.status, None if error.status != 400 else _phrase(error))
             self._core.transactions.transmit(_response_path(request, path), response.to_bytes())
