@@ -1,0 +1,150 @@
+//! The browser's side of a call: ICE checks, DTLS as the client, SRTP.
+
+use std::time::{Duration, Instant};
+
+use trunkline_media::dtls::{Certificate, Event, Fingerprint, Handshake, Role};
+use trunkline_media::error::DropReason;
+use trunkline_media::ice::Credentials;
+use trunkline_media::ice::stun::{Builder, Class, IntegrityKey, Message};
+use trunkline_media::net::DatagramKind;
+use trunkline_media::srtp;
+
+/// A check that is not answered is sent again.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+const DTLS_LIMIT: Duration = Duration::from_secs(10);
+/// Priority of a host candidate of ours (RFC 8445 section 5.1.2).
+const PRIORITY: u32 = 126 << 24 | 65_535 << 8 | 255;
+
+/// What our side's SDP would say; the same for all legs.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    credentials: Credentials,
+    certificate: Certificate,
+}
+
+impl Identity {
+    pub(crate) fn generate() -> Self {
+        // Nobody attacks the benches, so the credentials need not be secret.
+        let random = std::array::from_fn(|index| u8::try_from(index).unwrap());
+        Self { credentials: Credentials::from_random(&random), certificate: Certificate::generate().unwrap() }
+    }
+
+    pub(crate) fn ufrag(&self) -> &str {
+        self.credentials.ufrag()
+    }
+
+    pub(crate) fn pwd(&self) -> &str {
+        self.credentials.pwd()
+    }
+
+    pub(crate) fn fingerprint(&self) -> &str {
+        self.certificate.fingerprint()
+    }
+}
+
+/// One leg's connection to the gateway.
+pub(crate) struct Session {
+    identity: Identity,
+    username: String,
+    key: IntegrityKey,
+    fingerprint: Fingerprint,
+    next_check: Option<Instant>,
+    transactions: u32,
+    handshake: Option<Handshake>,
+    contexts: Option<Contexts>,
+}
+
+struct Contexts {
+    send: srtp::Context,
+    receive: srtp::Context,
+}
+
+impl Session {
+    /// A session with the gateway's endpoint that has these credentials and this SHA-256 fingerprint.
+    pub(crate) fn new(identity: Identity, ufrag: &str, pwd: &str, fingerprint: &str) -> Self {
+        Self {
+            username: format!("{ufrag}:{}", identity.ufrag()),
+            key: IntegrityKey::new(pwd).unwrap(),
+            fingerprint: Fingerprint::parse("sha-256", fingerprint).unwrap(),
+            identity,
+            next_check: None,
+            transactions: 0,
+            handshake: None,
+            contexts: None,
+        }
+    }
+
+    pub(crate) const fn is_connected(&self) -> bool {
+        self.contexts.is_some()
+    }
+
+    /// The next datagram of the set-up to be sent now, if there is one.
+    pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
+        let Some(handshake) = &mut self.handshake else {
+            let is_due = self.next_check.is_none_or(|due| now >= due);
+            self.next_check = Some(now + CHECK_INTERVAL).filter(|_| is_due).or(self.next_check);
+            return is_due.then(|| self.write_check(out));
+        };
+        if handshake.poll_timeout().is_some_and(|due| now >= due) {
+            handshake.handle_timeout(now);
+        }
+        handshake.poll_transmit(out)
+    }
+
+    /// Takes a datagram of the set-up: the first answer to a check begins DTLS, whose end brings the keys.
+    pub(crate) fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        match DatagramKind::of(datagram) {
+            Some(DatagramKind::Stun) if self.handshake.is_none() => {
+                let answer = Message::parse(datagram).unwrap();
+                assert_eq!(answer.class(), Class::Success, "{:?}", answer.error());
+                let certificate = &self.identity.certificate;
+                let mut handshake = Handshake::new(now, certificate, Role::Client, DTLS_LIMIT);
+                handshake.set_remote_fingerprints(std::slice::from_ref(&self.fingerprint));
+                self.handshake = Some(handshake);
+            }
+            Some(DatagramKind::Dtls) => self.handle_dtls(now, datagram),
+            _ => {}
+        }
+    }
+
+    fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) {
+        let Some(handshake) = &mut self.handshake else { return };
+        handshake.handle_datagram(now, datagram).unwrap();
+        match handshake.poll_event() {
+            Some(Event::Connected(keys)) => {
+                self.contexts = Some(Contexts {
+                    send: srtp::Context::new(keys.profile, &keys.local_key, &keys.local_salt).unwrap(),
+                    receive: srtp::Context::new(keys.profile, &keys.remote_key, &keys.remote_salt).unwrap(),
+                });
+            }
+            Some(other) => panic!("{other:?}"),
+            None => {}
+        }
+    }
+
+    /// Writes a nominating check, which also keeps the gateway's consent fresh (RFC 7675); returns its length.
+    pub(crate) fn write_check(&mut self, out: &mut [u8]) -> usize {
+        self.transactions += 1;
+        let mut transaction = [0; 12];
+        transaction[..4].copy_from_slice(&self.transactions.to_be_bytes());
+        let mut write = || -> Result<usize, DropReason> {
+            Builder::new(out, Class::Request, transaction)?
+                .username(&self.username)?
+                .priority(PRIORITY)?
+                .controlling(1)?
+                .use_candidate()?
+                .finish(&self.key)
+        };
+        write().unwrap()
+    }
+
+    /// Encrypts the packet in `buffer[..length]` in place; returns its new length.
+    pub(crate) fn protect(&mut self, buffer: &mut [u8], length: usize) -> usize {
+        self.contexts.as_mut().unwrap().send.protect_rtp(buffer, length).unwrap()
+    }
+
+    /// Decrypts a packet in place; returns its new length.
+    pub(crate) fn unprotect(&mut self, packet: &mut [u8]) -> Result<usize, DropReason> {
+        self.contexts.as_mut().unwrap().receive.unprotect_rtp(packet)
+    }
+}
