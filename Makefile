@@ -71,6 +71,13 @@ check-web: $(STAMPS)/npm-root
 advisories: $(STAMPS)/check ## Ask the advisory database about our crates (needs the network)
 	cargo-deny --locked check advisories
 
+# --- speed ---------------------------------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: $(STAMPS)/extension ## Measure CPU a packet, added latency and memory a call (benches/README.md)
+	cargo build --locked --release --example generator
+	python benches/calls.py --generator $${CARGO_TARGET_DIR:-target}/release/examples/generator
+
 # --- set-up --------------------------------------------------------------------------------------------------------
 
 .PHONY: format
