@@ -10,12 +10,13 @@ mod latch;
 mod plain;
 mod reports;
 mod secure;
+mod types;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::dtls::{Certificate, Fingerprint};
+use crate::dtls::Certificate;
 use crate::error::{DropCounters, DropReason, MediaError};
 use crate::ice::{Agent, Credentials};
 use crate::net::{Pt, Ssrc};
@@ -24,144 +25,11 @@ use crate::rtcp::{Compound, WallClock};
 use crate::rtp::{Header, Source};
 
 pub use plain::PlainSockets;
+pub use types::{CloseReason, Counters, Direction, EndpointId, Event, Identity, Lane, Limits, Media, Remote};
 
 use plain::Plain;
 use reports::Reports;
 use secure::Secure;
-
-/// Name of an endpoint: chosen by the controller, unique within the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EndpointId(pub u64);
-
-/// What the gateway does with a stream, as seen from the gateway.   RFC 3264 section 5.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Direction {
-    /// Both ways.
-    #[default]
-    SendRecv,
-    /// We send, and take nothing.
-    SendOnly,
-    /// We take, and send nothing.
-    RecvOnly,
-    /// Neither.
-    Inactive,
-}
-
-impl Direction {
-    /// Whether we may send.
-    #[must_use]
-    pub const fn sends(self) -> bool {
-        matches!(self, Self::SendRecv | Self::SendOnly)
-    }
-
-    /// Whether we take what arrives.
-    #[must_use]
-    pub const fn receives(self) -> bool {
-        matches!(self, Self::SendRecv | Self::RecvOnly)
-    }
-}
-
-/// Which socket a datagram came through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
-    /// The RTP socket, or the shared one.
-    Rtp,
-    /// The RTCP socket of a plain endpoint.
-    Rtcp,
-}
-
-/// What the far side's SDP said of its transport.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Remote {
-    /// A browser.
-    WebRtc {
-        /// Any of these certificates may be shown.
-        fingerprints: Vec<Fingerprint>,
-        /// The browser is `setup:active`.
-        is_dtls_client: bool,
-    },
-    /// The SIP side.
-    Rtp {
-        /// Where it wants RTP.
-        rtp: SocketAddr,
-        /// Where it wants RTCP.
-        rtcp: SocketAddr,
-        /// RTCP comes and goes on the RTP port.
-        is_muxed: bool,
-    },
-}
-
-/// Time limits of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// From the far side's description until media can flow (browser side).
-    pub setup: Duration,
-    /// How long an ICE path stays usable without a check.
-    pub consent: Duration,
-    /// Silence after which [`Event::MediaInactive`] is reported; zero is never.
-    pub inactivity: Duration,
-}
-
-/// What every endpoint needs, whatever its transport.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// Its name.
-    pub id: EndpointId,
-    /// Source of what we send.
-    pub ssrc: Ssrc,
-    /// Our canonical name in RTCP.
-    pub cname: String,
-    /// Any random number: spreads the RTCP reports of many endpoints over time.
-    pub seed: u64,
-}
-
-/// Why an endpoint ended by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseReason {
-    /// No ICE check of the browser was seen in time.
-    IceTimeout,
-    /// DTLS did not complete in time.
-    DtlsTimeout,
-    /// DTLS failed: fingerprint, protocol or profile.
-    DtlsFailed,
-    /// The browser ended its DTLS association.
-    DtlsClosed,
-    /// The browser stopped its consent checks (RFC 7675).
-    ConsentExpired,
-}
-
-impl CloseReason {
-    /// The stable name that the controller sees.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::IceTimeout => "ice_timeout",
-            Self::DtlsTimeout => "dtls_timeout",
-            Self::DtlsFailed => "dtls_failed",
-            Self::DtlsClosed => "dtls_closed",
-            Self::ConsentExpired => "consent_expired",
-        }
-    }
-}
-
-/// What an endpoint has to tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Media goes to this address: the first nominated one, or another since.
-    IceConnected(SocketAddr),
-    /// Consent is gone.
-    IceDisconnected,
-    /// SRTP keys are in place; the name of their profile.
-    DtlsConnected(&'static str),
-    /// DTLS failed, and why.
-    DtlsFailed(&'static str),
-    /// The first valid RTP packet arrived.
-    FirstPacket,
-    /// No RTP for so long, although the direction receives. Once for each silence.
-    MediaInactive(Duration),
-    /// The endpoint is of no more use; its owner closes it.
-    Closed(CloseReason),
-}
 
 type Events = VecDeque<Event>;
 
@@ -177,40 +45,6 @@ enum Content {
     Rtp(Header),
     /// So many bytes of decrypted RTCP at the front of the buffer.
     Rtcp(usize),
-}
-
-/// One RTP packet that passed every check. Its payload lies in the datagram's buffer.
-#[derive(Debug, Clone)]
-pub struct Media {
-    /// Header, with the payload's place.
-    pub header: Header,
-    /// Unwrapped sequence number.
-    pub extended_seq: u32,
-    /// The stream began anew with this packet.
-    pub is_restart: bool,
-}
-
-/// Counters of one endpoint since it was made.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Counters {
-    /// RTP packets taken.
-    pub packets_received: u64,
-    /// Their payload bytes.
-    pub bytes_received: u64,
-    /// RTP packets sent.
-    pub packets_sent: u64,
-    /// Their payload bytes.
-    pub bytes_sent: u64,
-    /// Lost on the way to us, by sequence numbers; negative if duplicates prevail.
-    pub packets_lost: i64,
-    /// Interarrival jitter.
-    pub jitter_ms: f64,
-    /// Round-trip time by RTCP, once known.
-    pub round_trip: Option<Duration>,
-    /// Payload type of the last packet taken.
-    pub pt_received: Option<Pt>,
-    /// Payload type of the last packet sent.
-    pub pt_sent: Option<Pt>,
 }
 
 enum Transport {

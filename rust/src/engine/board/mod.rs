@@ -3,8 +3,10 @@
 //! Owns who is where. Each datagram, deadline and command becomes one turn of one bridge; a panic in a turn ends that
 //! bridge and no other. Reads no clock: the worker's loop passes the time of its turn.
 
+mod create;
+
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,20 +14,19 @@ use std::time::Instant;
 use crate::bridge::{Bridge, CallId, Event as BridgeEvent, LegIndex};
 use crate::codecs::EncoderSettings;
 use crate::dtls::Certificate;
-use crate::endpoint::{Endpoint, EndpointId, Event as EndpointEvent, Identity, Lane, Limits, PlainSockets, Remote};
+use crate::endpoint::{Endpoint, EndpointId, Event as EndpointEvent, Lane, Remote};
 use crate::error::{DropReason, MediaError};
-use crate::ice::{Credentials, stun};
-use crate::io::{PortAllocator, RtpSockets};
-use crate::net::{DatagramKind, SeqNo, Ssrc};
+use crate::ice::stun;
+use crate::io::PortAllocator;
+use crate::net::DatagramKind;
 use crate::outbox::{Outbox, SocketId};
 use crate::pipeline::FirstNumbers;
 use crate::rtcp::WallClock;
 
-use super::command::{Command, PlaySource, Request, RequestId, TransportKind};
+use super::command::{Command, PlaySource, Request, RequestId};
 use super::config::EngineConfig;
 use super::counters::{WorkerCounters, add};
-use super::event::{Event, EventOutput, Local};
-use super::random::Random;
+use super::event::{Event, EventOutput};
 use super::sockets::{Place, REFUSED, SHARED, Sockets};
 use super::timers::Timers;
 
@@ -262,96 +263,6 @@ impl Board {
         }
     }
 
-    fn create(
-        &mut self,
-        now: Instant,
-        call: CallId,
-        id: EndpointId,
-        transport: TransportKind,
-    ) -> Result<Local, MediaError> {
-        if self.endpoints.contains_key(&id) {
-            return Err(MediaError::EndpointExists(id.0));
-        }
-        let mut random = Random::new()?;
-        let identity = Identity {
-            id,
-            ssrc: Ssrc(random.next_u32()),
-            cname: format!("{:016x}", random.next_u64()),
-            seed: random.next_u64(),
-        };
-        let first = FirstNumbers {
-            // Below the middle, so that the receiver cannot take an early loss for a wrap (RFC 3711 section 3.3.1).
-            seq: SeqNo(random.next_u16() >> 1),
-            timestamp: random.next_u32(),
-        };
-        match transport {
-            TransportKind::WebRtc => self.create_web_rtc(now, call, identity, first),
-            TransportKind::Rtp { is_muxed } => self.create_rtp(now, call, identity, first, (is_muxed, &mut random)),
-        }
-    }
-
-    fn create_web_rtc(
-        &mut self,
-        now: Instant,
-        call: CallId,
-        identity: Identity,
-        first: FirstNumbers,
-    ) -> Result<Local, MediaError> {
-        let bound = self.setup.sockets.local(SHARED).ok_or(MediaError::Closed)?;
-        let credentials = Credentials::from_random(&Random::secret()?);
-        let (id, ssrc, cname) = (identity.id, identity.ssrc, identity.cname.clone());
-        let (ice_ufrag, ice_pwd) = (credentials.ufrag().to_owned(), credentials.pwd().to_owned());
-        let certificate = self.setup.certificate.clone();
-        let fingerprint = certificate.fingerprint().to_owned();
-        let endpoint =
-            Endpoint::web_rtc(identity, (SHARED, bound), (credentials, certificate), self.limits(), self.setup.clock);
-        let place = self.admit(now, call, endpoint, first)?;
-        self.by_ufrag.insert(ice_ufrag.clone(), place);
-        let kind = RecordKind::WebRtc { ufrag: ice_ufrag.clone(), addresses: Vec::new() };
-        self.endpoints.insert(id, Record { call, place, kind });
-        let advertised = self.setup.config.webrtc_advertised.iter();
-        let candidates = advertised.map(|ip| SocketAddr::new(*ip, bound.port())).collect();
-        Ok(Local::WebRtc { candidates, ice_ufrag, ice_pwd, fingerprint, ssrc, cname })
-    }
-
-    fn create_rtp(
-        &mut self,
-        now: Instant,
-        call: CallId,
-        identity: Identity,
-        first: FirstNumbers,
-        (is_muxed, random): (bool, &mut Random),
-    ) -> Result<Local, MediaError> {
-        let sockets = self.setup.ports.allocate(now, is_muxed, || random.next_u32()).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::AddrNotAvailable { MediaError::NoFreePort } else { error.into() }
-        })?;
-        let advertise = |bound: SocketAddr, ip: Option<IpAddr>| SocketAddr::new(ip.unwrap_or(bound.ip()), bound.port());
-        let ip = self.setup.config.rtp_advertised;
-        let rtp_address = advertise(sockets.rtp.local(), ip);
-        let rtcp_address = sockets.rtcp.as_ref().map_or(rtp_address, |socket| advertise(socket.local(), ip));
-        let rtp = self.setup.sockets.add(sockets.rtp)?;
-        let rtcp = match sockets.rtcp.map(|socket| self.setup.sockets.add(socket)) {
-            Some(Ok(rtcp)) => Some(rtcp),
-            Some(Err(error)) => {
-                self.release_ports(now, rtp, None);
-                return Err(error.into());
-            }
-            None => None,
-        };
-        let (id, ssrc, cname) = (identity.id, identity.ssrc, identity.cname.clone());
-        let plain = PlainSockets { rtp, rtcp: rtcp.unwrap_or(rtp) };
-        let endpoint = Endpoint::rtp(identity, plain, self.limits(), self.setup.clock);
-        let place = self.admit(now, call, endpoint, first).inspect_err(|_| {
-            self.release_ports(now, rtp, rtcp);
-        })?;
-        self.setup.sockets.assign(rtp, place, Lane::Rtp);
-        if let Some(rtcp) = rtcp {
-            self.setup.sockets.assign(rtcp, place, Lane::Rtcp);
-        }
-        self.endpoints.insert(id, Record { call, place, kind: RecordKind::Rtp { rtp, rtcp } });
-        Ok(Local::Rtp { rtp: rtp_address, rtcp: rtcp_address, ssrc, cname })
-    }
-
     /// Puts an endpoint into its call's bridge, which is made if it is the first.
     fn admit(
         &mut self,
@@ -383,28 +294,6 @@ impl Board {
             self.drop_bridge(place.bridge);
         }
         self.setup.events.push(Event::EndpointClosed { call: record.call, endpoint: id, reason, request });
-    }
-
-    /// Undoes what the endpoint's creation did outside its bridge.
-    fn forget(&mut self, now: Instant, record: &Record) {
-        match &record.kind {
-            RecordKind::WebRtc { ufrag, addresses } => {
-                self.by_ufrag.remove(ufrag);
-                for address in addresses {
-                    if self.by_address.get(address) == Some(&record.place) {
-                        self.by_address.remove(address);
-                    }
-                }
-            }
-            RecordKind::Rtp { rtp, rtcp } => self.release_ports(now, *rtp, *rtcp),
-        }
-    }
-
-    fn release_ports(&mut self, now: Instant, rtp: SocketId, rtcp: Option<SocketId>) {
-        let rtcp = rtcp.and_then(|id| self.setup.sockets.take(id));
-        if let Some(rtp) = self.setup.sockets.take(rtp) {
-            self.setup.ports.release(now, RtpSockets { rtp, rtcp });
-        }
     }
 
     fn open_bridge(&mut self, call: CallId) -> usize {
@@ -549,11 +438,6 @@ impl Board {
         }
     }
 
-    fn limits(&self) -> Limits {
-        let config = &self.setup.config;
-        Limits { setup: config.setup_timeout, consent: config.ice_consent, inactivity: config.media_inactivity }
-    }
-
     fn publish_load(&mut self, now: Instant) {
         use std::sync::atomic::Ordering::Relaxed;
         let counters = &self.setup.counters;
@@ -588,3 +472,6 @@ pub(super) fn describe(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("panic").to_owned()
 }
+
+#[cfg(test)]
+mod tests;
