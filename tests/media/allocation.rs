@@ -1,0 +1,112 @@
+//! No packet allocates, once a call is set up.
+
+#![expect(unsafe_code, reason = "an allocator that counts is an allocator")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+use trunkline_media::net::{Pt, SeqNo, Ssrc};
+use trunkline_media::outbox::SocketId;
+use trunkline_media::rtp::Header;
+
+use crate::support::memory::{Lab, RTP, WEB};
+use crate::support::sound::Speaker;
+use crate::support::{opus, pcmu};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: every call goes to the system's allocator unchanged; counting touches a thread-local of plain data only.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: as promised by our own caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as promised by our own caller.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: as promised by our own caller.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.with(Cell::get);
+    work();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+fn sent(lab: &Lab, socket: SocketId) -> usize {
+    lab.outbox.iter().filter(|transmit| transmit.destination.socket == socket).count()
+}
+
+fn plain_packet(number: u16, payload: &[u8]) -> Vec<u8> {
+    let mut data = vec![0; 12];
+    Header::new(Pt(0), SeqNo(number), u32::from(number) * 160, Ssrc(5)).write(&mut data).unwrap();
+    data.extend(payload);
+    data
+}
+
+/// Runs 20 ms steps with one packet from each side; how many packets left to the browser and to the phone, and how
+/// often memory was allocated after the first `warm_up` steps.
+fn run(web: trunkline_media::pipeline::Format, steps: usize, warm_up: usize) -> (usize, usize, usize) {
+    let mut lab = Lab::new();
+    let (browser, mut client) = lab.web_leg(&[web]);
+    let phone = lab.rtp_leg(&[pcmu()]);
+    lab.bridge.join(browser, phone).unwrap();
+    lab.events();
+
+    let mut voices = (Speaker::new(web, 440.0), Speaker::new(pcmu(), 1_000.0));
+    let step_ts = web.codec.clock_rate_hz() / 50;
+    let packets: Vec<(Vec<u8>, Vec<u8>)> = (0..steps)
+        .map(|step| {
+            let number = u16::try_from(step).unwrap();
+            let from_web = client.packet(web.pt, (u32::from(number) * step_ts, false), &voices.0.payload());
+            (from_web, plain_packet(number, &voices.1.payload()))
+        })
+        .collect();
+
+    let (mut to_web, mut to_phone, mut allocated) = (0, 0, 0);
+    for (step, (mut from_web, mut from_phone)) in packets.into_iter().enumerate() {
+        lab.outbox.clear();
+        let count = allocations(|| {
+            let _ = lab.web_datagram(browser, &mut from_web);
+            let _ = lab.rtp_datagram(phone, &mut from_phone);
+            lab.advance(Duration::from_millis(20));
+            while lab.bridge.poll_event().is_some() {}
+        });
+        if step >= warm_up {
+            allocated += count;
+            to_web += sent(&lab, WEB);
+            to_phone += sent(&lab, RTP);
+        }
+    }
+    (to_web, to_phone, allocated)
+}
+
+#[test]
+fn a_relayed_packet_allocates_nothing() {
+    let (to_web, to_phone, allocated) = run(pcmu(), 600, 50);
+    assert!(to_web >= 550 && to_phone >= 550, "{to_web} and {to_phone} packets");
+    assert_eq!(allocated, 0);
+}
+
+#[test]
+fn a_transcoded_packet_allocates_nothing() {
+    let (to_web, to_phone, allocated) = run(opus(), 600, 50);
+    assert!(to_web >= 545 && to_phone >= 545, "{to_web} and {to_phone} packets");
+    assert_eq!(allocated, 0);
+}

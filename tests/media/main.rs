@@ -1,0 +1,15 @@
+//! The media plane with real sockets on loopback, and its cores on a virtual clock.
+//!
+//! One test binary, so that it is linked once. A Rust browser (`support::browser`) is made of the crate's own DTLS client
+//! and SRTP; the far side's audio is judged by what is in it.
+
+#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
+
+mod allocation;
+mod attacks;
+mod calls;
+mod digits;
+mod limits;
+mod playing;
+mod support;
+mod transport;
