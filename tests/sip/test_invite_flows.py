@@ -102,7 +102,7 @@ def test_callee_hangs_up_with_a_reason_that_the_caller_sees(pair: Pair) -> None:
     pair.bob.ua.hangup(pair.network.now, incoming, 503, "out of coffee")
     pair.bob.drain()
     pair.network.run(0.1)
-    assert pair.alice.events[-1] == InviteEnded(call, EndCause.REMOTE_BYE)
+    assert pair.alice.events[-1] == InviteEnded(call, EndCause.REMOTE_BYE, status=503)
     bye = next(message for message in pair.network.messages(pair.bob) if message.cseq.method == "BYE")
     assert bye.headers.get("Reason") == 'SIP;cause=503;text="out of coffee"'
     pair.settle()

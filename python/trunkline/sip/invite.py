@@ -7,6 +7,7 @@ silently.   RFC 3261 sections 13 to 15; RFC 6086 (INFO); RFC 3326 (Reason).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -137,7 +138,7 @@ class _Answer:
     interval_s: float
 
 
-class InviteUsage:
+class InviteUsage(ABC):
     """One call. dialog: the confirmed one, or for an inbound call the one that our responses make."""
 
     def __init__(
@@ -166,9 +167,9 @@ class InviteUsage:
 
     # --- verbs ---
 
+    @abstractmethod
     def hangup(self, now: float, status: int | None, reason: str | None) -> None:
         """End the call; see `UserAgent.hangup`."""
-        raise NotImplementedError
 
     def reinvite(self, now: float, sdp: str) -> None:
         """Offer a changed session; see `UserAgent.reinvite`."""
@@ -247,7 +248,9 @@ class InviteUsage:
 
     # --- responses to our requests within the dialog ---
 
-    def handle_provisional(self, now: float, client: ClientRequest, response: Response) -> None:
+    def handle_provisional(  # noqa: B027 - not abstract: within a dialog a 1xx says nothing
+        self, now: float, client: ClientRequest, response: Response
+    ) -> None:
         """Wait on."""
 
     def handle_final(self, now: float, client: ClientRequest, response: Response) -> None:
@@ -304,7 +307,7 @@ class InviteUsage:
         self._drop_pending(now)
         self._stop_answer()
         self._farewell_headers = None
-        self._finish(EndCause.REMOTE_BYE, cause=request.q850_cause)
+        self._finish(EndCause.REMOTE_BYE, status=request.reason_cause("sip"), cause=request.reason_cause("q.850"))
         self._forget_dialogs()
 
     def _handle_reinvite(self, now: float, transaction: ServerTransaction) -> None:

@@ -82,7 +82,7 @@ class OutboundInvite(InviteUsage):
         elif response.status < 300:
             self._handle_2xx(now, response)
         else:
-            self._fail(response.status, response.reason, response.q850_cause)
+            self._fail(response.status, response.reason, response.reason_cause("q.850"))
 
     def handle_no_response(self, now: float, client: ClientRequest, status: int, reason: str) -> None:
         """Fail the call if it was the first INVITE."""

@@ -277,11 +277,10 @@ class _Message:
         """All Reason values."""
         return self.headers.many("Reason", Reason.parse)
 
-    @property
-    def q850_cause(self) -> int | None:
-        """Q.850 number of a Reason header; None if there is none or it cannot be read."""
+    def reason_cause(self, protocol: str) -> int | None:
+        """Cause of the Reason header of a protocol (lower case); None if there is none or it cannot be read."""
         try:
-            return next((reason.cause for reason in self.reasons if reason.protocol.lower() == "q.850"), None)
+            return next((reason.cause for reason in self.reasons if reason.protocol.lower() == protocol), None)
         except SipParseError:
             return None
 

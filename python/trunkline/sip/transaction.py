@@ -7,6 +7,7 @@ timers run while the machine is in it and stop when it leaves.   RFC 3261 sectio
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -250,7 +251,7 @@ class CancelUser(Protocol):
         """Learn that the caller wants this INVITE given up; the CANCEL itself has been answered."""
 
 
-class _Transaction:
+class _Transaction(ABC):
     """State, timers and the table; the two sides differ in what they send and to whom they deliver."""
 
     def __init__(self, layer: TransactionLayer, machine: Machine, path: Path) -> None:
@@ -300,8 +301,9 @@ class _Transaction:
         self._intervals[timer] = interval
         self._layer.timers.set(self, timer, now + interval)
 
+    @abstractmethod
     def _do(self, now: float, action: Action, message: Message | None) -> None:
-        raise NotImplementedError
+        """Carry one action out."""
 
 
 class ClientTransaction(_Transaction):
