@@ -15,7 +15,7 @@ from harness import browser as browsers
 from harness import network as networks
 from harness.baresip import Baresip, PhoneSettings
 from harness.gateway import HTTP_PORT, Gateway
-from harness.kamailio import DOMAIN, Kamailio
+from harness.kamailio import DOMAIN, USERS, Kamailio
 from harness.kamailio import PORT as KAMAILIO_PORT
 from harness.network import CORE, Network
 from harness.phone_page import PhonePage
@@ -23,7 +23,6 @@ from playwright.sync_api import Browser
 
 ARTIFACTS = Path(__file__).resolve().parents[1] / ".artifacts"
 ORIGIN = f"http://{CORE}:{HTTP_PORT}"
-USERS = {"web": "web-secret", "phone": "phone-secret", "other": "other-secret"}
 
 _PEERS = {
     "baresip": "baresip-core",
@@ -123,12 +122,12 @@ def gateway(start_gateway: Callable[..., Gateway]) -> Gateway:
 
 
 @pytest.fixture
-def open_page(chromium: Browser, artifacts: Path) -> Iterator[Callable[[], PhonePage]]:
-    """Open the Phone page in a new tab."""
+def open_page(chromium: Browser, artifacts: Path) -> Iterator[Callable[..., PhonePage]]:
+    """Open the Phone page in a new tab, from the usual origin or another."""
     with ExitStack() as tabs:
 
-        def start() -> PhonePage:
-            page = PhonePage(chromium, artifacts / f"page-{len(list(artifacts.glob('page-*')))}.log", ORIGIN)
+        def start(origin: str = ORIGIN) -> PhonePage:
+            page = PhonePage(chromium, artifacts / f"page-{len(list(artifacts.glob('page-*')))}.log", origin)
             tabs.callback(page.close)
             return page
 
@@ -136,7 +135,7 @@ def open_page(chromium: Browser, artifacts: Path) -> Iterator[Callable[[], Phone
 
 
 @pytest.fixture
-def page(gateway: Gateway, kamailio: Kamailio, open_page: Callable[[], PhonePage]) -> PhonePage:
+def page(gateway: Gateway, kamailio: Kamailio, open_page: Callable[..., PhonePage]) -> PhonePage:
     """The Phone page, signed in as `web` at the SIP server through the gateway."""
     opened = open_page()
     opened.sign_in("web", USERS["web"], DOMAIN, kamailio.address, KAMAILIO_PORT)

@@ -1,8 +1,8 @@
 """baresip as a SIP phone: registers, answers or waits, plays a tone, records what it hears; driven by its control port.
 
 Quirks of 1.0.0: it skips `lo` by itself, so the interface is named; `aufile` wants a file of the codec's own rate and
-plays it once; there is no player that writes a file, so `sndfile` records what the decoder hands to a null bridge; it
-cuts long paths, so it works in the phone's own folder.
+plays it once; there is no player that writes a file, so `sndfile` records what the decoder hands to a null bridge; both
+cut long paths, so the phone works in its own folder.
 """
 
 import json
@@ -29,7 +29,7 @@ sip_trans_def {transport}
 call_local_timeout 120
 call_max_calls 4
 audio_player aubridge,hears
-audio_source aufile,{source}
+audio_source aufile,says.wav
 audio_alert aubridge,alerts
 ausrc_srate {rate}
 auplay_srate {rate}
@@ -80,7 +80,7 @@ class _Inbox:
 
 
 class Baresip(Process):
-    """The phone on its host, registered when the constructor returns."""
+    """The phone on its host, registered once entered."""
 
     def __init__(self, host: Host, folder: Path, settings: PhoneSettings, *, interface: str = "veth") -> None:
         recordings = folder / "recordings"
@@ -89,14 +89,15 @@ class Baresip(Process):
         self.settings = settings
         self.rtp_ports = range(settings.port * 4, settings.port * 4 + 20)
         self._inbox = _Inbox()
-        source = write_wav(folder / "says.wav", tone(settings.tone_hz, _TONE_S, _RATE_HZ, settings.tone_dbfs), _RATE_HZ)
+        self._socket: socket.socket | None = None
+        self._reader: threading.Thread | None = None
+        write_wav(folder / "says.wav", tone(settings.tone_hz, _TONE_S, _RATE_HZ, settings.tone_dbfs), _RATE_HZ)
         control = settings.port + _CONTROL_PORT_OFFSET
         (folder / "config").write_text(
             _CONFIG.format(
                 address=host.address,
                 port=settings.port,
                 transport=settings.transport,
-                source=source,
                 rate=_RATE_HZ,
                 rtp_first=self.rtp_ports.start,
                 rtp_last=self.rtp_ports.stop - 1,
@@ -113,11 +114,18 @@ class Baresip(Process):
         super().__init__(
             host.command(["baresip", "-f", str(folder)]), folder / "baresip.log", directory=folder, keep_stdin=True
         )
-        self.wait_for_port(control, "tcp")
-        self.wait_for(rf"{settings.login}@\S+: .* 200 OK .*binding")
-        self._socket = host.call(lambda: socket.create_connection((host.address, control), timeout=5))
-        self._socket.settimeout(None)
-        self._reader = threading.Thread(target=self._read, name=f"baresip-{settings.login}", daemon=True)
+        self._host = host
+        self._control = control
+
+    def wait_ready(self) -> None:
+        """Wait until the phone is registered, and take its control port."""
+        self.wait_for_port(self._control, "tcp")
+        self.wait_for(rf"{self.settings.login}@\S+: .* 200 OK .*binding")
+        address = (self._host.address, self._control)
+        control = self._host.call(lambda: socket.create_connection(address, timeout=5))
+        control.settimeout(None)
+        self._socket = control
+        self._reader = threading.Thread(target=self._read, args=(control,), name=f"baresip-{self.settings.login}")
         self._reader.start()
 
     def dial(self, uri: str) -> None:
@@ -136,21 +144,30 @@ class Baresip(Process):
         """Run a command of baresip's menu and return what it says."""
         seen = len(self._inbox.replies)
         body = json.dumps({"command": name, "params": parameters, "token": f"t{seen}"}).encode()
+        assert self._socket is not None
         self._socket.sendall(b"%d:%s," % (len(body), body))
         reply = self._wait(lambda: next(iter(self._inbox.replies[seen:]), None), f"reply to {name}", timeout_s)
         return str(reply.get("data", ""))
 
-    def wait_event(self, kind: str, timeout_s: float = 10, *, after: int = 0) -> dict[str, Any]:
+    def wait_event(self, kind: str, timeout_s: float = 10) -> dict[str, Any]:
         """Wait for an event such as CALL_INCOMING, CALL_ESTABLISHED, CALL_CLOSED, and return it."""
         return self._wait(
-            lambda: next((event for event in self._inbox.events[after:] if event.get("type") == kind), None),
+            lambda: next(iter(self.events(kind)), None),
             f"event {kind}; had {[event.get('type') for event in self._inbox.events]}",
             timeout_s,
         )
 
-    def event_count(self) -> int:
-        """Return the number of events so far, for `after`."""
-        return len(self._inbox.events)
+    def wait_events(self, kind: str, count: int, timeout_s: float = 10) -> None:
+        """Wait until so many events of the kind have come."""
+        self._wait(
+            lambda: {} if len(self.events(kind)) >= count else None,
+            f"{count} events {kind}; had {[event.get('type') for event in self._inbox.events]}",
+            timeout_s,
+        )
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """Return the events of the kind so far."""
+        return [event for event in self._inbox.events if event.get("type") == kind]
 
     def heard(self) -> tuple[Samples, int]:
         """Return the latest recording of what arrived, and its rate."""
@@ -161,8 +178,11 @@ class Baresip(Process):
 
     def stop(self, timeout_s: float = 10) -> int:
         """End the phone; see Process."""
-        self._socket.close()
-        return super().stop(timeout_s)
+        status = super().stop(timeout_s)
+        if self._reader is not None and self._socket is not None:
+            self._reader.join(5)  # ends when the phone's end of the control connection does
+            self._socket.close()
+        return status
 
     def _wait(self, look: Callable[[], dict[str, Any] | None], what: str, timeout_s: float) -> dict[str, Any]:
         deadline = time.monotonic() + timeout_s
@@ -173,11 +193,11 @@ class Baresip(Process):
                     raise self.failure(f"no {what} within {timeout_s} s")
         return found
 
-    def _read(self) -> None:
+    def _read(self, control: socket.socket) -> None:
         buffer = b""
         while True:
             try:
-                data = self._socket.recv(65536)
+                data = control.recv(65536)
             except OSError:
                 return
             if not data:

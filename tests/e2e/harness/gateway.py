@@ -18,20 +18,24 @@ SIP_PORT = 5070
 RTP_PORTS = range(31_000, 31_100)
 WEBRTC_PORT = 40_000
 QUARANTINE_S = 0.2
+_OURS = {SIP_PORT, *RTP_PORTS, *range(WEBRTC_PORT, WEBRTC_PORT + 16)}
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What the gateway holds: its own counts, and what the kernel says of its process."""
+    """What the gateway holds: its own counts, and what the kernel says of its process.
+
+    udp_ports: all of its host. media_threads: those of the media plane; the pool that serves page files comes and goes.
+    """
 
     counts: Mapping[str, float]
-    rtp_ports: frozenset[int]
+    udp_ports: frozenset[int]
     open_files: int
-    threads: int
+    media_threads: int
 
 
 class Gateway(Process):
-    """The gateway, ready to serve when the constructor returns. settings: sections that override the defaults here."""
+    """The gateway. settings: sections that override the defaults here."""
 
     def __init__(
         self,
@@ -48,6 +52,9 @@ class Gateway(Process):
         config.write_text(_toml(_merged(_defaults(host.address), settings or {})))
         program = Path(sys.executable).with_name("trunkline")
         super().__init__(host.command([str(program), command, "--config", str(config)]), folder / "gateway.log")
+
+    def wait_ready(self) -> None:
+        """Wait until the gateway says that it is well."""
         self.wait_for_port(HTTP_PORT, "tcp", timeout_s=20)
         self.get("/health")
 
@@ -95,9 +102,11 @@ class Gateway(Process):
         health = json.loads(self.get("/health"))
         return Holdings(
             counts={name: value for name, value in health.items() if isinstance(value, int | float)},
-            rtp_ports=frozenset(bound_ports(self.pid, "udp") & set(RTP_PORTS)),
+            udp_ports=frozenset(bound_ports(self.pid, "udp") & _OURS),
             open_files=len(list(Path(f"/proc/{self.pid}/fd").iterdir())),
-            threads=len(list(Path(f"/proc/{self.pid}/task").iterdir())),
+            media_threads=sum(
+                (task / "comm").read_text().startswith("media") for task in Path(f"/proc/{self.pid}/task").iterdir()
+            ),
         )
 
     def assert_back_to(self, before: Holdings, timeout_s: float = 8) -> None:
@@ -119,12 +128,13 @@ def _difference(before: Holdings, now: Holdings) -> dict[str, Any]:
         for name, value in now.counts.items()
         if not name.endswith(("_total", "_s")) and value > before.counts.get(name, 0)
     }
-    if extra := now.rtp_ports - before.rtp_ports:
-        kept["rtp_ports"] = sorted(extra)
-    if now.open_files > before.open_files:
+    if extra := now.udp_ports - before.udp_ports:
+        kept["udp_ports"] = sorted(extra)
+    # One more is the connection that asks.
+    if now.open_files > before.open_files + 1:
         kept["open_files"] = (before.open_files, now.open_files)
-    if now.threads > before.threads:
-        kept["threads"] = (before.threads, now.threads)
+    if now.media_threads != before.media_threads:
+        kept["media_threads"] = (before.media_threads, now.media_threads)
     return kept
 
 

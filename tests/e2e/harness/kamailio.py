@@ -1,5 +1,6 @@
 """Kamailio as the SIP server: registrar with digest authentication, location table, record-routing proxy."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,9 +9,11 @@ from harness.processes import Process
 
 PORT = 5060
 DOMAIN = "phones.test"
+USERS = {"web": "web-secret", "phone": "phone-secret", "other": "other-secret"}
+"""Accounts of the tests: login -> password."""
 
 _CONFIG = """\
-debug=2
+debug=1
 log_stderror=yes
 children=2
 tcp_children=2
@@ -77,6 +80,7 @@ request_route {
             sl_send_reply("403", "Forbidden");
             exit;
         }
+        xlog("L_NOTICE", "saved $au at $ct\n");
         save("location");
         exit;
     }
@@ -117,8 +121,17 @@ class Kamailio(Process):
         argv = ["kamailio", "-f", str(config), "-DD", "-E", "-m", "64", "-M", "8", "-P", str(folder / "kamailio.pid")]
         super().__init__(host.command([*argv, "-Y", str(folder)]), folder / "kamailio.log")
         self.address = host.address
+
+    def wait_ready(self) -> None:
+        """Wait until both sockets are bound."""
         self.wait_for_port(PORT, "tcp")
         self.wait_for_port(PORT, "udp")
+
+    def contact_of(self, login: str) -> str:
+        """Return the URI at which the login last registered."""
+        self.wait_for(rf"saved {login} at ")
+        contacts = re.findall(rf"saved {login} at <([^>]+)>", self.text())
+        return str(contacts[-1])
 
 
 def _render(address: str, users: Mapping[str, str], routes: Mapping[str, str]) -> str:

@@ -18,7 +18,8 @@ class PeerError(AssertionError):
 
 
 class Process:
-    """One child in a process group of its own. A context manager: leaving it ends the group."""
+    """One child in a process group of its own. A context manager: entering waits until the peer is ready to be used,
+    leaving ends the group."""
 
     def __init__(
         self,
@@ -50,10 +51,18 @@ class Process:
         return self._child.pid
 
     def __enter__(self) -> Self:
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def wait_ready(self) -> None:
+        """Wait until the peer can be used. A plain process is ready at once."""
 
     def is_running(self) -> bool:
         """Tell whether the child has not ended yet."""

@@ -10,7 +10,10 @@ SCENARIOS = Path(__file__).parent.parent / "scenarios"
 
 
 class Sipp(Process):
-    """One run of a scenario on a host, for one call unless told otherwise."""
+    """One run of a scenario on a host, for one call unless told otherwise.
+
+    retransmits: whether SIPp repeats and recognises repetitions by itself; off for scenarios that list each message.
+    """
 
     def __init__(
         self,
@@ -23,6 +26,7 @@ class Sipp(Process):
         calls: int = 1,
         keys: Mapping[str, str] | None = None,
         transport: str = "u1",
+        retransmits: bool = True,
         timeout_s: int = 40,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,12 +36,19 @@ class Sipp(Process):
         argv += ["-m", str(calls), "-nostdin", "-timeout", str(timeout_s), "-timeout_error", "-rtp_echo"]
         argv += ["-trace_msg", "-message_file", str(self.messages), "-trace_err"]
         argv += ["-error_file", str(folder / f"{scenario}-errors.log")]
+        if not retransmits:
+            argv.append("-nr")
         for name, value in (keys or {}).items():
             argv += ["-key", name, value]
         if target is not None:
             argv.append(target)
         super().__init__(host.command(argv), folder / f"{scenario}.log", directory=folder)
-        self.wait_for_port(port, "tcp" if transport.startswith("t") and target is None else "udp")
+        self._port = port
+        self._kind = "tcp" if transport.startswith("t") and target is None else "udp"
+
+    def wait_ready(self) -> None:
+        """Wait until the socket is bound."""
+        self.wait_for_port(self._port, self._kind)
 
     def assert_passed(self, timeout_s: float = 30) -> None:
         """Wait for SIPp to end and fail unless every call followed the scenario."""
@@ -45,7 +56,3 @@ class Sipp(Process):
         if status != 0:
             trace = self.messages.read_text(errors="replace") if self.messages.exists() else "no messages"
             raise self.failure(f"ended with {status}; messages:\n{trace[-6000:]}")
-
-    def count(self, text: str) -> int:
-        """Return how often the text stands in the messages so far."""
-        return self.messages.read_text(errors="replace").count(text) if self.messages.exists() else 0

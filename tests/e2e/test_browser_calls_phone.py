@@ -1,0 +1,99 @@
+"""Chromium on the Phone page calls baresip, and baresip calls Chromium, through Kamailio and the gateway."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from harness.audio import assert_tone, judge
+from harness.baresip import Baresip
+from harness.browser import MICROPHONE_DBFS, MICROPHONE_HZ, RECORDING_RATE_HZ
+from harness.kamailio import DOMAIN
+from harness.network import Network
+from harness.phone_page import PhonePage
+from harness.tap import RtpTap, longest_gap_s
+
+PHONE_HZ = 700.0
+PHONE_DBFS = -12.0
+LISTEN_S = 5.0
+
+
+@contextmanager
+def both_hear_each_other(network: Network, page: PhonePage, phone: Baresip) -> Iterator[None]:
+    """Listen on both sides while the call stands; the block ends it; then judge what each side heard."""
+    with RtpTap(network.core) as tap:
+        at_browser = page.listen(LISTEN_S)
+        yield
+    assert_tone(judge(at_browser, RECORDING_RATE_HZ), frequency_hz=PHONE_HZ, level_dbfs=PHONE_DBFS)
+    assert_tone(judge(*phone.heard()), frequency_hz=MICROPHONE_HZ, level_dbfs=MICROPHONE_DBFS)
+    assert longest_gap_s(tap.towards(phone.rtp_ports)) <= 0.1
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
+@pytest.mark.parametrize("who_hangs_up", ["browser", "phone"])
+def test_browser_calls_phone_and_both_hear_each_other(
+    network: Network, page: PhonePage, phone: Callable[..., Baresip], who_hangs_up: str, codec: str
+) -> None:
+    callee = phone(tone_hz=PHONE_HZ, tone_dbfs=PHONE_DBFS, codec=codec)
+    page.call("phone")
+    page.expect_status("ESTABLISHED")
+    with both_hear_each_other(network, page, callee):
+        if who_hangs_up == "browser":
+            page.hang_up()
+            callee.wait_event("CALL_CLOSED")
+        else:
+            callee.hang_up()
+    page.expect_phase("idle")
+    page.expect_status("FINISH")
+
+
+def test_phone_calls_browser_which_answers(network: Network, page: PhonePage, phone: Callable[..., Baresip]) -> None:
+    caller = phone(tone_hz=PHONE_HZ, tone_dbfs=PHONE_DBFS)
+    caller.dial(f"sip:web@{DOMAIN}")
+    page.expect_incoming("phone")
+    caller.wait_event("CALL_RINGING")
+    page.answer()
+    page.expect_status("ESTABLISHED")
+    caller.wait_event("CALL_ESTABLISHED")
+    with both_hear_each_other(network, page, caller):
+        page.hang_up()
+        caller.wait_event("CALL_CLOSED")
+    page.expect_phase("idle")
+
+
+def test_phone_learns_that_browser_rejected(page: PhonePage, phone: Callable[..., Baresip]) -> None:
+    caller = phone()
+    caller.dial(f"sip:web@{DOMAIN}")
+    page.expect_incoming("phone")
+    page.reject()
+    closed = caller.wait_event("CALL_CLOSED")
+    assert closed["param"].startswith(("603", "486")), closed
+    page.expect_phase("idle")
+
+
+def test_phone_gives_up_before_browser_answers(page: PhonePage, phone: Callable[..., Baresip]) -> None:
+    caller = phone()
+    caller.dial(f"sip:web@{DOMAIN}")
+    page.expect_incoming("phone")
+    caller.hang_up()
+    page.expect_phase("idle")
+    assert page.status_text().startswith("Missed call")
+
+
+def test_digits_of_the_pad_reach_the_phone(page: PhonePage, phone: Callable[..., Baresip]) -> None:
+    callee = phone()
+    page.call("phone")
+    page.expect_status("ESTABLISHED")
+    for digit in "15#":
+        page.page.click(f'[data-digit="{digit}"]')
+    callee.wait_events("CALL_DTMF_END", 3)
+    assert [event["param"] for event in callee.events("CALL_DTMF_START")] == ["1", "5", "#"]
+    page.hang_up()
+    page.expect_phase("idle")
+
+
+def test_closing_the_tab_ends_the_call(page: PhonePage, phone: Callable[..., Baresip]) -> None:
+    callee = phone()
+    page.call("phone")
+    page.expect_status("ESTABLISHED")
+    page.close()
+    callee.wait_event("CALL_CLOSED")
