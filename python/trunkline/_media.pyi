@@ -1,11 +1,14 @@
 """Stub of the compiled media plane. `rust/src/py` is what it describes."""
 
-from typing import Any
+from typing import Any, final
 
 from trunkline.media.types import Command, EngineSettings
 
+__all__ = ["Engine", "__version__"]
+
 __version__: str
 
+@final
 class Engine:
     """The media engine: started by its construction, ended by `shutdown`."""
 
