@@ -21,34 +21,27 @@ from trunkline.sip.types import InviteProgress
 CALL = MediaCallId(1)
 
 
-def ice(endpoint, state):
-    return IceStateChanged(CALL, endpoint, state)
-
-
-def dtls(endpoint, detail):
-    return DtlsStateChanged(CALL, endpoint, "failed", detail)
+def closed(reason):
+    return [lambda endpoint: EndpointClosed(CALL, endpoint, reason)]
 
 
 @pytest.mark.parametrize(
     ("kind", "events", "wanted", "info"),
     [
-        ("webrtc", [lambda e: dtls(e, "timeout")], EndReason.ICE_FAILED, "Failed by ICE error"),
+        ("webrtc", closed("ice_timeout"), EndReason.ICE_FAILED, "Failed by ICE error"),
+        ("webrtc", closed("consent_expired"), EndReason.ICE_FAILED, "Failed by ICE error"),
+        ("webrtc", closed("dtls_timeout"), EndReason.DTLS_FAILED, "Failed by DTLS error"),
+        ("webrtc", closed("dtls_failed"), EndReason.DTLS_FAILED, "Failed by DTLS error"),
         (
             "webrtc",
-            [lambda e: ice(e, "connected"), lambda e: dtls(e, "timeout")],
-            EndReason.DTLS_FAILED,
-            "Failed by DTLS error",
-        ),
-        (
-            "webrtc",
-            [lambda e: ice(e, "connected"), lambda e: dtls(e, "fingerprint_mismatch")],
+            [lambda e: DtlsStateChanged(CALL, e, "failed", "fingerprint_mismatch"), *closed("dtls_failed")],
             EndReason.DTLS_FINGERPRINT,
             "Failed by DTLS fingerprint error",
         ),
-        ("webrtc", [lambda e: ice(e, "disconnected")], EndReason.ICE_FAILED, "Failed by ICE error"),
+        ("webrtc", closed("dtls_closed"), EndReason.NORMAL, "Normal call clearing"),
         ("webrtc", [lambda e: MediaInactive(CALL, e, 60.0)], EndReason.MEDIA_INACTIVE, "Failed by RTP activity"),
         ("rtp", [lambda e: MediaInactive(CALL, e, 60.0)], EndReason.MEDIA_INACTIVE, "Failed by RTP activity"),
-        ("rtp", [lambda e: EndpointClosed(CALL, e, "worker_died")], EndReason.MEDIA_FAILED, "Failed by error"),
+        ("rtp", closed("worker_died"), EndReason.MEDIA_FAILED, "Failed by error"),
         ("rtp", [lambda _: BridgeFailed(CALL, "panic")], EndReason.MEDIA_FAILED, "Failed by error"),
     ],
 )
@@ -88,7 +81,8 @@ async def test_events_that_ask_for_nothing_change_nothing():
         _, call, _ = await answered(w)
         endpoint = w.media.endpoint("rtp")[0]
         await w.media_says(FirstPacket(CALL, endpoint))
-        await w.media_says(ice(w.media.endpoint("webrtc")[0], "connected"))
+        await w.media_says(IceStateChanged(CALL, w.media.endpoint("webrtc")[0], "connected"))
+        await w.media_says(IceStateChanged(CALL, w.media.endpoint("webrtc")[0], "disconnected"))
         await w.media_says(MediaInactive(CALL, EndpointId(4711), 60.0))
         assert reason(call) is None
 

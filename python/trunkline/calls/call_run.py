@@ -23,6 +23,7 @@ from trunkline.calls.events import (
     Input,
     LegAnswered,
     LegDescribed,
+    LegEnded,
     LegProgressed,
     LegReoffered,
     MediaFailed,
@@ -52,7 +53,6 @@ from trunkline.media.types import (
     DtlsStateChanged,
     DtmfReceived,
     EndpointClosed,
-    IceStateChanged,
     MediaInactive,
     Source,
 )
@@ -74,16 +74,20 @@ _REASONS: Final[tuple[tuple[type[Exception], EndReason], ...]] = (
     (TransportError, EndReason.SERVER_UNREACHABLE),
     (MediaError, EndReason.MEDIA_FAILED),
 )
-_NO_ROOM: Final = frozenset({"no_free_port", "command_queue_full", "too_many_endpoints"})
-"""Kinds of `MediaError` that mean "full", not "broken"."""
+
+_CLOSED: Final[dict[str, EndReason]] = {
+    "ice_timeout": EndReason.ICE_FAILED,
+    "consent_expired": EndReason.ICE_FAILED,
+    "dtls_timeout": EndReason.DTLS_FAILED,
+    "dtls_failed": EndReason.DTLS_FAILED,
+}
+"""Why the media plane closed an endpoint by itself; anything else is a failure of its own."""
 
 
 def failure_of(error: Exception) -> CallEnd:
     """Return how a call ends because of an error."""
     if isinstance(error, LegRejected):
         return CallEnd(EndReason.REJECTED, sip_status=error.status, phrase=error.reason)
-    if isinstance(error, MediaError) and error.kind in _NO_ROOM:
-        return CallEnd(EndReason.CAPACITY, phrase=str(error))
     reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), EndReason.INTERNAL)
     return CallEnd(reason, phrase=str(error))
 
@@ -125,7 +129,6 @@ class CallRun:
         self._arrived = asyncio.Event()
         self._timers: dict[Timer, TimerHandle] = {}
         self._joined: EndpointId | None = None
-        self._has_ice: set[Side] = set()
 
     def attach(self, a: LegPort, b: LegPort) -> None:
         """Give the call its legs; once, before `run`."""
@@ -347,29 +350,22 @@ class CallRun:
         if isinstance(event, BridgeFailed):
             self.post(MediaFailed(Side.A, EndReason.MEDIA_FAILED, event.reason))
             return
-        if not isinstance(event, IceStateChanged | DtlsStateChanged | MediaInactive | DtmfReceived | EndpointClosed):
+        if not isinstance(event, DtlsStateChanged | MediaInactive | DtmfReceived | EndpointClosed):
             return
         side = self._side_of(event.endpoint)
         if side is None:
             return
         match event:
-            case IceStateChanged(state="connected"):
-                self._has_ice.add(side)
-            case IceStateChanged(state="disconnected"):
-                self.post(MediaFailed(side, EndReason.ICE_FAILED, "no consent from the browser any more"))
-            case DtlsStateChanged(state="failed", detail=detail):
-                self.post(MediaFailed(side, self._transport_failure(side, detail), detail))
+            case DtlsStateChanged(state="failed", detail=detail) if "fingerprint" in detail:
+                self.post(MediaFailed(side, EndReason.DTLS_FINGERPRINT, detail))
             case MediaInactive():
                 self.post(MediaSilent(side))
             case DtmfReceived(digit=digit):
                 self.post(DtmfHeard(side, digit, is_relayed=True))
+            case EndpointClosed(request=None, reason="dtls_closed"):
+                # The browser closed its peer connection: it hangs up, and may not have said so yet.
+                self.post(LegEnded(CallEnd(EndReason.NORMAL, by=side)))
             case EndpointClosed(request=None, reason=reason):
-                self.post(MediaFailed(side, EndReason.MEDIA_FAILED, reason))
+                self.post(MediaFailed(side, _CLOSED.get(reason, EndReason.MEDIA_FAILED), reason))
             case _:
                 pass
-
-    def _transport_failure(self, side: Side, detail: str) -> EndReason:
-        """Say which of ICE and DTLS failed: without ICE there was nothing that DTLS could run over."""
-        if "fingerprint" in detail:
-            return EndReason.DTLS_FINGERPRINT
-        return EndReason.DTLS_FAILED if side in self._has_ice else EndReason.ICE_FAILED
