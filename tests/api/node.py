@@ -25,7 +25,8 @@ def settings(**sections: Mapping[str, Any]) -> Config:
         "node": {"name": "node-1"},
         "http": {"host": "127.0.0.1", "port": 0},
         "sip": {"host": "127.0.0.1", "port": 0},
-        "media": {"rtp_host": "127.0.0.1", "webrtc_host": "127.0.0.1", "workers": 1},
+        # Every local address for browsers: aiortc gathers none on loopback.
+        "media": {"rtp_host": "127.0.0.1", "webrtc_host": "0.0.0.0", "workers": 1, "port_quarantine_s": 0.1},
         "demo": {"enabled": True, "password": "demo-secret", "callback_delay_s": 0.1},
     }
     names = {*defaults, *sections}
@@ -48,12 +49,16 @@ class Browser:
         self.seen.append((frame["message"], frame["data"]))
         return self.seen[-1]
 
-    async def expect(self, message: str) -> Any:
-        """Read until a frame of this name and return its first argument."""
+    async def expect_all(self, message: str) -> list[Any]:
+        """Read until a frame of this name and return its arguments."""
         while True:
             name, data = await self.receive()
             if name == message:
-                return data[0] if data else None
+                return data
+
+    async def expect(self, message: str) -> Any:
+        """Read until a frame of this name and return its first argument."""
+        return (await self.expect_all(message))[0]
 
     async def until_closed(self) -> int:
         """Read until the gateway closes the socket; return its close code, 1006 if there was none."""
@@ -129,13 +134,13 @@ class Gateway:
                 return float(line.rpartition(" ")[2])
         return 0.0
 
-    async def assert_empty(self) -> None:
-        """Wait until the node holds nothing of calls and browsers."""
+    async def assert_empty(self, *, sessions: int = 0) -> None:
+        """Wait until the node holds nothing of calls and browsers, but for sessions that a test keeps open."""
         held: dict[str, Any] = {}
         for _ in range(200):
             health = await self.health()
             counts = ("calls", "sessions", "registrations", "sip_invites", "endpoints")
-            held = {name: health[name] for name in counts if health[name]}
+            held = {name: health[name] for name in counts if health[name] != (sessions if name == "sessions" else 0)}
             if not held:
                 return
             await asyncio.sleep(0.02)
@@ -143,9 +148,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(media: MediaPlane | None = None, **sections: Mapping[str, Any]) -> AsyncIterator[Gateway]:
+async def gateway(plane: MediaPlane | None = None, /, **sections: Mapping[str, Any]) -> AsyncIterator[Gateway]:
     """Run a node; on leaving, nothing may be left of calls and browsers."""
-    plane = media or FakeMedia()
+    plane = plane or FakeMedia()
     app = App(settings(**sections), plane)
     await app.start()
     try:

@@ -199,8 +199,10 @@ class CallRun:
         for action in CLOSING:
             try:
                 await self._perform(action, event)
-            except Exception as error:  # teardown goes on; the media plane reaps what is left
-                _log.exception("call_teardown_failed", action=action.value, error=type(error).__name__)
+            except (TrunklineError, TimeoutError) as error:
+                _log.warning("call_teardown_failed", action=action.value, error=str(error))
+            except Exception as error:  # a bug, and teardown still goes on
+                _log.exception("call_teardown_crashed", action=action.value, error=type(error).__name__)
 
     def _end(self, end: CallEnd) -> None:
         call = self.call
@@ -355,6 +357,8 @@ class CallRun:
         side = self._side_of(event.endpoint)
         if side is None:
             return
+        if isinstance(event, EndpointClosed):
+            self._joined = None  # its bridge went with it
         match event:
             case DtlsStateChanged(state="failed", detail=detail) if "fingerprint" in detail:
                 self.post(MediaFailed(side, EndReason.DTLS_FINGERPRINT, detail))
