@@ -186,10 +186,15 @@ async def test_a_full_port_range_refuses_the_next_call_and_recovers():
         await browser.expect("finish")
 
 
-async def test_a_call_of_the_api_keeps_the_phone_hearing_something():
-    async with gateway(MediaEngine(), calls={"player": "tone"}) as node:
+@pytest.mark.parametrize("player", ["tone", "silence"])
+async def test_a_party_that_only_the_api_called_gets_audio_all_the_time(player):
+    plane = MediaEngine()
+    async with gateway(plane, calls={"player": player}) as node:
         await node.startup("100")
-        call = await node.until("rest-1", "ESTABLISHED")
-        assert call["codecCallee"] == "PCMU"
+        await node.until("rest-1", "ESTABLISHED")
+        before = plane.totals().datagrams_sent
+        await asyncio.sleep(1.0)
+        # 50 packets a second from the player, and as many back from the echo.
+        assert plane.totals().datagrams_sent - before > 60
         await node.post("terminate", {"callId": "rest-1"})
         await node.assert_empty()
