@@ -38,7 +38,6 @@ from trunkline.calls.model import DTMF_KEPT, Call, CallEnd, CallState, EndReason
 from trunkline.calls.ports import Clock, LegPort, MediaPort, TimerHandle
 from trunkline.errors import (
     CapacityError,
-    LegRejected,
     LocalProtocolError,
     MediaError,
     NegotiationError,
@@ -86,8 +85,6 @@ _CLOSED: Final[dict[str, EndReason]] = {
 
 def failure_of(error: Exception) -> CallEnd:
     """Return how a call ends because of an error."""
-    if isinstance(error, LegRejected):
-        return CallEnd(EndReason.REJECTED, sip_status=error.status, phrase=error.reason)
     reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), EndReason.INTERNAL)
     return CallEnd(reason, phrase=str(error))
 
