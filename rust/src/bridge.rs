@@ -64,9 +64,9 @@ pub struct Stats {
     pub counters: Counters,
     /// What was dropped.
     pub drops: DropCounters,
-    /// Codec of the last packet received.
+    /// Codec of the audio received last.
     pub codec_received: Option<Kind>,
-    /// Codec of the last packet sent.
+    /// Codec of the audio sent last.
     pub codec_sent: Option<Kind>,
     /// Milliseconds of received audio that were made up for loss.
     pub concealed_ms: u64,
@@ -76,8 +76,8 @@ struct Leg {
     endpoint: Endpoint,
     pipeline: Pipeline,
     receive: Vec<Format>,
-    send: Vec<Format>,
     ptime_ms: u32,
+    heard: Option<Kind>,
     digits: dtmf::Receiver,
     digits_clock_rate_hz: u32,
     /// Whom it is joined to.
@@ -116,8 +116,8 @@ impl Bridge {
             endpoint,
             pipeline,
             receive: Vec::new(),
-            send: Vec::new(),
             ptime_ms: 20,
+            heard: None,
             digits: dtmf::Receiver::new(EVENT_CLOCK_RATE_HZ),
             digits_clock_rate_hz: EVENT_CLOCK_RATE_HZ,
             peer: None,
@@ -181,7 +181,6 @@ impl Bridge {
         leg.endpoint.set_remote(now, remote, formats, outbox)?;
         leg.endpoint.set_direction(now, audio.direction);
         leg.receive.clone_from(&audio.receive);
-        leg.send.clone_from(&audio.send);
         leg.ptime_ms = audio.ptime_ms;
         leg.pipeline.set_send(&audio.send, audio.ptime_ms);
         if let Some(peer) = leg.peer {
@@ -254,8 +253,8 @@ impl Bridge {
         let peer = leg.peer.and_then(|peer| self.leg(peer));
         Some(Stats {
             drops: leg.endpoint.drops().clone(),
-            codec_received: counters.pt_received.and_then(|pt| kind_of(&leg.receive, pt)),
-            codec_sent: counters.pt_sent.and_then(|pt| kind_of(&leg.send, pt)),
+            codec_received: leg.heard,
+            codec_sent: leg.pipeline.codec_sent(),
             concealed_ms: peer.map_or(0, |peer| peer.pipeline.concealed_ms()),
             counters,
         })
@@ -293,7 +292,8 @@ impl Bridge {
                 leg.endpoint.handle_timeout(now, outbox);
             }
             if leg.pipeline.poll_timeout().is_some_and(|due| due <= now) {
-                leg.pipeline.handle_timeout(now, &mut Out { now, endpoint: &mut leg.endpoint, outbox });
+                let mut out = Out { now, endpoint: &mut leg.endpoint, outbox, refused: None };
+                leg.pipeline.handle_timeout(now, &mut out);
             }
             if leg.digits.poll_timeout().is_some_and(|due| due <= now) {
                 leg.digits.handle_timeout(now);
@@ -346,19 +346,23 @@ impl Bridge {
             self.pass_digits(now, index);
             return result.map_err(|_| DropReason::Codec);
         }
+        leg.heard = kind_of(&leg.receive, header.pt).filter(|kind| kind.is_speech()).or(leg.heard);
         let Some(peer) = leg.peer else {
             leg.endpoint.count_drop(DropReason::NotBridged);
             return Err(DropReason::NotBridged);
         };
         let packet = Inbound { header, extended_seq: media.extended_seq, is_restart: media.is_restart, payload };
         let Ok(to) = self.leg_mut(peer) else { return Err(DropReason::NotBridged) };
-        let result = to.pipeline.handle_packet(now, &packet, &mut Out { now, endpoint: &mut to.endpoint, outbox });
+        let mut out = Out { now, endpoint: &mut to.endpoint, outbox, refused: None };
+        let result = to.pipeline.handle_packet(now, &packet, &mut out);
+        // What the way out refused is counted there.
+        let refused = out.refused.map_or(Ok(()), Err);
         if let Err(reason) = result
             && let Ok(leg) = self.leg_mut(index)
         {
             leg.endpoint.count_drop(reason);
         }
-        result
+        result.and(refused)
     }
 
     /// Tells of digits that began or ended, and presses the same keys on the peer.
@@ -419,6 +423,8 @@ struct Out<'a> {
     now: Instant,
     endpoint: &'a mut Endpoint,
     outbox: &'a mut Outbox,
+    /// Why the last packet did not leave.
+    refused: Option<DropReason>,
 }
 
 impl Sink for Out<'_> {
@@ -426,8 +432,8 @@ impl Sink for Out<'_> {
         self.endpoint.can_send()
     }
 
-    fn send(&mut self, header: &Header, clock_rate_hz: u32, payload: &[u8]) -> Result<(), DropReason> {
-        self.endpoint.send_rtp(self.now, header, clock_rate_hz, payload, self.outbox)
+    fn send(&mut self, header: &Header, clock_rate_hz: u32, payload: &[u8]) {
+        self.refused = self.endpoint.send_rtp(self.now, header, clock_rate_hz, payload, self.outbox).err();
     }
 
     fn count_drop(&mut self, reason: DropReason) {

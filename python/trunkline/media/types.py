@@ -380,7 +380,7 @@ class Stats:
     """Answer to `GetStats`: counters of one endpoint since it was made.
 
     packets_lost: by sequence numbers, negative if duplicates prevail. round_trip_ms: by RTCP, once known.
-    codec_received, codec_sent: of the last packet, empty before it. concealed_frames: of 20 ms, made up for loss.
+    codec_received, codec_sent: of the latest audio, empty before it. concealed_frames: of 20 ms, made up for loss.
     drops: datagrams and frames that went no further, by reason.
     """
 

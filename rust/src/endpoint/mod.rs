@@ -230,7 +230,6 @@ impl Endpoint {
             Ok(()) => {
                 self.counters.packets_sent += 1;
                 self.counters.bytes_sent += payload.len() as u64;
-                self.counters.pt_sent = Some(header.pt);
                 self.reports.sent(now, header, payload.len(), clock_rate_hz);
             }
             Err(reason) => self.drops.count(reason),

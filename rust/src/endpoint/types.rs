@@ -171,6 +171,4 @@ pub struct Counters {
     pub round_trip: Option<Duration>,
     /// Payload type of the last packet taken.
     pub pt_received: Option<Pt>,
-    /// Payload type of the last packet sent.
-    pub pt_sent: Option<Pt>,
 }

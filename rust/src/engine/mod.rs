@@ -26,7 +26,7 @@ use std::time::Duration;
 use crate::bridge::CallId;
 use crate::dtls::Certificate;
 use crate::error::MediaError;
-use crate::io::{PortAllocator, UdpSocket, Wake, local_addresses};
+use crate::io::{PortAllocator, UdpSocket, Wake, local_addresses, raise_descriptor_limit};
 use crate::rtcp::WallClock;
 
 pub use command::{Command, PlaySource, Request, RequestId, TransportKind};
@@ -79,6 +79,7 @@ impl Engine {
     pub fn start(config: EngineConfig) -> Result<Self, MediaError> {
         config.check()?;
         let config = config.resolve(local_addresses)?;
+        raise_descriptor_limit()?;
         let count = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,

@@ -6,12 +6,14 @@
 #![expect(unsafe_code, reason = "epoll, eventfd, recvmmsg and sendmmsg have no safe wrapper in the standard library")]
 
 mod interfaces;
+mod limit;
 mod poller;
 mod ports;
 mod udp;
 mod wake;
 
 pub use interfaces::local_addresses;
+pub use limit::{is_out_of_descriptors, raise_descriptor_limit};
 pub use poller::{Poller, Readiness};
 pub use ports::{PortAllocator, RtpSockets};
 pub use udp::{ReceiveBatch, Received, SendBatch, SendOutcome, UdpSocket};

@@ -87,10 +87,8 @@ impl PortAllocator {
         Err(io::Error::from(io::ErrorKind::AddrNotAvailable))
     }
 
-    /// Closes the sockets and lets their ports rest.
-    pub fn release(&mut self, now: Instant, sockets: RtpSockets) {
-        let port = sockets.rtp.local().port();
-        drop(sockets);
+    /// Lets a pair rest whose sockets are closed. port: the even one.
+    pub fn release(&mut self, now: Instant, port: u16) {
         self.in_use = self.in_use.saturating_sub(1);
         self.resting.push_back((now + self.quarantine, port));
     }
@@ -170,7 +168,9 @@ mod tests {
         let sockets = ports.allocate(start, false, || 0).unwrap();
         assert_eq!(ports.allocate(start, false, || 0).unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
 
-        ports.release(start, sockets);
+        let port = sockets.rtp.local().port();
+        drop(sockets);
+        ports.release(start, port);
         let almost = start + Duration::from_millis(9_999);
         assert!(ports.allocate(almost, false, || 0).is_err());
         assert_eq!((ports.in_use(), ports.resting()), (0, 1));

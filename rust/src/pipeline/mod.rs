@@ -64,7 +64,7 @@ pub trait Sink {
     fn can_send(&self) -> bool;
 
     /// Sends one packet. `clock_rate_hz`: of its payload type. The sink counts what it drops.
-    fn send(&mut self, header: &Header, clock_rate_hz: u32, payload: &[u8]) -> Result<(), DropReason>;
+    fn send(&mut self, header: &Header, clock_rate_hz: u32, payload: &[u8]);
 
     /// Counts a frame that could not be made into a packet.
     fn count_drop(&mut self, reason: DropReason);
@@ -82,8 +82,8 @@ pub struct FirstNumbers {
 /// What becomes of a packet, by its payload type.
 #[derive(Debug, Clone, Copy)]
 enum Route {
-    /// Goes on under this payload type of the same codec.
-    Relay(Pt, u32),
+    /// Goes on under our number of the same codec.
+    Relay(Format),
     /// Is decoded and encoded anew.
     Transcode(Codec),
     /// Comfort noise for the decoder.
@@ -125,6 +125,7 @@ pub struct Pipeline {
     player: Option<Player>,
     digits: Option<Digits>,
     pace: Option<Pace>,
+    spoken: Option<Kind>,
     is_play_done: bool,
 }
 
@@ -147,6 +148,7 @@ impl Pipeline {
             player: None,
             digits: None,
             pace: None,
+            spoken: None,
             is_play_done: false,
         }
     }
@@ -188,13 +190,20 @@ impl Pipeline {
         }
         let route = self.routes.iter().find(|(pt, _)| *pt == packet.header.pt).map(|(_, route)| *route);
         match route.ok_or(DropReason::Codec)? {
-            Route::Relay(pt, clock_rate_hz) => {
+            _ if self.player.is_some() => {
                 self.ear.rest();
-                if self.player.is_some() || self.is_dialling() {
+                Ok(())
+            }
+            Route::Relay(format) => {
+                self.ear.rest();
+                if self.is_dialling() {
                     return Ok(());
                 }
-                let header = self.relay.rewrite(now, packet, (pt, clock_rate_hz), &mut self.output)?;
-                sink.send(&header, clock_rate_hz, packet.payload)
+                let clock_rate_hz = format.codec.clock_rate_hz();
+                let header = self.relay.rewrite(now, packet, (format.pt, clock_rate_hz), &mut self.output)?;
+                self.spoken = Some(format.codec.kind());
+                sink.send(&header, clock_rate_hz, packet.payload);
+                Ok(())
             }
             Route::Transcode(codec) => {
                 let sample_rate_hz = self.voice()?.sample_rate_hz();
@@ -277,6 +286,12 @@ impl Pipeline {
         self.pace.as_ref().map(|pace| pace.next_at)
     }
 
+    /// Codec of the audio sent last.
+    #[must_use]
+    pub fn codec_sent(&self) -> Option<Kind> {
+        self.spoken
+    }
+
     /// Milliseconds of the other leg's audio that were made up.
     #[must_use]
     pub fn concealed_ms(&self) -> u64 {
@@ -310,8 +325,7 @@ impl Pipeline {
                 let Some(outgoing) = sender.poll(base.wrapping_add(units(elapsed_ms, event_rate_hz))) else { return };
                 let stamp = (outgoing.timestamp, outgoing.marker);
                 let header = self.output.next(now, moment, format.pt, stamp);
-                // The sink counts its own drops.
-                let _ = sink.send(&header, event_rate_hz, &outgoing.event.to_bytes());
+                sink.send(&header, event_rate_hz, &outgoing.event.to_bytes());
             }
             _ => self.speak(now, moment, is_first, sink),
         }
@@ -337,8 +351,8 @@ impl Pipeline {
         match voice.encode() {
             Ok(Some(payload)) => {
                 let header = self.output.next(now, moment, format.pt, (moment, is_first));
-                // The sink counts its own drops.
-                let _ = sink.send(&header, format.codec.clock_rate_hz(), payload);
+                self.spoken = Some(format.codec.kind());
+                sink.send(&header, format.codec.clock_rate_hz(), payload);
             }
             Ok(None) => {}
             Err(reason) => sink.count_drop(reason),
@@ -392,7 +406,7 @@ impl Pipeline {
     fn sample_rate_hz(&self, format: Format) -> u32 {
         let transcoded = self.routes.iter().filter_map(|(_, route)| match route {
             Route::Transcode(codec) => Some(codec.common_sample_rate_hz(&format.codec)),
-            Route::Relay(..) | Route::Noise => None,
+            Route::Relay(_) | Route::Noise => None,
         });
         transcoded.min().unwrap_or_else(|| format.codec.native_sample_rate_hz().min(PLAYER_RATE_HZ))
     }
@@ -424,9 +438,9 @@ impl Pipeline {
             let route = match (theirs.codec.kind(), same) {
                 // Digits go from key to key, not from packet to packet.
                 (Kind::TelephoneEvent, _) => continue,
-                (Kind::Cn, Some(ours)) => Route::Relay(ours.pt, ours.codec.clock_rate_hz()),
+                (Kind::Cn, Some(ours)) => Route::Relay(*ours),
                 (Kind::Cn, None) => Route::Noise,
-                (_, Some(ours)) if keeps_ptime => Route::Relay(ours.pt, ours.codec.clock_rate_hz()),
+                (_, Some(ours)) if keeps_ptime => Route::Relay(*ours),
                 _ => Route::Transcode(theirs.codec),
             };
             self.routes.push((theirs.pt, route));

@@ -1,5 +1,6 @@
 //! How an endpoint comes into being, and what must be undone when it ends: names, ports and credentials.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use crate::bridge::CallId;
 use crate::endpoint::{Endpoint, EndpointId, Identity, Lane, Limits, PlainSockets};
 use crate::error::MediaError;
 use crate::ice::Credentials;
-use crate::io::RtpSockets;
+use crate::io::is_out_of_descriptors;
 use crate::net::{SeqNo, Ssrc};
 use crate::outbox::SocketId;
 use crate::pipeline::FirstNumbers;
@@ -80,22 +81,20 @@ impl Board {
         first: FirstNumbers,
         (is_muxed, random): (bool, &mut Random),
     ) -> Result<Local, MediaError> {
-        let sockets = self.setup.ports.allocate(now, is_muxed, || random.next_u32()).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::AddrNotAvailable { MediaError::NoFreePort } else { error.into() }
-        })?;
+        let sockets = self.setup.ports.allocate(now, is_muxed, || random.next_u32()).map_err(refusal)?;
+        let port = sockets.rtp.local().port();
         let advertise = |bound: SocketAddr, ip: Option<IpAddr>| SocketAddr::new(ip.unwrap_or(bound.ip()), bound.port());
         let ip = self.setup.config.rtp_advertised;
         let rtp_address = advertise(sockets.rtp.local(), ip);
         let rtcp_address = sockets.rtcp.as_ref().map_or(rtp_address, |socket| advertise(socket.local(), ip));
-        let rtp = self.setup.sockets.add(sockets.rtp)?;
-        let rtcp = match sockets.rtcp.map(|socket| self.setup.sockets.add(socket)) {
-            Some(Ok(rtcp)) => Some(rtcp),
-            Some(Err(error)) => {
-                self.release_ports(now, rtp, None);
-                return Err(error.into());
-            }
-            None => None,
-        };
+        let rtp = self.setup.sockets.add(sockets.rtp).map_err(|error| {
+            self.setup.ports.release(now, port);
+            refusal(error)
+        })?;
+        let rtcp = sockets.rtcp.map(|socket| self.setup.sockets.add(socket)).transpose().map_err(|error| {
+            self.release_ports(now, rtp, None);
+            refusal(error)
+        })?;
         let (id, ssrc, cname) = (identity.id, identity.ssrc, identity.cname.clone());
         let plain = PlainSockets { rtp, rtcp: rtcp.unwrap_or(rtp) };
         let endpoint = Endpoint::rtp(identity, plain, self.limits(), self.setup.clock);
@@ -126,14 +125,26 @@ impl Board {
     }
 
     fn release_ports(&mut self, now: Instant, rtp: SocketId, rtcp: Option<SocketId>) {
-        let rtcp = rtcp.and_then(|id| self.setup.sockets.take(id));
-        if let Some(rtp) = self.setup.sockets.take(rtp) {
-            self.setup.ports.release(now, RtpSockets { rtp, rtcp });
+        drop(rtcp.and_then(|id| self.setup.sockets.take(id)));
+        let port = self.setup.sockets.take(rtp).map(|socket| socket.local().port());
+        if let Some(port) = port {
+            self.setup.ports.release(now, port);
         }
     }
 
     fn limits(&self) -> Limits {
         let config = &self.setup.config;
         Limits { setup: config.setup_timeout, consent: config.ice_consent, inactivity: config.media_inactivity }
+    }
+}
+
+/// Why there are no sockets: the range or the process is full, or something is wrong.
+fn refusal(error: io::Error) -> MediaError {
+    if error.kind() == io::ErrorKind::AddrNotAvailable {
+        MediaError::NoFreePort
+    } else if is_out_of_descriptors(&error) {
+        MediaError::Capacity("open sockets")
+    } else {
+        MediaError::Io(error)
     }
 }
