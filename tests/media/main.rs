@@ -9,6 +9,7 @@ mod allocation;
 mod attacks;
 mod calls;
 mod digits;
+mod fuzzing;
 mod limits;
 mod playing;
 mod support;

@@ -1,0 +1,78 @@
+//! What each fuzz target does with its bytes. Any bytes must end in a value or a drop.
+//!
+//! Plain functions, so that the crate's tests compile and run them on the stable compiler with every change; the
+//! targets beside this file hand them to libFuzzer.
+
+use std::time::{Duration, Instant};
+
+use trunkline_media::dtls::{Certificate, Handshake, Role};
+use trunkline_media::dtmf::Receiver;
+use trunkline_media::ice::{Agent, Credentials, stun};
+use trunkline_media::net::{Path, SrtpProfile};
+use trunkline_media::rtcp::{Compound, Packet};
+use trunkline_media::rtp::{Header, Source};
+use trunkline_media::srtp::Context;
+
+/// An RTP packet, and the source that it would belong to.
+pub(super) fn rtp(now: Instant, data: &[u8]) {
+    let Ok(header) = Header::parse(data) else { return };
+    assert!(header.payload.end <= data.len());
+    let mut source = Source::new(8_000, 0);
+    let _ = source.receive(now, &header);
+    let _ = source.report();
+}
+
+/// A compound RTCP packet, read to its last block.
+pub(super) fn rtcp(data: &[u8]) {
+    let Ok(compound) = Compound::parse(data) else { return };
+    for packet in compound.packets() {
+        match packet {
+            Packet::SenderReport(report) => drop(report.reports.count()),
+            Packet::ReceiverReport { reports, .. } => drop(reports.count()),
+            Packet::Sdes(names) => drop(names.cnames().count()),
+            Packet::Bye(bye) => drop(bye.sources().count()),
+            _ => {}
+        }
+    }
+}
+
+/// A STUN message, read and judged by an agent.
+pub(super) fn stun_message(now: Instant, data: &[u8]) {
+    let _ = stun::local_ufrag(data);
+    let mut agent = Agent::new(Credentials::from_random(&[7; Credentials::RANDOM_BYTES]), Duration::from_secs(30));
+    let address = ([127, 0, 0, 1], 1).into();
+    let answer = agent.handle_datagram(now, Path::new(address, address), data, &mut [0; 256]);
+    assert!(answer.is_err() || agent.selected().is_none(), "nobody knows the password");
+}
+
+/// DTLS records at a server. certificate: made once, since that is slow.
+pub(super) fn dtls(now: Instant, certificate: &Certificate, data: &[u8]) {
+    let mut handshake = Handshake::new(now, certificate, Role::Server, Duration::from_secs(10));
+    let _ = handshake.handle_datagram(now, data);
+    let mut out = [0; 2_048];
+    while handshake.poll_transmit(&mut out).is_some() {}
+    while handshake.poll_event().is_some() {}
+}
+
+/// SRTP and SRTCP under each profile: nothing may authenticate.
+pub(super) fn srtp(data: &[u8]) {
+    let profiles = [SrtpProfile::Aes128CmSha1_80, SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm];
+    for profile in profiles {
+        let key = vec![1; profile.key_bytes()];
+        let salt = vec![2; profile.salt_bytes()];
+        let Ok(mut context) = Context::new(profile, &key, &salt) else { continue };
+        assert!(context.unprotect_rtp(&mut data.to_vec()).is_err());
+        assert!(context.unprotect_rtcp(&mut data.to_vec()).is_err());
+    }
+}
+
+/// Telephone-event payloads: each chunk of eight bytes is a timestamp and an event.
+pub(super) fn dtmf(now: Instant, data: &[u8]) {
+    let mut receiver = Receiver::new(8_000);
+    for chunk in data.chunks(8) {
+        let (timestamp, payload) =
+            chunk.split_first_chunk::<4>().map_or((0, chunk), |(four, rest)| (u32::from_be_bytes(*four), rest));
+        let _ = receiver.handle_packet(now, timestamp, timestamp % 2 == 0, payload);
+        while receiver.poll_event().is_some() {}
+    }
+}

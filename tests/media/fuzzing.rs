@@ -1,0 +1,51 @@
+//! The bodies of the fuzz targets, compiled and run on the stable compiler.
+
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use trunkline_media::dtls::Certificate;
+
+use crate::support::now;
+
+#[path = "../../rust/fuzz/bodies.rs"]
+mod bodies;
+
+static CERTIFICATE: LazyLock<Certificate> = LazyLock::new(|| Certificate::generate().unwrap());
+
+/// Bytes that begin as the protocol does, so that they get past the first check.
+fn beginning_with(start: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..300).prop_map(move |rest| [start, &rest].concat())
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_into_any_parser_end_in_a_value_or_a_drop(data in prop::collection::vec(any::<u8>(), 0..300)) {
+        bodies::rtp(now(), &data);
+        bodies::rtcp(&data);
+        bodies::stun_message(now(), &data);
+        bodies::srtp(&data);
+        bodies::dtmf(now(), &data);
+    }
+
+    #[test]
+    fn likely_rtp(data in beginning_with(&[0xb2, 0x80])) {
+        bodies::rtp(now(), &data);
+        bodies::srtp(&data);
+    }
+
+    #[test]
+    fn likely_rtcp(data in beginning_with(&[0x81, 200, 0, 12])) {
+        bodies::rtcp(&data);
+        bodies::srtp(&data);
+    }
+
+    #[test]
+    fn likely_stun(data in beginning_with(b"\0\x01\0\x40\x21\x12\xa4\x42aaaaaaaaaaaa\0\x06\0\x08")) {
+        bodies::stun_message(now(), &data);
+    }
+
+    #[test]
+    fn likely_dtls(data in beginning_with(&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60, 1, 0, 0, 48, 0, 0])) {
+        bodies::dtls(now(), &CERTIFICATE, &data);
+    }
+}
