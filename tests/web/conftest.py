@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
-from web.fake_gateway import FakeGateway
+from web.fake_gateway import TIMEOUT_S, FakeGateway
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -25,7 +25,7 @@ FLAGS = [
 ]
 
 
-def until(page: Page, expression: str, timeout_s: float = 5.0) -> None:
+def until(page: Page, expression: str, timeout_s: float = TIMEOUT_S) -> None:
     """Wait for an expression to hold. Playwright's own `wait_for_function` is stopped by the page's content policy."""
     deadline = time.monotonic() + timeout_s
     while not page.evaluate(expression):
@@ -37,6 +37,7 @@ def until(page: Page, expression: str, timeout_s: float = 5.0) -> None:
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
+    expect.set_options(timeout=TIMEOUT_S * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
@@ -83,7 +84,7 @@ class Watched:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1280, "height": 860})
-    context.set_default_timeout(5_000)
+    context.set_default_timeout(TIMEOUT_S * 1000)
     yield context
     context.close()
 

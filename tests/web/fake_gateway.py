@@ -16,7 +16,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 from trunkline.web.pages import mounts
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 10.0
 _POLL_S = 0.01
 
 Json = dict[str, Any]
