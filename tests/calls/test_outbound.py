@@ -151,16 +151,19 @@ async def test_each_refusal_has_its_own_reason(status, wanted, shown):
         ([], EndReason.SERVER_UNREACHABLE),
         (["trying"], EndReason.REQUEST_TIMEOUT),
         (["trying", "ringing"], EndReason.NO_ANSWER),
+        (["trying", "ringing with media"], EndReason.NO_ANSWER),
     ],
 )
 async def test_408_means_what_came_before_it(before, wanted):
     async with world() as w:
         call = await w.call(w.connect())
-        invite, _ = w.sent_invite()
+        invite, offer = w.sent_invite()
         if "trying" in before:
             await w.sip_says(InviteTrying(invite))
         if "ringing" in before:
             await w.sip_says(InviteProgress(invite, 180, "Ringing", None))
+        if "ringing with media" in before:
+            await w.sip_says(InviteProgress(invite, 180, "Ringing", phone_answer(offer)))
         await w.sip_says(InviteFailed(invite, 408, "Request Timeout"))
         assert reason(call) is wanted
 

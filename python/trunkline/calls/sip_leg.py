@@ -129,10 +129,11 @@ class SipLeg(MediaLeg):
             case InviteProgress(_, status, _, sdp):
                 self._has_tried = True
                 call.sip_status = status
+                if status == 180:
+                    self._has_rung = True
                 if sdp:
                     post(LegProgressed(sdp))
                 elif status == 180:
-                    self._has_rung = True
                     post(LegRang())
             case InviteAnswered(_, sdp):
                 call.sip_status = 200
