@@ -76,6 +76,7 @@ class FakeEndpoint:
     transport: Transport
     remote: Remote | None = None
     audio: StreamParameters | None = None
+    remotes_set: int = 0
     source: Source | None = None
     digits: str = ""
 
@@ -133,6 +134,7 @@ class FakeMedia:
         record = self._take("set_remote", endpoint)
         assert record is not None
         record.remote, record.audio = remote, audio
+        record.remotes_set += 1
 
     async def update_endpoint(self, call: MediaCallId, endpoint: EndpointId, direction: Direction) -> None:
         self._take("update_endpoint", endpoint)

@@ -99,6 +99,28 @@ async def test_early_media_is_heard_before_the_answer_and_the_browser_gets_one_d
         assert w.web.description()
 
 
+async def test_a_200_that_repeats_the_early_description_sets_the_far_side_again():
+    # A phone behind NAT may send from another port after its answer: the media plane learns it anew only if told.
+    async with world() as w:
+        await w.call(w.connect())
+        invite, offer = w.sent_invite()
+        answer = phone_answer(offer)
+        await w.sip_says(InviteProgress(invite, 183, "Session Progress", answer))
+        assert w.media.endpoint("rtp")[1].remotes_set == 1
+        await w.sip_says(InviteAnswered(invite, answer))
+        assert w.media.endpoint("rtp")[1].remotes_set == 2
+
+
+async def test_a_200_without_a_description_keeps_that_of_the_early_media():
+    async with world() as w:
+        call = await w.call(w.connect())
+        invite, offer = w.sent_invite()
+        await w.sip_says(InviteProgress(invite, 183, "Session Progress", phone_answer(offer)))
+        await w.sip_says(InviteAnswered(invite, None))
+        assert call.state is CallState.ESTABLISHED
+        assert w.media.endpoint("rtp")[1].remotes_set == 1
+
+
 async def test_a_200_from_another_branch_than_the_early_media_moves_the_media_there():
     async with world() as w:
         await w.call(w.connect())

@@ -26,10 +26,11 @@ from trunkline.calls.model import CallEnd, EndReason, LegDirection, LegKind, rea
 from trunkline.calls.ports import SipPort
 from trunkline.calls.sip_events import InviteEvent, RegistrationEvent, SipEvents
 from trunkline.errors import CapacityError, InvalidCallState, LocalProtocolError, MediaError, NegotiationError, SdpError
-from trunkline.media.types import Codec, RtpLocal, RtpTransport
+from trunkline.media.types import Codec, RtpLocal, RtpRemote, RtpTransport
 from trunkline.sdp import offer_answer
 from trunkline.sdp.codecs import read_codecs
 from trunkline.sdp.model import SessionDescription
+from trunkline.sdp.offer_answer import Negotiated
 from trunkline.sdp.parser import parse
 from trunkline.sip.types import (
     Account,
@@ -104,7 +105,8 @@ class SipLeg(MediaLeg):
         """The offer under negotiation: ours as caller or in a late offer, theirs as callee."""
         self._described: SessionDescription | None = None
         """What we said last."""
-        self._accepted = ""
+        self._has_remote = False
+        """Whether the endpoint knows the far side."""
         self._local: RtpLocal | None = None
         self._has_tried = False
         self._has_rung = False
@@ -237,13 +239,16 @@ class SipLeg(MediaLeg):
 
     async def accept(self, description: str) -> None:
         """Take an answer: of a 183 or 200 to our INVITE, or of the ACK to our late offer."""
-        if description == self._accepted or (not description and self._accepted):
+        if not description and self._has_remote:
             return
         if self._offer is None or not description:
             raise NegotiationError("answered without a description")
-        negotiated = offer_answer.accept_answer(self._offer, parse(description))
+        # One that says nothing new counts too: a phone behind NAT may begin to send from elsewhere when it answers.
+        await self._take(offer_answer.accept_answer(self._offer, parse(description)))
+
+    async def _take(self, negotiated: Negotiated[RtpRemote]) -> None:
         await self._set_remote(negotiated.remote, negotiated.audio)
-        self._accepted = description
+        self._has_remote = True
 
     async def describe(self, preferred: tuple[Codec, ...]) -> None:
         """Answer the caller's offer, or make ours if it left that to us (RFC 3261 section 13.2.1)."""
@@ -253,7 +258,7 @@ class SipLeg(MediaLeg):
             self._offer = self._described = offer_answer.make_offer(self._local, policy, self._identity)
             return
         negotiated = offer_answer.answer_offer(self._offer, self._local, policy, self._identity)
-        await self._set_remote(negotiated.remote, negotiated.audio)
+        await self._take(negotiated)
         self._described = negotiated.description
 
     def ring(self) -> None:
@@ -285,9 +290,8 @@ class SipLeg(MediaLeg):
                 # Staying with the codec in use spares the other leg a change.
                 policy = self._policy.preferring(self._codecs[:1])
                 negotiated = offer_answer.answer_offer(offer, self._local, policy, identity)
-                await self._set_remote(negotiated.remote, negotiated.audio)
+                await self._take(negotiated)
                 ours = negotiated.description
-                self._accepted = description
             else:
                 assert self._described is not None
                 self._offer = ours = offer_answer.offer_again(self._described, identity)
