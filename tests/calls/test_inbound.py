@@ -176,6 +176,31 @@ async def test_a_late_offer_is_made_by_us_and_its_answer_is_taken_from_the_ack()
         assert the_call(w).state is CallState.ESTABLISHED
 
 
+async def test_a_late_offer_whose_ack_brings_no_answer_is_hung_up():
+    async with world() as w:
+        session = await w.registered()
+        invite = await w.incoming(session, None)
+        call = the_call(w)
+        session.answer(call.id, browser_answer(w.web.description()))
+        await w.settle()
+        await w.sip_says(InviteConfirmed(invite, None))
+        assert reason(call) is EndReason.BAD_DESCRIPTION
+        assert [each[1] for each in w.sip.verbs("hangup")] == [invite]
+        assert w.web.statuses()[-1] is CallStatus.FAILED
+        w.assert_nothing_left()
+
+
+async def test_an_ack_without_a_description_is_the_rule_after_an_early_offer():
+    async with world() as w:
+        session = await w.registered()
+        invite = await w.incoming(session, phone_offer())
+        session.answer(the_call(w).id, browser_answer(w.web.description()))
+        await w.settle()
+        await w.sip_says(InviteConfirmed(invite, None))
+        assert the_call(w).state is CallState.ESTABLISHED
+        assert w.media.endpoint("rtp")[1].remotes_set == 1
+
+
 async def test_a_caller_that_listens_only_is_answered_as_such():
     async with world() as w:
         session = await w.registered()

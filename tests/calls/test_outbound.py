@@ -22,6 +22,7 @@ from trunkline.sip.types import (
     InviteTrying,
     Registered,
     RegistrationFailed,
+    ReinviteAnswered,
     ReinviteReceived,
 )
 
@@ -344,13 +345,36 @@ async def test_a_new_offer_that_cannot_be_met_is_refused_and_the_call_goes_on():
         assert reason(call) is None
 
 
-async def test_a_reinvite_without_an_offer_gets_ours():
+async def test_a_reinvite_without_an_offer_gets_ours_and_its_answer_is_taken_from_the_ack():
     async with world() as w:
-        _, _, invite = await answered(w)
+        _, call, invite = await answered(w)
         await w.sip_says(ReinviteReceived(invite, None))
         (_, _, offer, status) = w.sip.verbs("answer_reinvite")[-1]
         assert status == 200
         assert parse(offer).media[0].port == parse(w.sent_invite()[1]).media[0].port
+        answer = phone_answer(offer, "PCMA").replace("audio 20000", "audio 28000")
+        await w.sip_says(ReinviteAnswered(invite, answer))
+        assert w.media.endpoint("rtp")[1].remote.rtp == ("198.51.100.9", 28_000)
+        assert call.b.codec == "PCMA"
+        assert reason(call) is None
+
+
+async def test_a_reinvites_ack_without_an_answer_leaves_the_media_where_it_was():
+    async with world() as w:
+        _, call, invite = await answered(w)
+        await w.sip_says(ReinviteReceived(invite, None))
+        await w.sip_says(ReinviteAnswered(invite, None))
+        assert w.media.endpoint("rtp")[1].remote.rtp == ("198.51.100.9", 20_000)
+        assert reason(call) is None
+
+
+async def test_a_200_without_any_description_is_hung_up_as_a_bad_one():
+    async with world() as w:
+        call = await w.call(w.connect())
+        invite, _ = w.sent_invite()
+        await w.sip_says(InviteAnswered(invite, None))
+        assert reason(call) is EndReason.BAD_DESCRIPTION
+        assert [each[1] for each in w.sip.verbs("hangup")] == [invite]
 
 
 async def test_digits_leave_as_events_of_the_sip_sides_endpoint():

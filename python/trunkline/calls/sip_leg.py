@@ -146,9 +146,10 @@ class SipLeg(MediaLeg):
                 self._is_over = True
             case InviteEnded(_, cause, status):
                 self._ended(_ENDED[cause], status or 0, "")
-            case InviteConfirmed(_, sdp):
-                if sdp:
-                    post(LegDescribed(self._context.side, sdp))
+            case InviteConfirmed(_, sdp) | ReinviteAnswered(_, sdp):
+                # Without a description it matters only if we still wait for one: `accept` ends such a call.
+                if sdp or not self._has_remote:
+                    post(LegDescribed(self._context.side, sdp or ""))
             case ReinviteReceived(_, sdp):
                 post(LegReoffered(self._context.side, sdp or ""))
             case InfoReceived(_, content_type, body):
@@ -157,7 +158,7 @@ class SipLeg(MediaLeg):
                     post(DtmfHeard(self._context.side, digit, is_relayed=False))
             case InfoAnswered():
                 self._send_next_digit()
-            case ReinviteAnswered() | ReinviteFailed():
+            case ReinviteFailed():
                 pass
 
     def _ended(self, reason: EndReason, status: int, phrase: str) -> None:
@@ -238,11 +239,14 @@ class SipLeg(MediaLeg):
         self._sip.events.bind_invite(self._invite, self.handle)
 
     async def accept(self, description: str) -> None:
-        """Take an answer: of a 183 or 200 to our INVITE, or of the ACK to our late offer."""
+        """Take an answer: of a 183 or 200 to our INVITE, or of the ACK to an offer that we made in a 200.
+
+        Raises SdpError if there is none and none came before (RFC 3261 section 13.2.1 requires one).
+        """
         if not description and self._has_remote:
             return
         if self._offer is None or not description:
-            raise NegotiationError("answered without a description")
+            raise SdpError("answered without a description")
         # One that says nothing new counts too: a phone behind NAT may begin to send from elsewhere when it answers.
         await self._take(offer_answer.accept_answer(self._offer, parse(description)))
 
