@@ -44,7 +44,7 @@ async def test_what_the_browser_says_comes_back_from_the_echo(codec, name):
         assert frequency == pytest.approx(1000.0, abs=5)
         assert share > 0.9
         (call,) = (await node.http.get("/rest-api/call/find_all")).json()
-        assert call["codecCaller"] == name
+        assert (call["codecCaller"], call["codecCallee"]) == (name, "PCMU")
         await browser.send("hangup", {"callId": "call-1"})
         assert (await browser.expect("finish"))["reason"] == "normal"
 

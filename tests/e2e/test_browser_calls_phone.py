@@ -7,7 +7,8 @@ import pytest
 from harness.audio import assert_tone, judge
 from harness.baresip import Baresip
 from harness.browser import MICROPHONE_DBFS, MICROPHONE_HZ, RECORDING_RATE_HZ
-from harness.kamailio import DOMAIN
+from harness.gateway import Gateway
+from harness.kamailio import DOMAIN, PORT, USERS, Kamailio
 from harness.network import Network
 from harness.phone_page import PhonePage
 from harness.tap import RtpTap, longest_gap_s
@@ -28,15 +29,28 @@ def both_hear_each_other(network: Network, page: PhonePage, phone: Baresip) -> I
     assert longest_gap_s(tap.towards(phone.rtp_ports)) <= 0.1
 
 
+def assert_codecs(gateway: Gateway, page: PhonePage, *, web: str, sip: str, is_incoming: bool = False) -> None:
+    """Fail unless gateway and browser both say that the call uses these codecs."""
+    status, (call,) = gateway.post("/call/find_all")
+    assert status == 200
+    caller, callee = (sip, web) if is_incoming else (web, sip)
+    assert (call["codecCaller"], call["codecCallee"]) == (caller, callee)
+    rows = {row["id"]: row for row in page.stats()}
+    for kind in ("inbound-rtp", "outbound-rtp"):
+        (stream,) = (row for row in rows.values() if row["type"] == kind)
+        assert rows[stream["codecId"]]["mimeType"] == f"audio/{web}"
+
+
 @pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
 @pytest.mark.parametrize("who_hangs_up", ["browser", "phone"])
 def test_browser_calls_phone_and_both_hear_each_other(
-    network: Network, page: PhonePage, phone: Callable[..., Baresip], who_hangs_up: str, codec: str
+    network: Network, gateway: Gateway, page: PhonePage, phone: Callable[..., Baresip], who_hangs_up: str, codec: str
 ) -> None:
     callee = phone(tone_hz=PHONE_HZ, tone_dbfs=PHONE_DBFS, codec=codec)
     page.call("phone")
     page.expect_status("ESTABLISHED")
     with both_hear_each_other(network, page, callee):
+        assert_codecs(gateway, page, web=codec, sip=codec)  # what both can do passes through
         if who_hangs_up == "browser":
             page.hang_up()
             callee.wait_event("CALL_CLOSED")
@@ -58,6 +72,51 @@ def test_phone_calls_browser_which_answers(network: Network, page: PhonePage, ph
         page.hang_up()
         caller.wait_event("CALL_CLOSED")
     page.expect_phase("idle")
+
+
+@pytest.fixture
+def opus(start_gateway: Callable[..., Gateway]) -> Gateway:
+    """A gateway whose browsers get Opus or nothing, so that it cannot pass G.711 through."""
+    return start_gateway({"media": {"web_codecs": ["opus"]}})
+
+
+@pytest.fixture
+def opus_page(opus: Gateway, kamailio: Kamailio, open_page: Callable[..., PhonePage]) -> PhonePage:
+    """The Phone page at that gateway, signed in as `web`."""
+    page = open_page()
+    page.sign_in("web", USERS["web"], DOMAIN, kamailio.address, PORT)
+    page.expect_session("REGISTERED")
+    return page
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
+def test_browser_speaks_opus_and_calls_a_phone_that_does_not(
+    network: Network, opus: Gateway, opus_page: PhonePage, phone: Callable[..., Baresip], codec: str
+) -> None:
+    callee = phone(tone_hz=PHONE_HZ, tone_dbfs=PHONE_DBFS, codec=codec)
+    opus_page.call("phone")
+    opus_page.expect_status("ESTABLISHED")
+    with both_hear_each_other(network, opus_page, callee):
+        assert_codecs(opus, opus_page, web="opus", sip=codec)
+        opus_page.hang_up()
+        callee.wait_event("CALL_CLOSED")
+    opus_page.expect_phase("idle")
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
+def test_phone_calls_a_browser_that_speaks_opus(
+    network: Network, opus: Gateway, opus_page: PhonePage, phone: Callable[..., Baresip], codec: str
+) -> None:
+    caller = phone(tone_hz=PHONE_HZ, tone_dbfs=PHONE_DBFS, codec=codec)
+    caller.dial(f"sip:web@{DOMAIN}")
+    opus_page.expect_incoming("phone")
+    opus_page.answer()
+    opus_page.expect_status("ESTABLISHED")
+    with both_hear_each_other(network, opus_page, caller):
+        assert_codecs(opus, opus_page, web="opus", sip=codec, is_incoming=True)
+        opus_page.hang_up()
+        caller.wait_event("CALL_CLOSED")
+    opus_page.expect_phase("idle")
 
 
 def test_phone_learns_that_browser_rejected(page: PhonePage, phone: Callable[..., Baresip]) -> None:
