@@ -8,9 +8,6 @@ from node import Browser, Gateway, gateway
 from webrtc_peer import WebRtcPeer
 
 from fakes import browser_offer
-
-pytest.importorskip("trunkline._media", reason="the compiled media plane is not built: make .venv or maturin develop")
-
 from trunkline.media.engine import MediaEngine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]

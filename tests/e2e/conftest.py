@@ -21,6 +21,8 @@ from harness.network import CORE, Network
 from harness.phone_page import PhonePage
 from playwright.sync_api import Browser
 
+from peers import require
+
 ARTIFACTS = Path(__file__).resolve().parents[1] / ".artifacts"
 ORIGIN = f"http://{CORE}:{HTTP_PORT}"
 
@@ -44,15 +46,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _need(program: str) -> None:
-    if shutil.which(program) is None and not Path("/usr/sbin", program).exists():
-        pytest.skip(f"{program} is not installed: apt-get install {_PEERS[program]}")
+    is_installed = shutil.which(program) is not None or Path("/usr/sbin", program).exists()
+    require(is_installed, f"{program} is not installed: apt-get install {_PEERS[program]}")
 
 
 @pytest.fixture(scope="session")
 def network() -> Iterator[Network]:
     """The two hosts."""
-    if reason := networks.why_not():
-        pytest.skip(reason)
+    reason = networks.why_not()
+    require(not reason, reason or "")
     with Network() as both:
         yield both
 

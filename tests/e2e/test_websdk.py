@@ -14,6 +14,8 @@ from harness.gateway import Gateway
 from harness.kamailio import DOMAIN, PORT, USERS, Kamailio
 from playwright.sync_api import Browser
 
+from peers import require
+
 SDK = Path(__file__).parent / "npm/node_modules/@flashphoner/websdk/flashphoner.js"
 HELPER = Path(__file__).parent / "harness/websdk.js"
 PHONE_HZ = 700.0
@@ -61,8 +63,7 @@ class WebSdkPage(Tab):
 
 @pytest.fixture
 def open_sdk(chromium: Browser, gateway: Gateway, artifacts: Path) -> Iterator[Callable[[], WebSdkPage]]:
-    if not SDK.exists():
-        pytest.skip("@flashphoner/websdk is not installed: cd tests/e2e/npm && npm ci")
+    require(SDK.exists(), "@flashphoner/websdk is not installed: cd tests/e2e/npm && npm ci")
     with ExitStack() as tabs:
 
         def start() -> WebSdkPage:

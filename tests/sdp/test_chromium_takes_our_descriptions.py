@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from peers import require
 from trunkline.media.types import WebRtcLocal
 from trunkline.sdp import CodecPolicy, SessionIdentity, parse, webrtc
 
@@ -47,8 +48,7 @@ TAKE_OFFER = """async (sdp) => {
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
+    require(program, "chromium is not installed: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:

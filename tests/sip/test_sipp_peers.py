@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import pytest
 
+from peers import require
 from sip.emulation import ANSWER, OFFER
 from trunkline.sip.transport import Listener, SipShell
 from trunkline.sip.types import (
@@ -33,15 +34,17 @@ from trunkline.sip.types import (
 )
 from trunkline.sip.ua import UserAgent
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(shutil.which("sipp") is None, reason="sipp is missing: apt-get install sip-tester"),
-]
+pytestmark = pytest.mark.e2e
 SCENARIOS = Path(__file__).parent / "scenarios"
 T1_S = 0.1
 """Of our side: 64*T1 passes within a test."""
 
 _Event = TypeVar("_Event")
+
+
+@pytest.fixture(autouse=True)
+def _sipp() -> None:
+    require(shutil.which("sipp"), "sipp is not installed: apt-get install sip-tester")
 
 
 class Phone:

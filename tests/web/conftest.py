@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
+from peers import require
 from web.fake_gateway import TIMEOUT_S, FakeGateway
 
 CHROMIUM = shutil.which("chromium")
@@ -35,8 +36,7 @@ def until(page: Page, expression: str, timeout_s: float = TIMEOUT_S) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed: apt-get install chromium")
+    require(CHROMIUM, "chromium is not installed: apt-get install chromium")
     expect.set_options(timeout=TIMEOUT_S * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
