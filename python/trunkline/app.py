@@ -32,7 +32,7 @@ from trunkline.media.types import Source, Tone
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
 from trunkline.sdp.codecs import CodecPolicy
-from trunkline.sip.transport import Listener, SipShell
+from trunkline.sip.transport import Listener, SipShell, StreamLimits
 from trunkline.sip.types import IncomingRequest, Transport, UaConfig
 from trunkline.sip.ua import UserAgent
 
@@ -90,7 +90,12 @@ class App:
         self._started_at = self._clock.now()
         self._is_stopping = False
         self._events = SipEvents()
-        self.sip = SipShell(UserAgent(_ua_config(config.sip), rng), _listeners(config.sip), self._events.handle)
+        self.sip = SipShell(
+            UserAgent(_ua_config(config.sip), rng),
+            _listeners(config.sip),
+            self._events.handle,
+            limits=StreamLimits(max_connections=config.sip.max_tcp_connections, idle_s=config.sip.tcp_idle_s),
+        )
         self.controller = CallController(
             _controller_settings(config),
             media=self._media,

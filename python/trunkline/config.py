@@ -158,10 +158,17 @@ class SipConfig(_Section):
         "registrar's restart, longer loads it less.",
     )
     max_tcp_connections: int = Field(
-        default=1024, ge=1, le=65_536, description="TCP connections taken at once; further ones are closed at accept."
+        default=1024,
+        ge=1,
+        le=65_536,
+        description="TCP connections taken at once; further ones are closed at accept. Ours to peers do not count.",
     )
     tcp_idle_s: float = Field(
-        default=120.0, ge=5, le=86_400, description="Seconds without a byte after which a TCP connection is closed."
+        default=1800.0,
+        ge=1,
+        le=86_400,
+        description="Seconds without a byte from the peer after which a TCP connection is closed. Servers call back on "
+        "the connection that registered, so keep it above `register_expires_s`.",
     )
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from random import SystemRandom
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import uvloop
@@ -15,7 +15,7 @@ import uvloop
 from sip.emulation import ANSWER, OFFER
 from sip.writing import request
 from trunkline.errors import ConnectFailed
-from trunkline.sip.transport import Listener, SipShell
+from trunkline.sip.transport import Listener, SipShell, StreamLimits
 from trunkline.sip.types import (
     Account,
     EndCause,
@@ -26,6 +26,7 @@ from trunkline.sip.types import (
     InviteConfirmed,
     InviteEnded,
     InviteFailed,
+    InviteProgress,
     InviteRequest,
     Registered,
     Transport,
@@ -41,11 +42,13 @@ UDP, TCP = Transport.UDP, Transport.TCP
 class Phone:
     """A shell on loopback with its events."""
 
-    def __init__(self, host: str = "127.0.0.1", accept: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", accept: frozenset[str] = frozenset(), limits: StreamLimits | None = None
+    ) -> None:
         self.events: list[Event] = []
         self._news = asyncio.Event()
         ua = UserAgent(UaConfig(), SystemRandom(), accept_methods=accept)
-        self.shell = SipShell(ua, [Listener(UDP, host), Listener(TCP, host)], self._on_event)
+        self.shell = SipShell(ua, [Listener(UDP, host), Listener(TCP, host)], self._on_event, limits=limits)
         self.on_event: Callable[[Event], None] = lambda event: None
 
     def _on_event(self, event: Event) -> None:
@@ -76,8 +79,8 @@ Call = Callable[[], Awaitable[Phone]]
 async def phone() -> AsyncIterator[Callable[..., Awaitable[Phone]]]:
     started: list[Phone] = []
 
-    async def start(host: str = "127.0.0.1", accept: frozenset[str] = frozenset()) -> Phone:
-        made = Phone(host, accept)
+    async def start(**options: Any) -> Phone:
+        made = Phone(**options)
         await made.shell.start()
         started.append(made)
         return made
@@ -105,7 +108,7 @@ async def test_call_over_loopback(phone: Callable[..., Awaitable[Phone]], transp
 
 @pytest.mark.parametrize("transport", [UDP, TCP])
 async def test_call_over_ipv6(phone: Callable[..., Awaitable[Phone]], transport: Transport) -> None:
-    await talk(await phone("::1"), await phone("::1"), transport)
+    await talk(await phone(host="::1"), await phone(host="::1"), transport)
 
 
 def test_call_on_uvloop() -> None:
@@ -242,6 +245,45 @@ async def test_garbage_on_a_stream_closes_it_and_is_counted(phone: Callable[...,
             assert await reader.read() == b""
     assert bob.shell.counters["framing_lost"] == 1
     writer.close()
+
+
+@pytest.mark.parametrize("first_words", [b"", b"\r\n\r\n" + request("OPTIONS", transport="TCP").to_bytes()])
+async def test_stream_that_falls_silent_is_closed_after_the_limit(
+    phone: Callable[..., Awaitable[Phone]], first_words: bytes
+) -> None:
+    bob = await phone(limits=StreamLimits(idle_s=0.2))
+    reader, writer = await asyncio.open_connection("127.0.0.1", bob.shell.listening[1].port)
+    writer.write(first_words)
+    async with asyncio.timeout(5):
+        with suppress(ConnectionResetError):
+            await reader.read()
+    assert bob.shell.counters["idle_closed"] == 1
+    writer.close()
+
+
+async def test_streams_above_the_limit_are_closed_and_our_own_do_not_count(
+    phone: Callable[..., Awaitable[Phone]],
+) -> None:
+    bob, carol = await phone(limits=StreamLimits(max_connections=1)), await phone()
+    port = bob.shell.listening[1].port
+    first_reader, first = await asyncio.open_connection("127.0.0.1", port)
+    second_reader, second = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(5):
+        with suppress(ConnectionResetError):
+            assert await second_reader.read() == b""
+    assert bob.shell.counters["connections_refused"] == 1
+    first.write(b"\r\n\r\n")
+    assert await first_reader.read(2) == b"\r\n", "the first goes on"
+    carol.on_event = lambda event: carol.shell.ring(event.id) if isinstance(event, IncomingInvite) else None
+    bob.shell.invite(InviteRequest(target_uri=carol.uri(TCP), sdp=OFFER, caller="bob"))
+    await bob.wait(InviteProgress)
+    first.close()
+    async with asyncio.timeout(5):
+        while bob.shell.counters["connections"] < 3:  # a place is free again
+            _, again = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.sleep(0.01)
+            again.close()
+    second.close()
 
 
 async def test_garbage_datagrams_are_counted_and_calls_go_on(phone: Callable[..., Awaitable[Phone]]) -> None:

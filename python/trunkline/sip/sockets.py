@@ -30,9 +30,7 @@ _DATAGRAM_BYTES = 65_536
 _READS_PER_TURN = 64
 _RECEIVE_BUFFER_BYTES = 1 << 20
 _CONNECT_TIMEOUT_S = 5.0
-_IDLE_LIMIT_S = 1_800.0
 _FIRST_MESSAGE_LIMIT_S = 30.0
-_MAX_CONNECTIONS = 4_096
 _MAX_UNSENT_BYTES = 1 << 20
 _ROUTE_CACHE_SIZE = 1_024
 _ROUTE_CACHE_S = 30.0
@@ -53,10 +51,21 @@ class Listener:
         return socket.AF_INET6 if ":" in self.host else socket.AF_INET
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamLimits:
+    """What stream connections may cost. max_connections: accepted at once. idle_s: without a byte from the peer."""
+
+    max_connections: int = 1_024
+    idle_s: float = 1_800.0
+
+
 class Sockets:
     """All sockets of one shell. on_data: one datagram, or one frame of a stream."""
 
-    def __init__(self, listeners: Sequence[Listener], *, on_data: OnData, on_unreachable: OnUnreachable) -> None:
+    def __init__(
+        self, listeners: Sequence[Listener], limits: StreamLimits, *, on_data: OnData, on_unreachable: OnUnreachable
+    ) -> None:
+        self.limits = limits
         self.counters: Counter[str] = Counter()
         self.on_data = on_data
         self.on_unreachable = on_unreachable
@@ -65,6 +74,7 @@ class Sockets:
         self._datagram: dict[tuple[socket.AddressFamily, int], _DatagramSocket] = {}
         self._servers: list[asyncio.Server] = []
         self._connections: dict[int, _Connection] = {}
+        self._accepted = 0
         self._by_remote: dict[Address, _Connection] = {}
         self._opening: dict[Address, list[bytes]] = {}
         self._dials: set[asyncio.Task[None]] = set()
@@ -102,7 +112,9 @@ class Sockets:
         self._listening.append(bound)
         if wanted.transport.is_reliable:
             loop = asyncio.get_running_loop()
-            self._servers.append(await loop.create_server(lambda: _Connection(self, bound.port), sock=sock))
+            self._servers.append(
+                await loop.create_server(lambda: _Connection(self, bound.port, is_accepted=True), sock=sock)
+            )
         else:
             self._datagram[(wanted.family, bound.port)] = _DatagramSocket(self, sock, bound)
 
@@ -149,7 +161,9 @@ class Sockets:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                _, connection = await loop.create_connection(lambda: _Connection(self, path.local[1]), *path.remote)
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self, path.local[1], is_accepted=False), *path.remote
+                )
         except (OSError, TimeoutError):
             self.counters["connections_refused"] += 1
             self._opening.pop(path.remote, None)
@@ -196,10 +210,11 @@ class Sockets:
     # --- connections come and go ---
 
     def admit(self, connection: _Connection, remote: Address) -> int | None:
-        """Take a connection into the books; None if there are too many."""
-        if len(self._connections) >= _MAX_CONNECTIONS:
+        """Take a connection into the books; None if too many were accepted. Ours are few, and calls depend on them."""
+        if connection.is_accepted and self._accepted >= self.limits.max_connections:
             self.counters["connections_refused"] += 1
             return None
+        self._accepted += connection.is_accepted
         self.counters["connections"] += 1
         number = next(self._ids)
         self._connections[number] = connection
@@ -208,7 +223,8 @@ class Sockets:
 
     def dismiss(self, connection: _Connection, number: int, path: Path) -> None:
         """Strike a closed connection out, and let those know who waited for an answer on it."""
-        self._connections.pop(number, None)
+        if self._connections.pop(number, None) is not None:
+            self._accepted -= connection.is_accepted
         if self._by_remote.get(path.remote) is connection:
             del self._by_remote[path.remote]
             self.on_unreachable(path)
@@ -284,7 +300,8 @@ class _DatagramSocket:
 class _Connection(asyncio.Protocol):
     """One TCP connection, accepted or opened. local_port: of our listener, where the peer can call back."""
 
-    def __init__(self, owner: Sockets, local_port: int) -> None:
+    def __init__(self, owner: Sockets, local_port: int, *, is_accepted: bool) -> None:
+        self.is_accepted = is_accepted
         self._owner = owner
         self._local_port = local_port
         self._framer = StreamFramer()
@@ -304,7 +321,7 @@ class _Connection(asyncio.Protocol):
             return
         self._path = Path(Transport.TCP, (ours[0], self._local_port), peer[:2], self._number)
         self._last_heard = asyncio.get_running_loop().time()
-        self._watch_for(_FIRST_MESSAGE_LIMIT_S)
+        self._watch_for(self._silence_limit_s())
 
     def data_received(self, data: bytes) -> None:
         assert self._path is not None
@@ -340,13 +357,17 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def _silence_limit_s(self) -> float:
+        idle_s = self._owner.limits.idle_s
+        return idle_s if self._has_spoken else min(idle_s, _FIRST_MESSAGE_LIMIT_S)
+
     def _watch_for(self, seconds: float) -> None:
         self._watch = asyncio.get_running_loop().call_later(seconds, self._check)
 
     def _check(self) -> None:
         """Close a connection that never said anything, or fell silent."""
         silent_s = asyncio.get_running_loop().time() - self._last_heard
-        limit_s = _IDLE_LIMIT_S if self._has_spoken else _FIRST_MESSAGE_LIMIT_S
+        limit_s = self._silence_limit_s()
         if silent_s >= limit_s:
             self._owner.counters["idle_closed"] += 1
             self.close()

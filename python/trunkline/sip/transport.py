@@ -14,7 +14,7 @@ from contextlib import suppress
 import structlog
 
 from trunkline.sip.resolver import Resolver, SystemResolver, ip_literal
-from trunkline.sip.sockets import Listener, Sockets
+from trunkline.sip.sockets import Listener, Sockets, StreamLimits
 from trunkline.sip.types import (
     Account,
     Address,
@@ -31,7 +31,7 @@ from trunkline.sip.types import (
 )
 from trunkline.sip.ua import DEFAULT_PORT, UserAgent
 
-__all__ = ["Listener", "SipShell"]
+__all__ = ["Listener", "SipShell", "StreamLimits"]
 
 _log = structlog.get_logger(__name__)
 
@@ -49,11 +49,17 @@ class SipShell:
         on_event: Callable[[Event], None],
         *,
         resolver: Resolver | None = None,
+        limits: StreamLimits | None = None,
     ) -> None:
         self._ua = ua
         self._on_event = on_event
         self._resolver = resolver or SystemResolver()
-        self._sockets = Sockets(listeners, on_data=self._handle_data, on_unreachable=self._handle_unreachable)
+        self._sockets = Sockets(
+            listeners,
+            limits or StreamLimits(),
+            on_data=self._handle_data,
+            on_unreachable=self._handle_unreachable,
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._delivery: asyncio.Handle | None = None
         self._lookups: set[asyncio.Task[None]] = set()
