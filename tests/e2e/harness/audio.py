@@ -47,6 +47,16 @@ def write_wav(path: Path, samples: Samples, rate_hz: int) -> Path:
     return path
 
 
+def mu_law(samples: Samples) -> bytes:
+    """Encode as G.711 mu-law, a byte a sample (ITU-T G.711, table 2a: eight chords of sixteen steps)."""
+    linear = np.clip(samples, -1, 1) * 8159
+    magnitude = np.minimum(np.abs(linear) + 33, 8191).astype(np.int64)
+    chord = np.floor(np.log2(magnitude)).astype(np.int64) - 5
+    step = (magnitude >> (chord + 1)) & 15
+    sign = np.where(linear < 0, 0x80, 0)
+    return (~(sign | chord << 4 | step) & 0xFF).astype(np.uint8).tobytes()
+
+
 def read_wav(path: Path) -> tuple[Samples, int]:
     """Return the first channel of a 16-bit file and its rate. Takes files whose header was never finished."""
     data = path.read_bytes()

@@ -13,6 +13,7 @@ class Sipp(Process):
     """One run of a scenario on a host, for one call unless told otherwise.
 
     retransmits: whether SIPp repeats and recognises repetitions by itself; off for scenarios that list each message.
+    says: what a scenario with `rtp_stream` plays, as G.711 mu-law, from `says.pcmu`; without it, SIPp is an echo.
     """
 
     def __init__(
@@ -27,15 +28,20 @@ class Sipp(Process):
         keys: Mapping[str, str] | None = None,
         transport: str = "u1",
         retransmits: bool = True,
+        says: bytes | None = None,
         timeout_s: int = 40,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         file = SCENARIOS / f"{scenario}.xml"
         self.messages = folder / f"{scenario}-messages.log"
         argv = ["sipp", "-sf", str(file), "-i", host.address, "-mi", host.address, "-p", str(port), "-t", transport]
-        argv += ["-m", str(calls), "-nostdin", "-timeout", str(timeout_s), "-timeout_error", "-rtp_echo"]
+        argv += ["-m", str(calls), "-nostdin", "-timeout", str(timeout_s), "-timeout_error"]
         argv += ["-trace_msg", "-message_file", str(self.messages), "-trace_err"]
         argv += ["-error_file", str(folder / f"{scenario}-errors.log")]
+        if says is None:
+            argv.append("-rtp_echo")
+        else:
+            (folder / "says.pcmu").write_bytes(says)
         if not retransmits:
             argv.append("-nr")
         for name, value in (keys or {}).items():
