@@ -16,6 +16,8 @@ from harness.tap import RtpTap, longest_gap_s
 PHONE_HZ = 700.0
 PHONE_DBFS = -12.0
 LISTEN_S = 5.0
+TELEPHONE_EVENT = 101
+"""Payload type that baresip gives it."""
 
 
 @contextmanager
@@ -138,16 +140,34 @@ def test_phone_gives_up_before_browser_answers(page: PhonePage, phone: Callable[
     assert page.status_text().startswith("Missed call")
 
 
-def test_digits_of_the_pad_reach_the_phone(page: PhonePage, phone: Callable[..., Baresip]) -> None:
+def _press_on_the_pad(page: PhonePage, digits: str) -> None:
+    for digit in digits:
+        page.page.click(f'[data-digit="{digit}"]')
+
+
+def _send_as_rtp_events(page: PhonePage, digits: str) -> None:
+    page.page.evaluate("digits => window.__e2e.peers.at(-1).getSenders()[0].dtmf.insertDTMF(digits)", digits)
+
+
+@pytest.mark.parametrize("send", [_press_on_the_pad, _send_as_rtp_events])
+def test_digits_reach_the_phone_as_rtp_events(
+    network: Network, page: PhonePage, phone: Callable[..., Baresip], send: Callable[[PhonePage, str], None]
+) -> None:
     callee = phone()
     page.call("phone")
     page.expect_status("ESTABLISHED")
-    for digit in "15#":
-        page.page.click(f'[data-digit="{digit}"]')
-    callee.wait_events("CALL_DTMF_END", 3)
-    assert [event["param"] for event in callee.events("CALL_DTMF_START")] == ["1", "5", "#"]
-    page.hang_up()
+    with RtpTap(network.core) as tap:
+        send(page, "15#")
+        callee.wait_events("CALL_DTMF_END", 3)
+        page.hang_up()
+        callee.wait_event("CALL_CLOSED")
     page.expect_phase("idle")
+    assert [event["param"] for event in callee.events("CALL_DTMF_START")] == ["1", "5", "#"]
+    # RFC 4733 section 2.5.1: the marker on an event's first packet, one timestamp for all of its packets.
+    events = [packet for packet in tap.towards(callee.rtp_ports) if packet.payload_type == TELEPHONE_EVENT]
+    assert [packet.has_marker for packet in events].count(True) == 3
+    assert len({packet.timestamp for packet in events}) == 3
+    assert len({packet.ssrc for packet in tap.towards(callee.rtp_ports)}) == 1
 
 
 def test_closing_the_tab_ends_the_call(page: PhonePage, phone: Callable[..., Baresip]) -> None:

@@ -3,7 +3,7 @@
 import base64
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,9 +76,13 @@ class Tab:
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self._write(f"pageerror: {error}"))
 
-    def listen(self, duration_s: float) -> Samples:
-        """Record what arrives on the latest peer connection for so long, at RECORDING_RATE_HZ."""
+    def listen(self, duration_s: float, meanwhile: Callable[[], None] = lambda: None) -> Samples:
+        """Record what arrives on the latest peer connection for so long, at RECORDING_RATE_HZ.
+
+        meanwhile: what is done once the ear is open, so that what comes of it cannot be missed.
+        """
         self.page.evaluate("rate => window.__e2e.start(rate)", RECORDING_RATE_HZ)
+        meanwhile()
         self.page.wait_for_timeout(duration_s * 1000)
         data = base64.b64decode(self.page.evaluate("() => window.__e2e.stop()"))
         return np.frombuffer(data, "<i2") / 32768
