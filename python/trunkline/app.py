@@ -179,6 +179,7 @@ class App:
             uptime_s=round(self._clock.now() - self._started_at, 1),
             calls=len(self.controller.registry),
             sessions=len(self.sessions),
+            pending_sockets=max(0, len(self._node.sockets) - len(self.sessions)),
             registrations=self._events.bound_registrations,
             sip_invites=self._events.bound_invites,
             endpoints=self._media.endpoints,

@@ -94,6 +94,26 @@ class HttpConfig(_Section):
     rest_password: SecretStr | None = Field(
         default=None, description="HTTP Basic password of the REST API; needed with `rest_login`."
     )
+    max_sockets: int = Field(
+        default=2000,
+        ge=1,
+        le=100_000,
+        description="WebSockets open at once; a further one is closed with code 1013. Each costs a descriptor and some "
+        "ten kilobytes.",
+    )
+    connect_timeout_s: float = Field(
+        default=10.0,
+        ge=1,
+        le=300,
+        description="Seconds for a browser to send `connection` after its WebSocket opened.",
+    )
+    request_timeout_s: int = Field(
+        default=10,
+        ge=1,
+        le=300,
+        description="Seconds for an HTTP request to arrive whole, counted from the opening of its connection or from "
+        "the request before it.",
+    )
     max_frame_bytes: int = Field(
         default=65_536,
         ge=16_384,

@@ -139,7 +139,7 @@ class Gateway:
         held: dict[str, Any] = {}
         for _ in range(200):
             health = await self.health()
-            counts = ("calls", "sessions", "registrations", "sip_invites", "endpoints")
+            counts = ("calls", "sessions", "pending_sockets", "registrations", "sip_invites", "endpoints")
             held = {name: health[name] for name in counts if health[name] != (sessions if name == "sessions" else 0)}
             if not held:
                 return

@@ -41,6 +41,9 @@ def make_api(node: Node) -> FastAPI:
     @app.websocket("/")
     @app.websocket("/ws")
     async def browser(socket: WebSocket) -> None:
+        if len(node.sockets) >= node.config.http.max_sockets:
+            await BrowserSocket(socket, node).refuse()
+            return
         task = asyncio.current_task()
         assert task is not None
         node.sockets.add(task)

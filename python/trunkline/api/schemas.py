@@ -219,6 +219,7 @@ class Health(BaseModel):
     uptime_s: float
     calls: int = Field(description="Live calls.")
     sessions: int = Field(description="Open browser connections.")
+    pending_sockets: int = Field(description="WebSockets whose browser has not said who it is.")
     registrations: int = Field(description="Registrations held or tried at SIP servers.")
     sip_invites: int = Field(description="INVITE usages of live calls.")
     endpoints: int = Field(description="Endpoints of the media plane.")

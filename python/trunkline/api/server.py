@@ -1,6 +1,7 @@
 """SHELL: the HTTP ports. Runs uvicorn inside our own event loop and our own life cycle.
 
-Owns the listening sockets and the server tasks. Must not handle signals: the command does.
+Owns the listening sockets, the server tasks, and what a connection may cost before it is a request. Must not handle
+signals: the command does.   RFC 9112 section 9.5 (servers close connections that idle).
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from trunkline.api.tls import tls_context
 from trunkline.config import HttpConfig
@@ -22,6 +25,9 @@ from trunkline.errors import ConnectFailed
 BACKLOG: Final = 1024
 DRAIN_S: Final = 2
 """How long open requests may take after we are asked to stop."""
+
+SPARE_CONNECTIONS: Final = 1024
+"""Connections of a port's server beyond the WebSockets of the node: pages, REST, probes."""
 
 _START_TIMEOUT_S: Final = 10.0
 
@@ -65,7 +71,7 @@ class HttpServers:
             self._app,
             loop="none",
             lifespan="off",
-            http="h11",
+            http=_HttpConnection,
             ws="websockets-sansio",
             ws_max_size=self._config.max_frame_bytes,
             ws_per_message_deflate=False,  # a compressed frame may grow a thousandfold
@@ -74,6 +80,8 @@ class HttpServers:
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            limit_concurrency=self._config.max_sockets + SPARE_CONNECTIONS,
+            timeout_keep_alive=self._config.request_timeout_s,
             timeout_graceful_shutdown=DRAIN_S,
         )
         settings.load()
@@ -90,6 +98,41 @@ class HttpServers:
             _, late = await asyncio.wait(self._tasks, timeout=DRAIN_S + 2)
             for task in late:
                 task.cancel()
+
+
+class _HttpConnection(H11Protocol):
+    """A connection that must bring a whole request in time: uvicorn itself waits for the first one for ever."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency:
+            transport.abort()
+            return
+        self._await_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        is_ours = self in self.connections  # no longer if it became a WebSocket
+        if is_ours and self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+            self._await_request()
+        else:
+            self._cancel_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_deadline()
+        super().connection_lost(exc)
+
+    def _await_request(self) -> None:
+        """Give the request a time to arrive, which what has come of it does not prolong."""
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class _Server(uvicorn.Server):

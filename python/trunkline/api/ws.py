@@ -71,6 +71,7 @@ class BrowserSocket:
     async def serve(self) -> None:
         """Accept, then read until either side closes. Raises only cancellation."""
         if not self._is_origin_allowed():
+            self._node.metrics.web_refused.labels("origin").inc()
             _log.warning("origin_refused")
             await self._socket.close(POLICY_VIOLATION)  # before accept: the handshake is answered 403
             return
@@ -78,7 +79,8 @@ class BrowserSocket:
         with bound(session_id=str(self._session_id)):
             try:
                 async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(work()) for work in (self._send_queued, self._ping, self._watch_queue)]
+                    works = (self._send_queued, self._ping, self._watch_queue, self._watch_silence)
+                    tasks = [group.create_task(work()) for work in works]
                     await self._read()
                     for task in tasks:
                         task.cancel()
@@ -90,6 +92,15 @@ class BrowserSocket:
                 if self._session is not None:
                     self._node.sessions.close(self._session)
                 await self._close_socket()
+
+    async def refuse(self) -> None:
+        """Close with 1013 instead of serving. Only an accepted socket can tell a page why."""
+        self._node.metrics.web_refused.labels("capacity").inc()
+        self._close_code = TRY_AGAIN_LATER
+        with suppress(WebSocketDisconnect, TimeoutError, ConnectionError):  # it did not wait for it
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._socket.accept()
+        await self._close_socket()
 
     def _is_origin_allowed(self) -> bool:
         """Say whether the page may connect; programs send no Origin and pass.   RFC 6455 section 10.2."""
@@ -137,6 +148,14 @@ class BrowserSocket:
         self._close_code = TRY_AGAIN_LATER
         _log.warning("socket_too_slow")
         raise ConnectionAbortedError("the browser reads too slowly")
+
+    async def _watch_silence(self) -> None:
+        """Close a socket whose browser does not say who it is: without a session it has no use."""
+        await asyncio.sleep(self._node.config.http.connect_timeout_s)
+        if self._session is None:
+            self._node.metrics.web_refused.labels("silent").inc()
+            self._close_code = POLICY_VIOLATION
+            self.close()
 
     async def _close_socket(self) -> None:
         if self._socket.application_state is WebSocketState.CONNECTED:

@@ -55,6 +55,12 @@ class Metrics:
             ["why"],
             registry=self.registry,
         )
+        self.web_refused = Counter(
+            "trunkline_web_refused_total",
+            "WebSockets refused, by why: origin, capacity, silent (no `connection` in time).",
+            ["why"],
+            registry=self.registry,
+        )
         self.registrations = Counter(
             "trunkline_registrations_total",
             "Outgoing registrations, by outcome: registered, failed, unregistered.",
