@@ -7,12 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.api.schemas import dtmf_method
-from trunkline.api.ws_protocol import BadFrame, Connection, Hangup, Ping, SendDtmf, read_frame, write_frame
+from trunkline.api.ws_protocol import (
+    MAX_CUSTOM_BYTES,
+    BadFrame,
+    Connection,
+    Hangup,
+    Ping,
+    SendDtmf,
+    read_frame,
+    write_frame,
+)
 from trunkline.calls.events import DtmfMethod
 from trunkline.sip.types import Transport
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=20,
 )
@@ -95,6 +104,26 @@ def test_the_password_is_never_echoed_and_unknown_fields_are():
         "authToken": "t",
         "status": "ESTABLISHED",
     }
+
+
+def test_custom_data_of_a_call_is_limited_since_every_status_repeats_it():
+    fields = {"callId": "c", "callee": "100", "sdp": "v=0"}
+    largest = {"k": "x" * (MAX_CUSTOM_BYTES - len('{"k":""}'))}
+    assert frame("call", **fields, custom=largest).custom == largest
+    with pytest.raises(BadFrame) as bad:
+        frame("call", **fields, custom={"k": largest["k"] + "x"})
+    assert bad.value.info == "custom: at most 4096 bytes of JSON"
+    assert (bad.value.why, bad.value.call_id) == ("shape", "c")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_numbers_that_json_does_not_have_are_refused(number):
+    for text in (
+        '{"message":"call","data":[{"callId":"c","callee":"1","sdp":"v=0","custom":{"a":[NUMBER]}}]}',
+        '{"message":"connection","data":[{"a":NUMBER}]}',
+    ):
+        assert why_not(text.replace("NUMBER", "1e99")) is None
+        assert why_not(text.replace("NUMBER", number)) == "json"
 
 
 def test_digits_are_taken_as_clients_send_them():

@@ -7,13 +7,17 @@ message or a `BadFrame` goes out.
 from __future__ import annotations
 
 import json
+import math
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import from_json
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError, from_json, to_json
 
 from trunkline.api.schemas import CallIdText, CallObject, DialedText, Digits, DtmfType, Flag, Message, SipFields, Text
 from trunkline.calls.model import CallStatus
+
+MAX_CUSTOM_BYTES: Final = 4096
+"""JSON of a call's `custom`. It comes back with every status of the call, and up to a queue full of them may wait."""
 
 Why = Literal["json", "shape", "size", "unknown_message"]
 
@@ -50,6 +54,15 @@ def _none_to_empty(value: object) -> object:
     return {} if value is None else value
 
 
+def _within_limit(value: dict[str, Any]) -> dict[str, Any]:
+    if len(to_json(value)) > MAX_CUSTOM_BYTES:
+        raise PydanticCustomError("too_long", "at most {bytes} bytes of JSON", {"bytes": MAX_CUSTOM_BYTES})
+    return value
+
+
+Custom = Annotated[dict[str, Any], BeforeValidator(_none_to_empty), AfterValidator(_within_limit)]
+
+
 class CallMessage(Message):
     """`call`: the browser's offer to somebody."""
 
@@ -59,7 +72,7 @@ class CallMessage(Message):
     visible_name: Text = None
     has_audio: Flag = True
     has_video: Flag = False
-    custom: Annotated[dict[str, Any], BeforeValidator(_none_to_empty)] = Field(default_factory=dict)
+    custom: Custom = Field(default_factory=dict)
 
 
 class Answer(Message):
@@ -123,9 +136,11 @@ def read_frame(text: str | None) -> ClientMessage:
     if text is None:
         raise BadFrame("shape", "binary frames are not taken")
     try:
-        frame = from_json(text)
+        frame = from_json(text, allow_inf_nan=False)  # RFC 8259 section 6 has neither
     except ValueError as error:
         raise BadFrame("json", "not JSON") from error
+    if not _is_finite(frame):
+        raise BadFrame("json", "a number is too large")
     if not isinstance(frame, dict) or not isinstance(frame.get("message"), str):
         raise BadFrame("shape", 'not a frame: expected {"message": ..., "data": [...]}')
     name = frame["message"][:64]
@@ -141,6 +156,15 @@ def read_frame(text: str | None) -> ClientMessage:
         return kind.model_validate(data[0])
     except ValidationError as error:
         raise BadFrame("shape", describe(error), message=name, call_id=_call_id_of(data)) from error
+
+
+def _is_finite(value: object) -> bool:
+    """Tell a number like 1e999, which reads as infinity and could not be written back. The reader bounds the depth."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, list) or all(map(_is_finite, value))
 
 
 def describe(error: ValidationError) -> str:
