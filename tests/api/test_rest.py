@@ -148,6 +148,19 @@ async def test_bodies_that_are_no_json_or_too_long_are_refused(content, status):
         assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"), [(False, 400), ("false", 400), (0, 400), (True, 200), ("true", 200), ("", 200), (None, 200)]
+)
+async def test_a_call_without_audio_is_refused_and_the_flag_may_be_left_out(sent, status):
+    async with gateway() as node:
+        answer = await node.startup(hasAudio=sent)
+        assert answer.status_code == status
+        if status == 200:
+            await node.post("terminate", {"callId": "rest-1"})
+        else:
+            assert answer.json()["errors"] == ["hasAudio: must be true: there is no call without audio"]
+
+
 async def test_what_is_not_supported_says_so():
     async with gateway() as node:
         answer = await node.startup(toStream="stream")

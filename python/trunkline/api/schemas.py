@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from trunkline.calls.events import DtmfMethod
 from trunkline.calls.model import Call, CallStatus
@@ -40,6 +41,17 @@ def _none_to_false(value: object) -> object:
     return False if value is None else value
 
 
+def _none_to_true(value: object) -> object:
+    value = _blank_to_none(value)
+    return True if value is None else value
+
+
+def _must_have_audio(value: bool) -> bool:
+    if not value:
+        raise PydanticCustomError("no_audio", "must be true: there is no call without audio")
+    return value
+
+
 CallIdText = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Text = Annotated[
     Annotated[str, Field(max_length=256)] | None, BeforeValidator(_blank_to_none), BeforeValidator(_number_to_text)
@@ -47,6 +59,7 @@ Text = Annotated[
 DialedText = Annotated[str, BeforeValidator(_number_to_text), Field(min_length=1, max_length=256)]
 PortNumber = Annotated[Annotated[int, Field(ge=1, le=65_535)] | None, BeforeValidator(_zero_to_none)]
 Flag = Annotated[bool, BeforeValidator(_none_to_false)]
+AudioFlag = Annotated[bool, BeforeValidator(_none_to_true), AfterValidator(_must_have_audio)]
 Digits = Annotated[str, BeforeValidator(_number_to_text), BeforeValidator(_upper), Field(pattern=r"^[0-9*#A-D]{1,64}$")]
 DtmfType = Annotated[Literal["RFC2833", "INFO", "INFO_RELAY"], BeforeValidator(_upper)]
 
@@ -102,7 +115,7 @@ class StartupRequest(SipFields):
     call_id: CallIdText = Field(description="Chosen by the caller; must not belong to a live call.")
     callee: DialedText = Field(description="Number or user to dial.")
     visible_name: Text = Field(default=None, description="Display name shown to the callee.")
-    has_audio: Flag = Field(default=True, description="Must be true: there is no call without audio.")
+    has_audio: AudioFlag = Field(default=True, description="Must be true: there is no call without audio.")
     has_video: Flag = Field(default=False, description="Video is not carried yet: taken and ignored.")
     app_key: Text = Field(default=None, description="Application name, kept with the call.")
     to_stream: Text = Field(default=None, description="Not supported.")
