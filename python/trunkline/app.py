@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from trunkline import __version__
 from trunkline.api.factory import make_api
 from trunkline.api.node import Node
-from trunkline.api.schemas import Health, PhoneAccount, PhoneNumber
+from trunkline.api.schemas import Health, PhoneAccount, PhoneNumber, Status
 from trunkline.api.server import HttpServers
 from trunkline.calls.call_run import RunSettings
 from trunkline.calls.controller import CallController, ControllerSettings
@@ -58,6 +58,11 @@ class MediaPlane(MediaPort, Protocol):
     @property
     def endpoints(self) -> int:
         """Endpoints that exist now."""
+        ...
+
+    @property
+    def dead_workers(self) -> int:
+        """Workers that crashed since start."""
         ...
 
     @property
@@ -126,6 +131,7 @@ class App:
         self.http = HttpServers(make_api(self._node), config.http)
         self._events.on_request(self._refuse_request)
         self._metrics.read_media_drops(lambda: self._media.drops)
+        self._metrics.media_dead_workers.set_function(lambda: self._media.dead_workers)
         self._metrics.read_sip_counts(lambda: self.sip.counters)
         self._running = AsyncExitStack()
 
@@ -173,7 +179,7 @@ class App:
     def health(self) -> Health:
         """Count what is held now."""
         return Health(
-            status="stopping" if self._is_stopping else "ok",
+            status=self._status(),
             version=__version__,
             node=self._config.node.name,
             uptime_s=round(self._clock.now() - self._started_at, 1),
@@ -183,8 +189,14 @@ class App:
             registrations=self._events.bound_registrations,
             sip_invites=self._events.bound_invites,
             endpoints=self._media.endpoints,
+            dead_workers=self._media.dead_workers,
             tasks=len(asyncio.all_tasks()),
         )
+
+    def _status(self) -> Status:
+        if self._is_stopping:
+            return "stopping"
+        return "degraded" if self._media.dead_workers else "ok"
 
     def _demo_account(self) -> PhoneAccount | None:
         if self.demo is None:

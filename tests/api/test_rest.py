@@ -176,6 +176,16 @@ async def test_a_full_node_asks_to_come_back():
         await node.post("terminate", {"callId": "first"})
 
 
+async def test_a_node_whose_media_worker_crashed_says_so():
+    async with gateway() as node:
+        assert (await node.health())["status"] == "ok"
+        assert await node.metric("trunkline_media_dead_workers") == 0
+        node.media.dead_workers = 1
+        health = await node.health()
+        assert (health["status"], health["dead_workers"]) == ("degraded", 1)
+        assert await node.metric("trunkline_media_dead_workers") == 1
+
+
 async def test_basic_auth_is_off_by_default_and_strict_when_on():
     async with gateway(http={"rest_login": "admin", "rest_password": "päss"}) as node:
 

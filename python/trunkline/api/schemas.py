@@ -223,10 +223,16 @@ class CallObject(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
-class Health(BaseModel):
-    """What the node holds now. Everything but `*_s` is back at its base when all calls and browsers are gone."""
+Status = Literal["ok", "degraded", "stopping"]
 
-    status: Literal["ok", "stopping"]
+
+class Health(BaseModel):
+    """What the node holds now.
+
+    Everything but `*_s` and `dead_workers` is back at its base when all calls and browsers are gone.
+    """
+
+    status: Status = Field(description="`degraded`: a media worker crashed; calls go on, with less capacity.")
     version: str
     node: str
     uptime_s: float
@@ -236,6 +242,7 @@ class Health(BaseModel):
     registrations: int = Field(description="Registrations held or tried at SIP servers.")
     sip_invites: int = Field(description="INVITE usages of live calls.")
     endpoints: int = Field(description="Endpoints of the media plane.")
+    dead_workers: int = Field(description="Workers of the media plane that crashed since start; only a restart helps.")
     tasks: int = Field(description="Tasks of the control plane.")
 
 

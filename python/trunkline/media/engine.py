@@ -144,7 +144,7 @@ class MediaEngine:
         self._requests = itertools.count(1)
         self._calls = itertools.count(1)
         self._endpoints = itertools.count(1)
-        self.on_worker_died: Callable[[WorkerDied], None] = self._log_worker_died
+        self._dead_workers: set[int] = set()
 
     async def start(self, config: MediaConfig | EngineSettings) -> None:
         """Start the worker threads. Raises MediaError where sockets, threads or settings do not allow it."""
@@ -153,6 +153,7 @@ class MediaEngine:
         settings = config if isinstance(config, EngineSettings) else settings_of(config)
         loop = asyncio.get_running_loop()
         self._engine = await asyncio.to_thread(_media.Engine, settings)
+        self._dead_workers.clear()
         self._event_fd = self._engine.event_fd()
         loop.add_reader(self._event_fd, self._on_readable)
 
@@ -191,6 +192,11 @@ class MediaEngine:
     def drops(self) -> dict[str, int]:
         """Datagrams and frames dropped since start, by reason; empty when the media plane does not run."""
         return self.totals().drops if self.is_running else {}
+
+    @property
+    def dead_workers(self) -> int:
+        """How many worker threads crashed since start. Their endpoints are lost; nobody starts them again."""
+        return len(self._dead_workers)
 
     def new_call(self) -> MediaCallId:
         """Name a call. Both endpoints of a call must use the same name, which decides their worker."""
@@ -313,7 +319,8 @@ class MediaEngine:
                     self._answer(event.request, event)
                 self._tell(event.call, event)
             case WorkerDied():
-                self.on_worker_died(event)
+                self._dead_workers.add(event.worker)
+                _log.error("media_worker_died", worker=event.worker, reason=event.reason)
             case _:
                 self._tell(event.call, event)
 
@@ -339,7 +346,3 @@ class MediaEngine:
         except Exception:
             # A task boundary: one call's listener must not keep the others' events from them.
             _log.exception("media_listener_failed", media_call=call)
-
-    @staticmethod
-    def _log_worker_died(event: WorkerDied) -> None:
-        _log.error("media_worker_died", worker=event.worker, reason=event.reason)

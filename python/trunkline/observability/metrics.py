@@ -61,6 +61,11 @@ class Metrics:
             ["why"],
             registry=self.registry,
         )
+        self.media_dead_workers = Gauge(
+            "trunkline_media_dead_workers",
+            "Workers of the media plane that crashed since start. Above 0, restart the node when its calls allow.",
+            registry=self.registry,
+        )
         self.registrations = Counter(
             "trunkline_registrations_total",
             "Outgoing registrations, by outcome: registered, failed, unregistered.",
