@@ -7,6 +7,16 @@ from playwright.sync_api import Browser, expect
 
 from harness.browser import Tab
 
+# Statuses that last a moment: a test that looks now and then could miss them.
+_KEEP_STATUSES = """() => {
+  const shown = document.querySelector("#call-status");
+  window.__e2e.statuses = [];
+  new MutationObserver(() => {
+    const status = shown.dataset.status ?? "";
+    if (status !== "" && status !== window.__e2e.statuses.at(-1)) window.__e2e.statuses.push(status);
+  }).observe(shown, { attributeFilter: ["data-status"] });
+}"""
+
 
 class PhonePage(Tab):
     """One tab with the page open."""
@@ -14,6 +24,7 @@ class PhonePage(Tab):
     def __init__(self, browser: Browser, log: Path, origin: str) -> None:
         super().__init__(browser, log)
         self.page.goto(f"{origin}/phone/")
+        self.page.evaluate(_KEEP_STATUSES)
 
     def sign_in(self, login: str, password: str, domain: str, proxy: str, port: int) -> None:
         """Fill in the form and send it. Does not wait for the outcome."""
@@ -50,6 +61,11 @@ class PhonePage(Tab):
     def expect_status(self, status: str, timeout_s: float = 10) -> None:
         """Wait for the call's status, one of CALL_STATUS."""
         expect(self.page.locator("#call-status")).to_have_attribute("data-status", status, timeout=timeout_s * 1000)
+
+    def statuses(self) -> list[str]:
+        """Return every status that the page has shown of its calls, in order."""
+        shown: list[str] = self.page.evaluate("() => window.__e2e.statuses")
+        return shown
 
     def expect_reason(self, reason: str, timeout_s: float = 10) -> None:
         """Wait for the end reason that the ended call shows."""

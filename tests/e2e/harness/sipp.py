@@ -1,5 +1,7 @@
 """SIPp as callee or caller, with the scenarios of tests/e2e/scenarios."""
 
+import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,9 +58,20 @@ class Sipp(Process):
         """Wait until the socket is bound."""
         self.wait_for_port(self._port, self._kind)
 
+    def wait_received(self, method: str, count: int, timeout_s: float = 10) -> None:
+        """Wait until so many requests of the method have come, repetitions included."""
+        wanted = re.compile(rf"(?m)^{method} \S+ SIP/2\.0\r?$")
+        deadline = time.monotonic() + timeout_s
+        while len(wanted.findall(self._trace())) < count:
+            if time.monotonic() > deadline:
+                raise self.failure(f"no {count} requests {method} within {timeout_s} s")
+            time.sleep(0.02)
+
     def assert_passed(self, timeout_s: float = 30) -> None:
         """Wait for SIPp to end and fail unless every call followed the scenario."""
         status = self.wait_end(timeout_s)
         if status != 0:
-            trace = self.messages.read_text(errors="replace") if self.messages.exists() else "no messages"
-            raise self.failure(f"ended with {status}; messages:\n{trace[-6000:]}")
+            raise self.failure(f"ended with {status}; messages:\n{self._trace()[-6000:]}")
+
+    def _trace(self) -> str:
+        return self.messages.read_text(errors="replace") if self.messages.exists() else ""
