@@ -1,16 +1,17 @@
 //! RTCP, consent and set-up limits on a virtual clock.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use trunkline_media::bridge::Event;
-use trunkline_media::endpoint::{CloseReason, Event as EndpointEvent, Lane};
+use trunkline_media::endpoint::{CloseReason, Event as EndpointEvent, Lane, Remote};
 use trunkline_media::error::DropReason;
 use trunkline_media::net::{Pt, SeqNo, Ssrc};
 use trunkline_media::rtcp::{Builder, Compound, NtpTime, Packet, ReportBlock, SenderInfo};
 use trunkline_media::rtp::Header;
 
 use crate::support::memory::{Lab, RTCP, RTP, WEB};
-use crate::support::{opus, pcmu};
+use crate::support::{opus, pcmu, stream};
 
 fn packet(seq: u16) -> Vec<u8> {
     let mut data = vec![0; 172];
@@ -142,6 +143,33 @@ fn media_from_an_unproven_address_is_dropped_even_with_the_right_keys() {
     let result = lab.bridge.handle_datagram(lab.now, (leg, Lane::Rtp), elsewhere, &mut data, &mut lab.outbox);
     assert_eq!(result, Err(DropReason::UnverifiedSource));
     assert_eq!(lab.web_datagram(leg, &mut data), Err(DropReason::NotBridged), "taken from the proven one");
+}
+
+#[test]
+fn every_packet_of_a_phone_is_heard_from_the_first_one_also_of_one_that_takes_its_place() {
+    let mut lab = Lab::new();
+    let leg = lab.rtp_leg(&[pcmu()]);
+    lab.bridge.join(leg, leg).unwrap();
+    for seq in 500..503 {
+        lab.rtp_datagram(leg, &mut packet(seq)).unwrap();
+    }
+    assert_eq!(lab.sent_through(RTP).len(), 3);
+
+    let mut intruding = packet(900);
+    intruding[11] = 78;
+    assert_eq!(
+        lab.rtp_datagram(leg, &mut intruding),
+        Err(DropReason::RtpProbation),
+        "one stray packet changes nothing"
+    );
+
+    let moved: SocketAddr = "198.51.100.2:4000".parse().unwrap();
+    let remote = Remote::Rtp { rtp: moved, rtcp: Lab::far_rtcp(), is_muxed: false };
+    lab.bridge.set_remote(lab.now, leg, remote, &stream(&[pcmu()]), &mut lab.outbox).unwrap();
+    let mut other = packet(9);
+    other[11] = 79;
+    let result = lab.bridge.handle_datagram(lab.now, (leg, Lane::Rtp), moved, &mut other, &mut lab.outbox);
+    assert_eq!((result, lab.sent_through(RTP).len()), (Ok(()), 1));
 }
 
 #[test]

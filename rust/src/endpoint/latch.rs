@@ -59,11 +59,13 @@ impl Latch {
     /// Signalling named an address again. Another one than before lifts the lock; the same one keeps it.
     ///
     /// Without a lock everything begins anew, the window for a phone behind a NAT with it: many a phone that was named
-    /// in a 183 sends nothing before the 200.
-    pub(super) fn signal(&mut self, now: Instant, signalled: SocketAddr) {
-        if signalled != self.signalled || self.locked.is_none() {
+    /// in a 183 sends nothing before the 200. Returns whether the address is another one.
+    pub(super) fn signal(&mut self, now: Instant, signalled: SocketAddr) -> bool {
+        let is_another = signalled != self.signalled;
+        if is_another || self.locked.is_none() {
             *self = Self::new(now, signalled);
         }
+        is_another
     }
 
     /// Where to send: the learned address, else the signalled one. None while that is unspecified (an old-style hold).

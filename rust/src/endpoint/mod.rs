@@ -157,7 +157,9 @@ impl Endpoint {
                 secure.set_remote(now, fingerprints, is_dtls_client, outbox, &mut self.events);
             }
             (Transport::Plain(plain), Remote::Rtp { rtp, rtcp, is_muxed }) => {
-                plain.set_remote(now, rtp, rtcp, is_muxed);
+                if plain.set_remote(now, rtp, rtcp, is_muxed) {
+                    self.source.renew();
+                }
                 self.reports.start(now);
             }
             _ => return Err(MediaError::InvalidParameter("the remote description is of another transport".into())),

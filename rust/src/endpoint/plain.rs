@@ -41,18 +41,22 @@ impl Plain {
     }
 
     /// Takes what the SDP said. The lock of the latch survives a repetition of the same address.
-    pub(super) fn set_remote(&mut self, now: Instant, rtp: SocketAddr, rtcp: SocketAddr, is_muxed: bool) {
+    ///
+    /// Returns whether RTP is to come from another address than before.
+    pub(super) fn set_remote(&mut self, now: Instant, rtp: SocketAddr, rtcp: SocketAddr, is_muxed: bool) -> bool {
         match &mut self.remote {
             Some(far) => {
-                far.latch.signal(now, rtp);
+                let is_another = far.latch.signal(now, rtp);
                 if far.rtcp != rtcp {
                     far.learned_rtcp = None;
                 }
                 far.rtcp = rtcp;
                 far.is_muxed = is_muxed;
+                is_another
             }
             None => {
                 self.remote = Some(Far { latch: Latch::new(now, rtp), rtcp, learned_rtcp: None, is_muxed });
+                true
             }
         }
     }

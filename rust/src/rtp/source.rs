@@ -43,8 +43,9 @@ pub struct Reception {
 
 /// State of the one source that a stream receives at a time.
 ///
-/// Another SSRC, or a sequence number far from the others, takes over once it has shown its next packet in sequence;
-/// until then the source in use goes on undisturbed.
+/// The first packet of all is taken at once: whoever feeds this has judged where it came from. Another SSRC, or a
+/// sequence number far from the others, takes over once it has shown its next packet in sequence; until then the source
+/// in use goes on undisturbed.
 #[derive(Debug)]
 pub struct Source {
     clock_rate_hz: u32,
@@ -84,14 +85,14 @@ struct Transit {
 }
 
 impl Source {
-    /// Packets in sequence after which an unauthenticated source counts (RFC 3550 A.1 `MIN_SEQUENTIAL`).
+    /// Packets in sequence after which another unauthenticated source takes over (RFC 3550 A.1 `MIN_SEQUENTIAL`).
     pub const UNAUTHENTICATED_PROBATION: u8 = 2;
 
     /// A stream that nothing was received of.
     ///
-    /// `clock_rate_hz`: timestamp units per second, for the jitter. `probation`: packets in sequence that a source must
-    /// show before it counts; the last of them is the first accepted. 0 or 1 takes a source at once, which is right for
-    /// authenticated (SRTP) streams and after latching.
+    /// `clock_rate_hz`: timestamp units per second, for the jitter. `probation`: packets in sequence that another source
+    /// than the one in use must show before it takes over; the last of them is the first accepted. 0 or 1 takes it at
+    /// once, which is right for authenticated (SRTP) streams.
     #[must_use]
     pub const fn new(clock_rate_hz: u32, probation: u8) -> Self {
         Self { clock_rate_hz, probation, current: None, candidate: None, lost_before: 0 }
@@ -99,7 +100,7 @@ impl Source {
 
     /// Judge one packet and count it.   RFC 3550 A.1.
     ///
-    /// now: when it arrived. Drops `RtpProbation` (a new source before its probation is over) and `RtpSequence` (a
+    /// now: when it arrived. Drops `RtpProbation` (another source before its probation is over) and `RtpSequence` (a
     /// jump in the sequence that no second packet has confirmed yet).
     pub fn receive(&mut self, now: Instant, header: &Header) -> Result<Accepted, DropReason> {
         if let Some(state) = self.current.as_mut().filter(|state| state.ssrc == header.ssrc) {
@@ -111,10 +112,17 @@ impl Source {
             if !self.is_proven(header, Self::UNAUTHENTICATED_PROBATION) {
                 return Err(DropReason::RtpSequence);
             }
-        } else if !self.is_proven(header, self.probation) {
+        } else if self.current.is_some() && !self.is_proven(header, self.probation) {
             return Err(DropReason::RtpProbation);
         }
         Ok(self.restart(now, header))
+    }
+
+    /// Forget the source in use, since the far side is another one now: its first packet is taken at once.
+    pub fn renew(&mut self) {
+        self.lost_before = self.cumulative_lost();
+        self.current = None;
+        self.candidate = None;
     }
 
     /// Follow a codec change to another clock rate; the jitter begins anew if it differs.
@@ -277,13 +285,26 @@ mod tests {
     }
 
     #[test]
-    fn unauthenticated_source_must_show_two_in_sequence() {
+    fn first_source_counts_from_its_first_packet_and_another_must_show_two_in_sequence() {
         let mut source = Source::new(8000, Source::UNAUTHENTICATED_PROBATION);
         let now = start();
-        assert_eq!(source.receive(now, &packet(MINE, 7, 0)), Err(DropReason::RtpProbation));
-        assert_eq!(source.receive(now, &packet(MINE, 9, 2)), Err(DropReason::RtpProbation));
-        assert!(source.receive(now, &packet(MINE, 10, 3)).unwrap().is_restart);
-        assert!(!source.receive(now, &packet(MINE, 11, 4)).unwrap().is_restart);
+        assert!(source.receive(now, &packet(MINE, 7, 0)).unwrap().is_restart);
+        assert_eq!(source.receive(now, &packet(OTHER, 7, 0)), Err(DropReason::RtpProbation));
+        assert_eq!(source.receive(now, &packet(OTHER, 9, 2)), Err(DropReason::RtpProbation));
+        assert!(source.receive(now, &packet(OTHER, 10, 3)).unwrap().is_restart);
+        assert!(!source.receive(now, &packet(OTHER, 11, 4)).unwrap().is_restart);
+    }
+
+    #[test]
+    fn after_a_change_of_the_far_side_the_first_packet_counts_and_losses_stay() {
+        let mut source = Source::new(8000, Source::UNAUTHENTICATED_PROBATION);
+        for seq in [1, 3] {
+            source.receive(start(), &packet(MINE, seq, 0)).unwrap();
+        }
+        source.renew();
+        assert_eq!((source.ssrc(), source.report()), (None, None));
+        assert!(source.receive(start(), &packet(OTHER, 500, 0)).unwrap().is_restart);
+        assert_eq!(source.cumulative_lost(), 1);
     }
 
     #[test]
@@ -321,7 +342,7 @@ mod tests {
     fn other_source_takes_over_after_its_probation_only() {
         let mut source = Source::new(8000, 2);
         let now = start();
-        source.receive(now, &packet(MINE, 1, 0)).unwrap_err();
+        source.receive(now, &packet(MINE, 1, 0)).unwrap();
         source.receive(now, &packet(MINE, 2, 1)).unwrap();
         assert_eq!(source.receive(now, &packet(OTHER, 500, 0)), Err(DropReason::RtpProbation));
         source.receive(now, &packet(MINE, 3, 2)).unwrap();
