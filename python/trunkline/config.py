@@ -248,6 +248,12 @@ class MediaConfig(_Section):
     inactivity_s: float = Field(
         default=60.0, ge=0, le=86_400, description="Seconds without RTP after which a call ends. 0 never ends it."
     )
+    inactivity_hold_s: float = Field(
+        default=1_800.0,
+        ge=0,
+        le=86_400,
+        description="Seconds without RTP or RTCP after which a call on hold ends, by either side. 0 never ends it.",
+    )
     ice_consent_s: float = Field(
         default=30.0,
         ge=5,

@@ -281,9 +281,16 @@ async def test_a_start_that_cannot_work_says_why() -> None:
 
 
 def test_every_setting_of_the_node_reaches_the_media_plane() -> None:
-    config = MediaConfig(workers=3, webrtc_port=4_000, rtp_advertised="192.0.2.1", inactivity_s=7, opus_complexity=2)
+    config = MediaConfig(
+        workers=3,
+        webrtc_port=4_000,
+        rtp_advertised="192.0.2.1",
+        inactivity_s=7,
+        inactivity_hold_s=70,
+        opus_complexity=2,
+    )
     settings = settings_of(config)
-    renamed = {"media_inactivity_s": "inactivity_s"}
+    renamed = {"media_inactivity_s": "inactivity_s", "media_inactivity_hold_s": "inactivity_hold_s"}
     ours = {"command_queue", "event_queue"}
     for field in dataclasses.fields(settings):
         if field.name not in ours:

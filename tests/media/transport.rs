@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use trunkline_media::bridge::Event;
-use trunkline_media::endpoint::{CloseReason, Event as EndpointEvent, Lane, Remote};
+use trunkline_media::endpoint::{CloseReason, Direction, Event as EndpointEvent, Lane, Remote};
 use trunkline_media::error::DropReason;
 use trunkline_media::net::{Pt, SeqNo, Ssrc};
 use trunkline_media::rtcp::{Builder, Compound, NtpTime, Packet, ReportBlock, SenderInfo};
@@ -170,6 +170,34 @@ fn every_packet_of_a_phone_is_heard_from_the_first_one_also_of_one_that_takes_it
     other[11] = 79;
     let result = lab.bridge.handle_datagram(lab.now, (leg, Lane::Rtp), moved, &mut other, &mut lab.outbox);
     assert_eq!((result, lab.sent_through(RTP).len()), (Ok(()), 1));
+}
+
+#[test]
+fn a_call_on_hold_may_be_silent_much_longer_and_live_by_its_reports() {
+    let silences = |lab: &mut Lab| {
+        let is_silence = |event: &Event| matches!(event, Event::Endpoint(_, EndpointEvent::MediaInactive(_)));
+        lab.events().iter().filter(|event| is_silence(event)).count()
+    };
+    for direction in [Direction::RecvOnly, Direction::SendOnly, Direction::Inactive] {
+        let mut lab = Lab::new();
+        let leg = lab.rtp_leg(&[pcmu()]);
+        lab.bridge.set_direction(lab.now, leg, direction).unwrap();
+        lab.advance(Duration::from_secs(1_700));
+        let mut report = [0x80, 201, 0, 1, 0, 0, 0, 77];
+        lab.bridge
+            .handle_datagram(lab.now, (leg, Lane::Rtcp), Lab::far_rtcp(), &mut report, &mut lab.outbox)
+            .unwrap();
+        lab.advance(Duration::from_secs(1_700));
+        assert_eq!(silences(&mut lab), 0, "{direction:?}");
+        lab.advance(Duration::from_secs(200));
+        assert_eq!(silences(&mut lab), 1, "{direction:?}");
+
+        lab.bridge.set_direction(lab.now, leg, Direction::SendRecv).unwrap();
+        lab.advance(Duration::from_secs(59));
+        assert_eq!(silences(&mut lab), 0, "{direction:?}");
+        lab.advance(Duration::from_secs(2));
+        assert_eq!(silences(&mut lab), 1, "{direction:?}");
+    }
 }
 
 #[test]

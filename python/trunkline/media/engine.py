@@ -114,6 +114,7 @@ def settings_of(config: MediaConfig) -> EngineSettings:
         rtp_advertised=config.rtp_advertised,
         port_quarantine_s=config.port_quarantine_s,
         media_inactivity_s=config.inactivity_s,
+        media_inactivity_hold_s=config.inactivity_hold_s,
         ice_consent_s=config.ice_consent_s,
         dtls_timeout_s=config.dtls_timeout_s,
         opus_complexity=config.opus_complexity,

@@ -24,7 +24,8 @@ class EngineSettings:
     workers: threads, 0 is one per core. webrtc_port: of the first worker, each further one takes the next; 0 is any.
     webrtc_advertised: addresses in our ICE candidates; empty is the bound one, or every local one of a wildcard.
     rtp_advertised: address in our SDP; None is the bound one, or the main local one of a wildcard.
-    media_inactivity_s: 0 is never. dtls_timeout_s: for ICE and DTLS together, from `SetRemote`.
+    media_inactivity_s: 0 is never. media_inactivity_hold_s: the same while a stream does not flow both ways.
+    dtls_timeout_s: for ICE and DTLS together, from `SetRemote`.
     command_queue: commands that may wait for one worker. event_queue: events that may wait for us.
     """
 
@@ -38,6 +39,7 @@ class EngineSettings:
     rtp_advertised: str | None = None
     port_quarantine_s: float = 5.0
     media_inactivity_s: float = 60.0
+    media_inactivity_hold_s: float = 1_800.0
     ice_consent_s: float = 30.0
     dtls_timeout_s: float = 15.0
     opus_complexity: int = 5

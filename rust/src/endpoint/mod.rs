@@ -14,7 +14,7 @@ mod types;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::dtls::Certificate;
 use crate::error::{DropCounters, DropReason, MediaError};
@@ -329,6 +329,9 @@ impl Endpoint {
             Content::Rtcp(len) => {
                 let compound = Compound::parse(data.get(..len).unwrap_or_default())?;
                 self.reports.received(now, &compound);
+                if self.direction.is_held() {
+                    self.hear(now);
+                }
                 Ok(None)
             }
         }
@@ -349,10 +352,7 @@ impl Endpoint {
         self.counters.packets_received += 1;
         self.counters.bytes_received += header.payload.len() as u64;
         self.counters.pt_received = Some(header.pt);
-        self.heard_at = Some(now);
-        if self.inactive_at.is_none() {
-            self.start_listening(now);
-        }
+        self.hear(now);
         if !self.direction.receives() {
             return Err(DropReason::Direction);
         }
@@ -410,19 +410,33 @@ impl Endpoint {
         }
     }
 
-    /// Silence counts from now, if anything is to be heard.
+    /// How long the far side may be silent; zero is for ever.
+    fn inactivity(&self) -> Duration {
+        if self.direction.is_held() { self.limits.inactivity_held } else { self.limits.inactivity }
+    }
+
+    /// Silence counts from now.
     fn start_listening(&mut self, now: Instant) {
         self.heard_at = Some(now);
-        let is_awaited = self.direction.receives() && !self.limits.inactivity.is_zero();
-        self.inactive_at = is_awaited.then(|| now + self.limits.inactivity);
+        let limit = self.inactivity();
+        self.inactive_at = (!limit.is_zero()).then(|| now + limit);
+    }
+
+    /// The far side lives: silence begins anew.
+    fn hear(&mut self, now: Instant) {
+        self.heard_at = Some(now);
+        if self.inactive_at.is_none() {
+            self.start_listening(now);
+        }
     }
 
     fn check_inactivity(&mut self, now: Instant) {
         if self.inactive_at.is_none_or(|due| due > now) {
             return;
         }
-        let silence = self.heard_at.map_or(self.limits.inactivity, |heard| now.saturating_duration_since(heard));
-        match self.limits.inactivity.checked_sub(silence) {
+        let limit = self.inactivity();
+        let silence = self.heard_at.map_or(limit, |heard| now.saturating_duration_since(heard));
+        match limit.checked_sub(silence) {
             Some(rest) if !rest.is_zero() => self.inactive_at = Some(now + rest),
             _ => {
                 self.inactive_at = None;

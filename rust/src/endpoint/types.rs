@@ -32,6 +32,12 @@ impl Direction {
         matches!(self, Self::SendRecv | Self::SendOnly)
     }
 
+    /// Whether one side or both have put the other on hold.
+    #[must_use]
+    pub const fn is_held(self) -> bool {
+        !matches!(self, Self::SendRecv)
+    }
+
     /// Whether we take what arrives.
     #[must_use]
     pub const fn receives(self) -> bool {
@@ -78,6 +84,8 @@ pub struct Limits {
     pub consent: Duration,
     /// Silence after which [`Event::MediaInactive`] is reported; zero is never.
     pub inactivity: Duration,
+    /// The same while the stream does not flow both ways (a hold): then RTCP is a sign of life, too.
+    pub inactivity_held: Duration,
 }
 
 /// What every endpoint needs, whatever its transport.
@@ -135,7 +143,7 @@ pub enum Event {
     DtlsFailed(&'static str),
     /// The first valid RTP packet arrived.
     FirstPacket,
-    /// No RTP for so long, although the direction receives. Once for each silence.
+    /// No sign of life for so long. Once for each silence.
     MediaInactive(Duration),
     /// The endpoint is of no more use; its owner closes it.
     Closed(CloseReason),

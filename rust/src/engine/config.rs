@@ -25,6 +25,8 @@ pub struct EngineConfig {
     pub port_quarantine: Duration,
     /// Silence after which `MediaInactive` is reported; zero is never.
     pub media_inactivity: Duration,
+    /// The same while the stream does not flow both ways (a hold); zero is never.
+    pub media_inactivity_hold: Duration,
     /// How long an ICE path stays usable without a check (RFC 7675).
     pub ice_consent: Duration,
     /// From the browser's description until media can flow.
@@ -51,6 +53,7 @@ impl Default for EngineConfig {
             rtp_advertised: None,
             port_quarantine: Duration::from_secs(10),
             media_inactivity: Duration::from_secs(60),
+            media_inactivity_hold: Duration::from_secs(1_800),
             ice_consent: Duration::from_secs(30),
             setup_timeout: Duration::from_secs(15),
             opus_complexity: 5,

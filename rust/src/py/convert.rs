@@ -51,6 +51,7 @@ pub(super) fn config(settings: &Bound<'_, PyAny>) -> PyResult<EngineConfig> {
         rtp_advertised: rtp_advertised.map(|text| ip(&text)).transpose()?,
         port_quarantine: seconds("port_quarantine_s")?,
         media_inactivity: seconds("media_inactivity_s")?,
+        media_inactivity_hold: seconds("media_inactivity_hold_s")?,
         ice_consent: seconds("ice_consent_s")?,
         setup_timeout: seconds("dtls_timeout_s")?,
         opus_complexity: field(settings, "opus_complexity")?,

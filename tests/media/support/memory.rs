@@ -36,6 +36,7 @@ impl Lab {
             setup: Duration::from_secs(15),
             consent: Duration::from_secs(30),
             inactivity: Duration::from_secs(60),
+            inactivity_held: Duration::from_secs(1_800),
         };
         Self {
             bridge: Bridge::new(CallId(1)),

@@ -134,7 +134,12 @@ impl Board {
 
     fn limits(&self) -> Limits {
         let config = &self.setup.config;
-        Limits { setup: config.setup_timeout, consent: config.ice_consent, inactivity: config.media_inactivity }
+        Limits {
+            setup: config.setup_timeout,
+            consent: config.ice_consent,
+            inactivity: config.media_inactivity,
+            inactivity_held: config.media_inactivity_hold,
+        }
     }
 }
 
