@@ -97,10 +97,20 @@ impl Latch {
         Ok(())
     }
 
-    /// Judges the source of one RTCP packet: the host that RTP comes from, or will as signalled.
+    /// Judges the source of one RTCP packet on the port of RTP: the address that RTP comes from, or will as signalled.
     pub(super) fn admit_rtcp(&self, source: SocketAddr) -> Result<(), DropReason> {
-        let host = self.locked.unwrap_or(self.signalled).ip();
-        if source.ip() == host { Ok(()) } else { Err(DropReason::UnverifiedSource) }
+        let address = self.locked.unwrap_or(self.signalled);
+        if source == address { Ok(()) } else { Err(DropReason::UnverifiedSource) }
+    }
+
+    /// The address that was learned.
+    pub(super) fn locked(&self) -> Option<SocketAddr> {
+        self.locked
+    }
+
+    /// The address that the SDP named.
+    pub(super) fn signalled(&self) -> SocketAddr {
+        self.signalled
     }
 
     fn may_be_behind_nat(&self, now: Instant, source: SocketAddr) -> bool {
@@ -244,12 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn rtcp_is_taken_from_the_host_of_rtp_only() {
+    fn rtcp_that_shares_the_port_is_taken_from_the_address_of_rtp_only() {
         let mut scene = Scene::new("192.168.1.5:4000");
-        assert_eq!(scene.latch.admit_rtcp(address("192.168.1.5:4001")), Ok(()));
+        assert_eq!(scene.latch.admit_rtcp(address("192.168.1.5:4000")), Ok(()));
         assert_eq!(scene.first_admitted("203.0.113.9:61000", 0, 1000), Some(640));
-        assert_eq!(scene.latch.admit_rtcp(address("203.0.113.9:61001")), Ok(()));
-        assert_eq!(scene.latch.admit_rtcp(address("192.168.1.5:4001")), DROP);
+        assert_eq!(scene.latch.admit_rtcp(address("203.0.113.9:61000")), Ok(()));
+        assert_eq!(scene.latch.admit_rtcp(address("203.0.113.9:61001")), DROP);
+        assert_eq!(scene.latch.admit_rtcp(address("192.168.1.5:4000")), DROP);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 mod latch;
 mod plain;
 mod reports;
+mod rtcp_latch;
 mod secure;
 mod types;
 

@@ -1,4 +1,4 @@
-//! Plain RTP towards the SIP side: two sockets (or one with `rtcp-mux`) and the latch.   RFC 3550 section 11, RFC 5761.
+//! Plain RTP towards the SIP side: two sockets (or one with `rtcp-mux`) and their latches.   RFC 3550 section 11, RFC 5761.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -6,9 +6,11 @@ use std::time::Instant;
 use crate::error::DropReason;
 use crate::net::DatagramKind;
 use crate::outbox::{Destination, SocketId};
+use crate::rtcp::Compound;
 use crate::rtp::Header;
 
 use super::latch::Latch;
+use super::rtcp_latch::RtcpLatch;
 use super::{Content, Lane};
 
 /// Sockets of one plain RTP endpoint, as the worker numbers them. Both are the same when RTCP shares the RTP port.
@@ -29,9 +31,8 @@ pub(super) struct Plain {
 
 #[derive(Debug)]
 struct Far {
-    latch: Latch,
-    rtcp: SocketAddr,
-    learned_rtcp: Option<SocketAddr>,
+    rtp: Latch,
+    rtcp: RtcpLatch,
     is_muxed: bool,
 }
 
@@ -40,25 +41,18 @@ impl Plain {
         Self { sockets, remote: None }
     }
 
-    /// Takes what the SDP said. The lock of the latch survives a repetition of the same address.
+    /// Takes what the SDP said. The locks of the latches survive a repetition of the same address.
     ///
     /// Returns whether RTP is to come from another address than before.
     pub(super) fn set_remote(&mut self, now: Instant, rtp: SocketAddr, rtcp: SocketAddr, is_muxed: bool) -> bool {
-        match &mut self.remote {
-            Some(far) => {
-                let is_another = far.latch.signal(now, rtp);
-                if far.rtcp != rtcp {
-                    far.learned_rtcp = None;
-                }
-                far.rtcp = rtcp;
-                far.is_muxed = is_muxed;
-                is_another
-            }
-            None => {
-                self.remote = Some(Far { latch: Latch::new(now, rtp), rtcp, learned_rtcp: None, is_muxed });
-                true
-            }
-        }
+        let Some(far) = &mut self.remote else {
+            self.remote = Some(Far { rtp: Latch::new(now, rtp), rtcp: RtcpLatch::new(rtcp), is_muxed });
+            return true;
+        };
+        let is_another = far.rtp.signal(now, rtp);
+        far.rtcp.signal(rtcp, is_another);
+        far.is_muxed = is_muxed;
+        is_another
     }
 
     /// Sorts one datagram. RTP of an unconfirmed source is a drop; `is_negotiated` judges the payload type first.
@@ -78,16 +72,15 @@ impl Plain {
                 if !is_negotiated(&header) {
                     return Err(DropReason::RtpPayloadType);
                 }
-                far.latch.admit(now, source, &header)?;
+                far.rtp.admit(now, source, &header)?;
                 Ok(Content::Rtp(header))
             }
             (DatagramKind::Rtcp, Lane::Rtcp) => {
-                far.latch.admit_rtcp(source)?;
-                far.learned_rtcp = Some(source);
+                far.rtcp.admit(&far.rtp, source, Compound::parse(data)?.sender())?;
                 Ok(Content::Rtcp(data.len()))
             }
             (DatagramKind::Rtcp, Lane::Rtp) if far.is_muxed => {
-                far.latch.admit_rtcp(source)?;
+                far.rtp.admit_rtcp(source)?;
                 Ok(Content::Rtcp(data.len()))
             }
             _ => Err(DropReason::Unclassified),
@@ -96,18 +89,17 @@ impl Plain {
 
     /// Where RTP goes, once the far side is known.
     pub(super) fn rtp_destination(&self) -> Option<Destination> {
-        let remote = self.remote.as_ref()?.latch.destination()?;
+        let remote = self.remote.as_ref()?.rtp.destination()?;
         Some(Destination { socket: self.sockets.rtp, remote })
     }
 
-    /// Where RTCP goes: with RTP if multiplexed, else to the signalled address, or where it comes from on that host.
+    /// Where RTCP goes: with RTP if multiplexed, else where its own latch says.
     pub(super) fn rtcp_destination(&self) -> Option<Destination> {
         let far = self.remote.as_ref()?;
         if far.is_muxed {
             return self.rtp_destination();
         }
-        let remote = far.learned_rtcp.unwrap_or(far.rtcp);
-        let is_usable = !remote.ip().is_unspecified() && remote.port() != 0;
-        is_usable.then_some(Destination { socket: self.sockets.rtcp, remote })
+        let remote = far.rtcp.destination(&far.rtp)?;
+        Some(Destination { socket: self.sockets.rtcp, remote })
     }
 }

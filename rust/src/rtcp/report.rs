@@ -112,6 +112,13 @@ impl<'a> Compound<'a> {
         if data.is_empty() { Err(DropReason::RtcpMalformed) } else { Ok(Self { data }) }
     }
 
+    /// Who sent it: the first packet of any type begins with its sender's SSRC; 0 if that packet is empty.
+    #[must_use]
+    pub fn sender(&self) -> Ssrc {
+        let ssrc = self.data.get(4..8).and_then(|bytes| bytes.try_into().ok());
+        Ssrc(ssrc.map_or(0, u32::from_be_bytes))
+    }
+
     /// The packets of types that we know, in order.
     pub fn packets(&self) -> impl Iterator<Item = Packet<'a>> + use<'a> {
         let mut rest = self.data;
