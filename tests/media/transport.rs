@@ -184,9 +184,7 @@ fn a_call_on_hold_may_be_silent_much_longer_and_live_by_its_reports() {
         lab.bridge.set_direction(lab.now, leg, direction).unwrap();
         lab.advance(Duration::from_secs(1_700));
         let mut report = [0x80, 201, 0, 1, 0, 0, 0, 77];
-        lab.bridge
-            .handle_datagram(lab.now, (leg, Lane::Rtcp), Lab::far_rtcp(), &mut report, &mut lab.outbox)
-            .unwrap();
+        lab.bridge.handle_datagram(lab.now, (leg, Lane::Rtcp), Lab::far_rtcp(), &mut report, &mut lab.outbox).unwrap();
         lab.advance(Duration::from_secs(1_700));
         assert_eq!(silences(&mut lab), 0, "{direction:?}");
         lab.advance(Duration::from_secs(200));

@@ -398,9 +398,13 @@ impl Board {
         let Some(endpoint) = endpoint.filter(|endpoint| endpoint.is_verified(remote)) else { return };
         let Some(record) = self.endpoints.get_mut(&endpoint.id()) else { return };
         if let RecordKind::WebRtc { addresses, .. } = &mut record.kind {
+            addresses.retain(|known| *known != remote);
             if addresses.len() >= ADDRESSES_PER_BROWSER {
                 let oldest = addresses.remove(0);
-                self.by_address.remove(&oldest);
+                // A NAT may have given it to another browser since.
+                if self.by_address.get(&oldest) == Some(&place) {
+                    self.by_address.remove(&oldest);
+                }
             }
             addresses.push(remote);
             self.by_address.insert(remote, place);

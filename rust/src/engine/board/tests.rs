@@ -6,6 +6,7 @@ use super::*;
 use crate::endpoint::Direction;
 use crate::engine::command::TransportKind;
 use crate::engine::event;
+use crate::ice::stun::{Builder, Class, IntegrityKey};
 use crate::io::{UdpSocket, Wake};
 use std::time::Duration;
 
@@ -82,4 +83,49 @@ fn the_name_of_an_ended_endpoint_is_free_and_its_bridge_gone() {
         .collect();
     assert_eq!(kinds, ["ready", "endpoint_exists", "closed", "ready"]);
     assert_eq!((board.calls.len(), board.by_ufrag.len()), (1, 1));
+}
+
+/// The credentials of a browser-side endpoint, as its answer tells them.
+fn credentials(board: &mut Board, events: &event::EventReceiver, call: u64, endpoint: u64) -> (String, IntegrityKey) {
+    create(board, call, endpoint, TransportKind::WebRtc);
+    match std::iter::from_fn(|| events.try_next()).last() {
+        Some(Event::EndpointReady { local: event::Local::WebRtc { ice_ufrag, ice_pwd, .. }, .. }) => {
+            (ice_ufrag, IntegrityKey::new(&ice_pwd).unwrap())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An authenticated check of the browser that has these credentials, from `remote`.
+fn check(board: &mut Board, (ufrag, key): &(String, IntegrityKey), remote: SocketAddr) {
+    let mut data = [0; 256];
+    let len = Builder::new(&mut data, Class::Request, [1; 12])
+        .and_then(|message| message.username(&format!("{ufrag}:them")))
+        .and_then(|message| message.priority(1))
+        .and_then(|message| message.controlling(1))
+        .and_then(|message| message.finish(key))
+        .unwrap();
+    board.handle_datagram(now(), SHARED, remote, &mut data[..len]);
+}
+
+#[test]
+fn an_address_that_passed_to_another_browser_stays_with_it_when_the_first_forgets_it() {
+    let (mut board, events) = board();
+    let first = credentials(&mut board, &events, 1, 10);
+    let second = credentials(&mut board, &events, 2, 20);
+    let address = |port: u16| SocketAddr::from(([192, 0, 2, 1], port));
+    let owner = board.endpoints[&EndpointId(20)].place;
+
+    check(&mut board, &first, address(1));
+    check(&mut board, &second, address(1));
+    assert_eq!(board.by_address.get(&address(1)), Some(&owner), "the newest proof counts");
+    for port in 2..20 {
+        check(&mut board, &first, address(port));
+    }
+    assert_eq!(board.by_address.get(&address(1)), Some(&owner));
+    assert_eq!(board.by_address.len(), ADDRESSES_PER_BROWSER + 1);
+    board.close(now(), EndpointId(10), "closed", None);
+    assert_eq!(board.by_address.get(&address(1)), Some(&owner));
+    board.close(now(), EndpointId(20), "closed", None);
+    assert!(board.by_address.is_empty());
 }
