@@ -308,4 +308,4 @@ async def test_callback_that_raises_does_not_stop_the_shell(phone: Callable[...,
     incoming = await bob.wait(IncomingInvite)
     bob.shell.answer(incoming.id, ANSWER)
     await bob.wait(InviteConfirmed)
-    assert alice.shell.counters["internal_errors"] >= 2
+    assert alice.shell.counters["internal_errors"] >= 1, "the first event is delivered before the ACK goes out"
