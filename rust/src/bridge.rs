@@ -89,13 +89,44 @@ pub struct Bridge {
     call: CallId,
     legs: Vec<Option<Box<Leg>>>,
     events: VecDeque<Event>,
+    #[cfg(test)]
+    pub(crate) fault: Option<Fault>,
+}
+
+/// Where a bridge panics, for the tests of who catches it.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Event,
+    Timeout,
+    Drop,
+}
+
+#[cfg(test)]
+impl Bridge {
+    fn pass(&self, place: Fault) {
+        assert!(self.fault != Some(place), "a bug of ours");
+    }
+}
+
+#[cfg(test)]
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        self.pass(Fault::Drop);
+    }
 }
 
 impl Bridge {
     /// A call without endpoints.
     #[must_use]
     pub fn new(call: CallId) -> Self {
-        Self { call, legs: Vec::with_capacity(2), events: VecDeque::with_capacity(16) }
+        Self {
+            call,
+            legs: Vec::with_capacity(2),
+            events: VecDeque::with_capacity(16),
+            #[cfg(test)]
+            fault: None,
+        }
     }
 
     /// Whose media this is.
@@ -306,6 +337,8 @@ impl Bridge {
     /// When something is due next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        #[cfg(test)]
+        self.pass(Fault::Timeout);
         let legs = self.legs.iter().flatten();
         legs.filter_map(|leg| {
             let endpoint = leg.endpoint.poll_timeout();
@@ -316,6 +349,8 @@ impl Bridge {
 
     /// The next thing to tell.
     pub fn poll_event(&mut self) -> Option<Event> {
+        #[cfg(test)]
+        self.pass(Fault::Event);
         self.events.pop_front()
     }
 

@@ -1,4 +1,4 @@
-//! One deadline for each of a worker's bridges, soonest first.
+//! One deadline for each of a worker's bridges, soonest first; and which of them are to be asked for theirs.
 //!
 //! A binary heap that knows where each key stands in it, so that moving a deadline leaves nothing stale behind. It
 //! allocates only when a key is larger than any before. Time is an argument.
@@ -13,6 +13,32 @@ const ABSENT: usize = usize::MAX;
 pub(super) struct Timers {
     heap: Vec<(Instant, usize)>,
     places: Vec<usize>,
+}
+
+/// Small integer keys, each at most once, in no order that matters.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    keys: Vec<usize>,
+    is_in: Vec<bool>,
+}
+
+impl Touched {
+    /// Puts a key in, once.
+    pub(super) fn insert(&mut self, key: usize) {
+        if key >= self.is_in.len() {
+            self.is_in.resize(key + 1, false);
+        }
+        if !std::mem::replace(&mut self.is_in[key], true) {
+            self.keys.push(key);
+        }
+    }
+
+    /// Takes any key out.
+    pub(super) fn pop(&mut self) -> Option<usize> {
+        let key = self.keys.pop()?;
+        self.is_in[key] = false;
+        Some(key)
+    }
 }
 
 impl Timers {
@@ -135,6 +161,19 @@ mod tests {
         assert_eq!(timers.pop_expired(at(40)), Some(3));
         assert_eq!(timers.pop_expired(at(40)), None);
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn a_key_touched_twice_comes_out_once_and_may_be_touched_again() {
+        let mut touched = Touched::default();
+        for key in [4, 1, 4, 4] {
+            touched.insert(key);
+        }
+        let mut keys: Vec<usize> = std::iter::from_fn(|| touched.pop()).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, [1, 4]);
+        touched.insert(4);
+        assert_eq!((touched.pop(), touched.pop()), (Some(4), None));
     }
 
     proptest! {

@@ -88,7 +88,7 @@ impl Worker {
             }
             if self.is_stopping.load(Ordering::Acquire) {
                 self.board.close_all(now, "shutdown");
-                self.board.finish_turn();
+                self.board.finish_round(now);
                 return Ok(());
             }
             is_blocked = !self.board.events().drain();
@@ -96,7 +96,7 @@ impl Worker {
                 has_commands = self.obey(now);
             }
             self.board.handle_timeout(now);
-            self.board.finish_turn();
+            self.board.finish_round(now);
         }
     }
 

@@ -1,7 +1,8 @@
 //! Everything one worker holds: bridges, endpoints by name, addresses of browsers, ports, deadlines and events.
 //!
-//! Owns who is where. Each datagram, deadline and command becomes one turn of one bridge; a panic in a turn ends that
-//! bridge and no other. Reads no clock: the worker's loop passes the time of its turn.
+//! Owns who is where. Each datagram, deadline and command becomes one turn of one bridge. Code of a bridge runs nowhere
+//! but in `turn`, `arm` and `drop_bridge`, where a panic ends that bridge and no other. Reads no clock: the worker's loop
+//! passes the time of its turn.
 
 mod create;
 
@@ -28,7 +29,7 @@ use super::config::EngineConfig;
 use super::counters::{WorkerCounters, add};
 use super::event::{Event, EventOutput};
 use super::sockets::{Place, REFUSED, SHARED, Sockets};
-use super::timers::Timers;
+use super::timers::{Timers, Touched};
 
 /// Datagrams that wait for the end of a turn at most.
 const OUTBOX_DATAGRAMS: usize = 256;
@@ -72,6 +73,8 @@ pub(super) struct Board {
     by_ufrag: HashMap<String, Place>,
     by_address: HashMap<SocketAddr, Place>,
     timers: Timers,
+    /// Bridges that had a turn since their deadlines were armed.
+    touched: Touched,
     outbox: Outbox,
     ended: Vec<(EndpointId, &'static str)>,
 }
@@ -87,6 +90,7 @@ impl Board {
             by_ufrag: HashMap::new(),
             by_address: HashMap::new(),
             timers: Timers::new(),
+            touched: Touched::default(),
             outbox: Outbox::new(OUTBOX_DATAGRAMS),
             ended: Vec::new(),
         }
@@ -120,12 +124,14 @@ impl Board {
         };
         let is_check = socket == SHARED && DatagramKind::of(data) == Some(DatagramKind::Stun);
         let result = self.turn(now, place.bridge, |bridge, outbox| {
-            bridge.handle_datagram(now, (place.leg, lane), remote, data, outbox)
+            bridge.handle_datagram(now, (place.leg, lane), remote, data, outbox)?;
+            let checked = bridge.endpoint(place.leg).filter(|endpoint| is_check && endpoint.is_verified(remote));
+            Ok(checked.map(Endpoint::id))
         });
         match result {
-            Some(Ok(())) if is_check => self.learn(place, remote),
+            Some(Ok(Some(browser))) => self.learn(browser, place, remote),
             Some(Err(reason)) => self.setup.counters.count_drops(reason, 1),
-            Some(Ok(())) | None => {}
+            Some(Ok(None)) | None => {}
         }
     }
 
@@ -140,7 +146,10 @@ impl Board {
     }
 
     /// Gives a turn to every bridge whose deadline has come.
+    ///
+    /// One that is due again at once has its next turn in the next round, after everybody's datagrams.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.arm(now);
         while let Some(bridge) = self.timers.pop_expired(now) {
             self.turn(now, bridge, |bridge, outbox| bridge.handle_timeout(now, outbox));
         }
@@ -155,8 +164,9 @@ impl Board {
         }
     }
 
-    /// Ends the turn: packets leave, events become visible.
-    pub(super) fn finish_turn(&mut self) {
+    /// Ends the round: deadlines are armed, packets leave, events become visible.
+    pub(super) fn finish_round(&mut self, now: Instant) {
+        self.arm(now);
         self.flush();
         self.setup.events.signal();
         let lost = self.setup.events.take_lost();
@@ -250,8 +260,8 @@ impl Board {
             }
             Command::GetStats { endpoint } => {
                 let place = self.find(call, endpoint)?;
-                let bridge = self.bridges.get(place.bridge).and_then(Option::as_deref);
-                let stats = bridge.and_then(|bridge| bridge.stats(place.leg));
+                let stats =
+                    self.turn(now, place.bridge, |bridge, _| bridge.stats(place.leg)).ok_or(MediaError::Closed)?;
                 let stats = Box::new(stats.ok_or(MediaError::UnknownEndpoint(endpoint.0))?);
                 Ok(Some(Event::Stats { request, endpoint, stats }))
             }
@@ -286,14 +296,18 @@ impl Board {
     fn close(&mut self, now: Instant, id: EndpointId, reason: &'static str, request: Option<RequestId>) {
         let Some(record) = self.endpoints.remove(&id) else { return };
         let place = record.place;
-        self.turn(now, place.bridge, |bridge, outbox| bridge.remove(now, place.leg, outbox));
+        let is_last = self.turn(now, place.bridge, |bridge, outbox| {
+            bridge.remove(now, place.leg, outbox);
+            bridge.is_empty()
+        });
         // The goodbye must leave before its socket closes.
         self.flush();
         self.forget(now, &record);
-        if self.bridges.get(place.bridge).is_some_and(|bridge| bridge.as_ref().is_some_and(|b| b.is_empty())) {
-            self.drop_bridge(place.bridge);
-        }
+        let dropped = if is_last == Some(true) { self.drop_bridge(place.bridge) } else { Ok(()) };
         self.setup.events.push(Event::EndpointClosed { call: record.call, endpoint: id, reason, request });
+        if let Err(reason) = dropped {
+            self.report_failure(record.call, reason);
+        }
     }
 
     fn open_bridge(&mut self, call: CallId) -> usize {
@@ -306,15 +320,16 @@ impl Board {
         index
     }
 
-    fn drop_bridge(&mut self, index: usize) {
-        if let Some(bridge) = self.bridges.get_mut(index).and_then(Option::take) {
-            self.calls.remove(&bridge.call());
-            self.timers.set(index, None);
-            self.free.push(index);
-        }
+    /// Gives a bridge's place back and drops it. Fails with the words of the panic in which that ended.
+    fn drop_bridge(&mut self, index: usize) -> Result<(), String> {
+        let Some(bridge) = self.bridges.get_mut(index).and_then(Option::take) else { return Ok(()) };
+        self.calls.remove(&bridge.call());
+        self.timers.set(index, None);
+        self.free.push(index);
+        catch_unwind(AssertUnwindSafe(|| drop(bridge))).map_err(|panic| describe(&*panic))
     }
 
-    /// Lets `work` change one bridge, then deals with what came of it.
+    /// Lets `work` change one bridge, passes its events on, then deals with what came of it.
     ///
     /// None if there is no such bridge, or if it panicked, which ends it and is reported.
     fn turn<R>(&mut self, now: Instant, index: usize, work: impl FnOnce(&mut Bridge, &mut Outbox) -> R) -> Option<R> {
@@ -322,35 +337,39 @@ impl Board {
             self.flush();
         }
         let bridge = self.bridges.get_mut(index)?.as_deref_mut()?;
-        let outbox = &mut self.outbox;
-        // A bridge that panicked is thrown away, and the outbox commits whole datagrams only: neither is seen broken.
-        match catch_unwind(AssertUnwindSafe(|| work(bridge, outbox))) {
+        let (outbox, events, ended) = (&mut self.outbox, &mut self.setup.events, &mut self.ended);
+        // A bridge that panicked is thrown away, and outbox and events take whole things only: nothing is seen broken.
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let result = work(bridge, outbox);
+            tell(bridge, events, ended);
+            result
+        }));
+        match outcome {
             Ok(result) => {
-                self.settle(now, index);
+                self.touched.insert(index);
+                while let Some((id, reason)) = self.ended.pop() {
+                    self.close(now, id, reason, None);
+                    self.publish_load(now);
+                }
                 Some(result)
             }
             Err(panic) => {
+                // Whatever had ended was of this bridge.
+                self.ended.clear();
                 self.fail(now, index, describe(&*panic));
                 None
             }
         }
     }
 
-    /// Passes the bridge's events on and arms its deadline.
-    fn settle(&mut self, now: Instant, index: usize) {
-        let Some(bridge) = self.bridges.get_mut(index).and_then(Option::as_deref_mut) else { return };
-        let call = bridge.call();
-        while let Some(event) = bridge.poll_event() {
-            if let BridgeEvent::Endpoint(id, EndpointEvent::Closed(reason)) = event {
-                self.ended.push((id, reason.name()));
-            } else if let Some(event) = translate(call, event) {
-                self.setup.events.push(event);
+    /// Arms the deadlines of the bridges that had a turn, once for each, however many datagrams it had.
+    fn arm(&mut self, now: Instant) {
+        while let Some(index) = self.touched.pop() {
+            let Some(bridge) = self.bridges.get(index).and_then(Option::as_deref) else { continue };
+            match catch_unwind(AssertUnwindSafe(|| bridge.poll_timeout())) {
+                Ok(deadline) => self.timers.set(index, deadline),
+                Err(panic) => self.fail(now, index, describe(&*panic)),
             }
-        }
-        self.timers.set(index, bridge.poll_timeout());
-        while let Some((id, reason)) = self.ended.pop() {
-            self.close(now, id, reason, None);
-            self.publish_load(now);
         }
     }
 
@@ -361,7 +380,8 @@ impl Board {
         let is_ours = |record: &Record| record.place.bridge == index;
         let ids: Vec<EndpointId> =
             self.endpoints.iter().filter(|(_, record)| is_ours(record)).map(|(id, _)| *id).collect();
-        self.drop_bridge(index);
+        // It is reported as failed already, so that another panic adds nothing.
+        let _ = self.drop_bridge(index);
         for endpoint in ids {
             if let Some(record) = self.endpoints.remove(&endpoint) {
                 self.forget(now, &record);
@@ -373,9 +393,13 @@ impl Board {
                 });
             }
         }
+        self.report_failure(call, reason);
+        self.publish_load(now);
+    }
+
+    fn report_failure(&mut self, call: CallId, reason: String) {
         add(&self.setup.counters.bridges_failed, 1);
         self.setup.events.push(Event::BridgeFailed { call, reason });
-        self.publish_load(now);
     }
 
     /// The browser behind a datagram on the shared port: by the user name that we gave it, else by the address that it
@@ -390,13 +414,11 @@ impl Board {
     }
 
     /// Remembers the address that a browser proved by an authenticated check.
-    fn learn(&mut self, place: Place, remote: SocketAddr) {
+    fn learn(&mut self, browser: EndpointId, place: Place, remote: SocketAddr) {
         if self.by_address.get(&remote) == Some(&place) {
             return;
         }
-        let endpoint = self.bridges.get(place.bridge).and_then(|bridge| bridge.as_ref()?.endpoint(place.leg));
-        let Some(endpoint) = endpoint.filter(|endpoint| endpoint.is_verified(remote)) else { return };
-        let Some(record) = self.endpoints.get_mut(&endpoint.id()) else { return };
+        let Some(record) = self.endpoints.get_mut(&browser) else { return };
         if let RecordKind::WebRtc { addresses, .. } = &mut record.kind {
             addresses.retain(|known| *known != remote);
             if addresses.len() >= ADDRESSES_PER_BROWSER {
@@ -448,6 +470,17 @@ impl Board {
         counters.endpoints.store(self.endpoints.len() as u64, Relaxed);
         counters.ports_free.store(self.setup.ports.available(now) as u64, Relaxed);
         counters.ports_resting.store(self.setup.ports.resting() as u64, Relaxed);
+    }
+}
+
+/// Passes a bridge's events on; endpoints that ended go to `ended`, to be closed.
+fn tell(bridge: &mut Bridge, events: &mut EventOutput, ended: &mut Vec<(EndpointId, &'static str)>) {
+    while let Some(event) = bridge.poll_event() {
+        if let BridgeEvent::Endpoint(id, EndpointEvent::Closed(reason)) = event {
+            ended.push((id, reason.name()));
+        } else if let Some(event) = translate(bridge.call(), event) {
+            events.push(event);
+        }
     }
 }
 

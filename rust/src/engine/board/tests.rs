@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::bridge::Fault;
 use crate::endpoint::Direction;
 use crate::engine::command::TransportKind;
 use crate::engine::event;
@@ -62,6 +63,34 @@ fn a_panic_ends_its_own_bridge_and_gives_everything_back() {
     let command = Command::UpdateEndpoint { endpoint: EndpointId(20), direction };
     board.handle_command(now(), Request { id: RequestId(99), call: CallId(2), command });
     assert_eq!(events.try_next(), Some(Event::CommandDone { request: RequestId(99) }), "the other call lives");
+}
+
+#[test]
+fn a_panic_while_a_bridge_tells_arms_or_ends_is_its_own_end_only() {
+    for fault in [Fault::Event, Fault::Timeout, Fault::Drop] {
+        let (mut board, events) = board();
+        create(&mut board, 1, 10, TransportKind::Rtp { is_muxed: false });
+        create(&mut board, 2, 20, TransportKind::Rtp { is_muxed: false });
+        board.finish_round(now());
+        while events.try_next().is_some() {}
+        let broken = board.calls[&CallId(1)];
+        board.bridges[broken].as_mut().unwrap().fault = Some(fault);
+
+        let command = Command::Close { endpoint: EndpointId(10) };
+        let command = if fault == Fault::Drop { command } else { Command::Unbridge { endpoint: EndpointId(10) } };
+        board.handle_command(now(), Request { id: RequestId(5), call: CallId(1), command });
+        board.finish_round(now());
+        let told: Vec<Event> = std::iter::from_fn(|| events.try_next()).collect();
+        let is_end = |event: &Event| matches!(event, Event::EndpointClosed { endpoint: EndpointId(10), .. });
+        assert_eq!(told.iter().filter(|event| is_end(event)).count(), 1, "{fault:?}: {told:?}");
+        let failure = Event::BridgeFailed { call: CallId(1), reason: "a bug of ours".into() };
+        assert_eq!(told.iter().filter(|event| **event == failure).count(), 1, "{fault:?}: {told:?}");
+        assert_eq!((board.calls.len(), board.endpoints.len(), board.setup.ports.in_use()), (1, 1, 1), "{fault:?}");
+
+        let command = Command::GetStats { endpoint: EndpointId(20) };
+        board.handle_command(now(), Request { id: RequestId(6), call: CallId(2), command });
+        assert!(matches!(events.try_next(), Some(Event::Stats { .. })), "{fault:?}: the other call lives");
+    }
 }
 
 #[test]
