@@ -15,6 +15,9 @@ class Engine:
     def __new__(cls, settings: EngineSettings) -> Engine:
         """Start the worker threads. Raises MediaError where sockets, threads or settings do not allow it."""
 
+    def new_call(self) -> int:
+        """Name a call, so that a worker that lives will have it."""
+
     def submit(self, request_id: int, call_id: int, command: Command) -> None:
         """Hand one command to the worker of `call_id`, without waiting.
 

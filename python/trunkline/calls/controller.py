@@ -116,8 +116,8 @@ class CallController:
         call = Call(request, created_at=self._clock.now())
         if len(self.registry) >= self._settings.max_calls:
             raise CapacityError("all lines are in use")
-        self.registry.add(call)
         media_call = self._media.new_call()
+        self.registry.add(call)
         run = CallRun(call, media=self._media, media_call=media_call, clock=self._clock, settings=self._settings.run)
 
         def context(side: Side) -> LegContext:

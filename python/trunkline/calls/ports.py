@@ -68,7 +68,7 @@ class MediaPort(Protocol):
     """The media plane. Awaited verbs raise MediaError, CapacityError or TimeoutError."""
 
     def new_call(self) -> MediaCallId:
-        """Name a call to the media plane: decides the worker of its endpoints."""
+        """Name a call to the media plane: decides the worker of its endpoints. MediaError if there is none."""
         ...
 
     async def create_endpoint(self, call: MediaCallId, transport: Transport) -> tuple[EndpointId, Local]:

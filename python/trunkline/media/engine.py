@@ -143,7 +143,6 @@ class MediaEngine:
         self._waiting: dict[RequestId, asyncio.Future[_Answer]] = {}
         self._listeners: dict[MediaCallId, CallListener] = {}
         self._requests = itertools.count(1)
-        self._calls = itertools.count(1)
         self._endpoints = itertools.count(1)
         self._dead_workers: set[int] = set()
 
@@ -174,6 +173,7 @@ class MediaEngine:
             if not answer.done():
                 answer.set_exception(MediaError("closed", "the media engine stopped"))
         self._waiting.clear()
+        self._listeners.clear()
 
     @property
     def is_running(self) -> bool:
@@ -200,8 +200,11 @@ class MediaEngine:
         return len(self._dead_workers)
 
     def new_call(self) -> MediaCallId:
-        """Name a call. Both endpoints of a call must use the same name, which decides their worker."""
-        return MediaCallId(next(self._calls))
+        """Name a call. Both endpoints of a call must use the same name, which decides their worker: a living one.
+
+        Raises MediaError when the media plane does not run.
+        """
+        return MediaCallId(self._running().new_call())
 
     def new_endpoint_id(self) -> EndpointId:
         """Name an endpoint; never the same twice."""

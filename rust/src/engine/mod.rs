@@ -1,7 +1,7 @@
 //! The media engine: worker threads, the commands they take and the events they give.
 //!
 //! Owns threads and queues. Workers share nothing but the event queue and counters: both endpoints of a call live on
-//! one worker, chosen by the call's number. The controller (Python, a test or a bench) submits commands, waits for the
+//! one worker, chosen by the call's number, which [`Engine::new_call`] gives. The controller (Python, a test or a bench) submits commands, waits for the
 //! engine's file descriptor and takes events in batches.
 
 mod board;
@@ -17,7 +17,7 @@ mod worker;
 
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -59,6 +59,7 @@ pub struct Engine {
     wake: Arc<Wake>,
     is_stopping: Arc<AtomicBool>,
     web_rtc_addresses: Vec<SocketAddr>,
+    next_call: AtomicU64,
 }
 
 struct Running {
@@ -96,6 +97,7 @@ impl Engine {
             wake,
             is_stopping: Arc::new(AtomicBool::new(false)),
             web_rtc_addresses: Vec::new(),
+            next_call: AtomicU64::new(1),
         };
         let config = Arc::new(config);
         let clock = wall_clock();
@@ -104,6 +106,25 @@ impl Engine {
         }
         engine.spawn_loader(sender)?;
         Ok(engine)
+    }
+
+    /// Names a call, so that a worker that lives will have it.
+    ///
+    /// The share of a worker that died goes to the others; a call that exists stays where it is. With no worker left
+    /// any name will do: the call's commands are refused.
+    #[must_use]
+    pub fn new_call(&self) -> CallId {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let lives = |call: CallId| {
+            let running = worker_of(call, threads.len()).and_then(|index| threads.get(index));
+            running.is_some_and(|running| !running.thread.is_finished())
+        };
+        let next = || CallId(self.next_call.fetch_add(1, Ordering::Relaxed));
+        let first = next();
+        if lives(first) {
+            return first;
+        }
+        (1..threads.len()).map(|_| next()).find(|call| lives(*call)).unwrap_or(first)
     }
 
     /// Hands a command to its call's worker without waiting.
@@ -258,3 +279,6 @@ fn wall_clock() -> WallClock {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     WallClock::new(std::time::Instant::now(), since_epoch.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

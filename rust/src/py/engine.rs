@@ -26,6 +26,11 @@ impl Engine {
         Ok(Self { inner })
     }
 
+    /// Names a call, so that a worker that lives will have it.
+    fn new_call(&self) -> u64 {
+        self.inner.new_call().0
+    }
+
     /// Hands one command to the worker of `call_id`, without waiting.
     fn submit(&self, py: Python<'_>, request_id: u64, call_id: u64, command: &Bound<'_, PyAny>) -> PyResult<()> {
         let command = convert::command(command)?;
