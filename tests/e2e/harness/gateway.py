@@ -109,8 +109,11 @@ class Gateway(Process):
             ),
         )
 
-    def assert_back_to(self, before: Holdings, timeout_s: float = 8) -> None:
-        """Wait until the gateway holds no more than before; fail with the difference if it keeps something."""
+    def assert_back_to(self, before: Holdings, timeout_s: float = 20) -> None:
+        """Wait until the gateway holds no more than before; fail with the difference if it keeps something.
+
+        A browser keeps its idle HTTP connections until the gateway closes them (`http.request_timeout_s`, 10 s).
+        """
         deadline = time.monotonic() + timeout_s
         while True:
             now = self.holdings()
