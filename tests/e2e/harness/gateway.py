@@ -1,8 +1,6 @@
 """The gateway under test: `trunkline serve` on the `core` host, and its own word on what it holds."""
 
-import contextlib
 import json
-import os
 import sys
 import time
 import urllib.error
@@ -19,9 +17,8 @@ HTTP_PORT = 8080
 SIP_PORT = 5070
 RTP_PORTS = range(31_000, 31_100)
 WEBRTC_PORT = 40_000
-WEBRTC_PORTS = range(WEBRTC_PORT, WEBRTC_PORT + 16)
 QUARANTINE_S = 0.2
-_OURS = {SIP_PORT, *RTP_PORTS, *WEBRTC_PORTS}
+_OURS = {SIP_PORT, *RTP_PORTS, *range(WEBRTC_PORT, WEBRTC_PORT + 16)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +52,6 @@ class Gateway(Process):
         config.write_text(_toml(_merged(_defaults(host.address), settings or {})))
         program = Path(sys.executable).with_name("trunkline")
         super().__init__(host.command([str(program), command, "--config", str(config)]), folder / "gateway.log")
-        # The tests judge its timing: what the machine does besides must not be blamed on it. Its threads inherit this.
-        with contextlib.suppress(PermissionError):
-            os.sched_setscheduler(self.pid, os.SCHED_RR, os.sched_param(1))
 
     def wait_ready(self) -> None:
         """Wait until the gateway says that it is well."""
