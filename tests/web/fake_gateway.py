@@ -125,6 +125,15 @@ class FakeGateway:
     def send(self, message: str, *data: Any) -> None:
         self._run(self._send(json.dumps({"message": message, "data": data})))
 
+    def send_together(self, frames: list[tuple[Any, ...]]) -> None:
+        """Send frames (message, then its data) back to back."""
+
+        async def send_all() -> None:
+            for message, *data in frames:
+                await self._send(json.dumps({"message": message, "data": data}))
+
+        self._run(send_all())
+
     def send_text(self, text: str) -> None:
         self._run(self._send(text))
 

@@ -59,6 +59,7 @@ export class MediaConnection {
   #connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
   #stream;
   #isOwner;
+  #isAnswered = false;
 
   /**
    * @param {MediaStream} stream what to send
@@ -96,12 +97,14 @@ export class MediaConnection {
 
   /**
    * Take the answer to our offer. A second one is ignored: the gateway may repeat with the final answer what it has
-   * sent with early media, and the browser side of a call is never negotiated twice.
+   * sent with early media, and the browser side of a call is never negotiated twice. (The connection's own state does
+   * not tell: it stays at `have-local-offer` while the first answer is being applied.)
    *
    * @param {string} answer SDP
    */
   async acceptAnswer(answer) {
-    if (this.#connection.signalingState !== 'have-local-offer') return;
+    if (this.#isAnswered) return;
+    this.#isAnswered = true;
     await this.#connection.setRemoteDescription({ type: 'answer', sdp: answer });
   }
 
