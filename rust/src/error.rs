@@ -132,6 +132,8 @@ drop_reasons! {
     RtpSequence = "rtp_sequence",
     /// A source other than the one in use.
     RtpSource = "rtp_source",
+    /// More packets than any audio stream needs.
+    RtpRate = "rtp_rate",
     /// Not a compound RTCP packet (RFC 3550 A.2, RFC 5506).
     RtcpMalformed = "rtcp_malformed",
     /// A packet too short to hold what its SRTP profile adds.

@@ -18,6 +18,8 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    /// Bytes allocated less bytes freed.
+    static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
 #[global_allocator]
@@ -26,21 +28,34 @@ static ALLOCATOR: Counting = Counting;
 // SAFETY: every call goes to the system's allocator unchanged; counting touches a thread-local of plain data only.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        count(layout.size().cast_signed());
         // SAFETY: as promised by our own caller.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        let _ = LIVE_BYTES.try_with(|live| live.set(live.get() - layout.size().cast_signed()));
         // SAFETY: as promised by our own caller.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        count(size.cast_signed() - layout.size().cast_signed());
         // SAFETY: as promised by our own caller.
         unsafe { System.realloc(pointer, layout, size) }
     }
+}
+
+fn count(bytes: isize) {
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+    let _ = LIVE_BYTES.try_with(|live| live.set(live.get() + bytes));
+}
+
+/// How many bytes more this thread holds after `work` than before.
+pub(crate) fn kept_bytes(work: impl FnOnce()) -> isize {
+    let before = LIVE_BYTES.with(Cell::get);
+    work();
+    LIVE_BYTES.with(Cell::get) - before
 }
 
 fn allocations(work: impl FnOnce()) -> usize {

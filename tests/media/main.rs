@@ -9,6 +9,7 @@ mod allocation;
 mod attacks;
 mod calls;
 mod digits;
+mod floods;
 mod fuzzing;
 mod limits;
 mod playing;

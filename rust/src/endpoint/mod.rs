@@ -23,7 +23,7 @@ use crate::ice::{Agent, Credentials};
 use crate::net::{Pt, Ssrc};
 use crate::outbox::{Outbox, SocketId};
 use crate::rtcp::{Compound, WallClock};
-use crate::rtp::{Header, Source};
+use crate::rtp::{Allowance, Header, Source};
 
 pub use plain::PlainSockets;
 pub use types::{CloseReason, Counters, Direction, EndpointId, Event, Identity, Lane, Limits, Media, Remote};
@@ -63,6 +63,7 @@ pub struct Endpoint {
     /// Clock rate of each payload type that the far side may send; 0 is not negotiated.
     clock_rates_hz: [u32; 128],
     source: Source,
+    allowance: Allowance,
     reports: Reports,
     counters: Counters,
     drops: DropCounters,
@@ -103,6 +104,7 @@ impl Endpoint {
             direction: Direction::default(),
             clock_rates_hz: [0; 128],
             source: Source::new(8_000, probation),
+            allowance: Allowance::default(),
             reports: Reports::new(identity.ssrc, identity.cname, clock, identity.seed),
             counters: Counters::default(),
             drops: DropCounters::new(),
@@ -342,6 +344,9 @@ impl Endpoint {
         let clock_rate_hz = self.clock_rate_hz(header.pt);
         if clock_rate_hz == 0 {
             return Err(DropReason::RtpPayloadType);
+        }
+        if !self.allowance.take(now) {
+            return Err(DropReason::RtpRate);
         }
         if self.counters.pt_received.is_none_or(|before| self.clock_rate_hz(before) != clock_rate_hz) {
             self.source.set_clock_rate(clock_rate_hz);
