@@ -140,6 +140,9 @@ class FakeMedia:
     async def update_endpoint(self, call: MediaCallId, endpoint: EndpointId, direction: Direction) -> None:
         self._take("update_endpoint", endpoint)
 
+    async def expect_media(self, call: MediaCallId, endpoint: EndpointId) -> None:
+        self._take("expect_media", endpoint)
+
     async def bridge(self, call: MediaCallId, a: EndpointId, b: EndpointId) -> None:
         self._take("bridge", a)
         self._take("bridge", b)

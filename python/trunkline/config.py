@@ -245,8 +245,19 @@ class MediaConfig(_Section):
         le=600,
         description="Seconds a freed port rests, so that a late packet of an old call cannot reach a new one.",
     )
+    first_packet_s: float = Field(
+        default=30.0,
+        ge=0,
+        le=86_400,
+        description="Seconds from the answer (or from the end of a hold) until a leg's first RTP packet; a call with a "
+        "leg that never sends ends then, as `no_media`. 0 gives it as long as `inactivity_s`. Lower it to free lines "
+        "sooner; raise it for peers that begin to send late.",
+    )
     inactivity_s: float = Field(
-        default=60.0, ge=0, le=86_400, description="Seconds without RTP after which a call ends. 0 never ends it."
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="Seconds without RTP after which an answered call ends, as `media_inactive`. 0 never ends it.",
     )
     inactivity_hold_s: float = Field(
         default=1_800.0,

@@ -226,6 +226,12 @@ impl Bridge {
         Ok(())
     }
 
+    /// The call is answered: from now on an endpoint's silence counts.
+    pub fn expect_media(&mut self, now: Instant, index: LegIndex) -> Result<(), MediaError> {
+        self.leg_mut(index)?.endpoint.expect_media(now);
+        Ok(())
+    }
+
     /// Joins two endpoints both ways, or one with itself. Whoever they were joined to before is left alone.
     pub fn join(&mut self, a: LegIndex, b: LegIndex) -> Result<(), MediaError> {
         if self.leg(a).is_none() || self.leg(b).is_none() {

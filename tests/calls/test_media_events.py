@@ -13,10 +13,11 @@ from trunkline.media.types import (
     DtmfReceived,
     EndpointClosed,
     FirstPacket,
+    FirstPacketMissing,
     IceStateChanged,
     MediaInactive,
 )
-from trunkline.sip.types import InviteProgress
+from trunkline.sip.types import InviteAnswered, InviteProgress
 
 CALL = MediaCallId(1)
 
@@ -41,6 +42,8 @@ def closed(reason):
         ("webrtc", closed("dtls_closed"), EndReason.NORMAL, "Normal call clearing"),
         ("webrtc", [lambda e: MediaInactive(CALL, e, 60.0)], EndReason.MEDIA_INACTIVE, "Failed by RTP activity"),
         ("rtp", [lambda e: MediaInactive(CALL, e, 60.0)], EndReason.MEDIA_INACTIVE, "Failed by RTP activity"),
+        ("webrtc", [lambda e: FirstPacketMissing(CALL, e, 30.0)], EndReason.NO_MEDIA, "Failed by RTP activity"),
+        ("rtp", [lambda e: FirstPacketMissing(CALL, e, 30.0)], EndReason.NO_MEDIA, "Failed by RTP activity"),
         ("rtp", closed("worker_died"), EndReason.MEDIA_FAILED, "Failed by error"),
         ("rtp", [lambda _: BridgeFailed(CALL, "panic")], EndReason.MEDIA_FAILED, "Failed by error"),
     ],
@@ -63,7 +66,11 @@ async def test_silence_of_a_callee_before_the_answer_is_no_failure():
         invite, offer = w.sent_invite()
         await w.sip_says(InviteProgress(invite, 183, "Session Progress", phone_answer(offer)))
         await w.media_says(MediaInactive(CALL, w.media.endpoint("rtp")[0], 60.0))
+        await w.media_says(FirstPacketMissing(CALL, w.media.endpoint("rtp")[0], 30.0))
         assert reason(call) is None
+        assert "expect_media" not in w.media.log
+        await w.sip_says(InviteAnswered(invite, phone_answer(offer)))
+        assert w.media.log.count("expect_media") == 2, "the answer begins the count anew, for both legs"
 
 
 async def test_digits_of_the_phone_are_noted_and_not_sent_twice():

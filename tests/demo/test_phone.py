@@ -81,6 +81,9 @@ class FakeMedia:
     async def update_endpoint(self, call: MediaCallId, _e: EndpointId, direction: Direction) -> None:
         await self._note("update_endpoint", call, direction)
 
+    async def expect_media(self, call: MediaCallId, _e: EndpointId) -> None:
+        await self._note("expect_media", call)
+
     async def bridge(self, call: MediaCallId, a: EndpointId, b: EndpointId) -> None:
         await self._note("bridge", call, a == b)
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use trunkline_media::bridge::Event;
-use trunkline_media::endpoint::{CloseReason, Direction, Event as EndpointEvent, Lane, Remote};
+use trunkline_media::endpoint::{CloseReason, Direction, EndpointId, Event as EndpointEvent, Lane, Remote};
 use trunkline_media::error::DropReason;
 use trunkline_media::net::{Pt, SeqNo, Ssrc};
 use trunkline_media::rtcp::{Builder, Compound, NtpTime, Packet, ReportBlock, SenderInfo};
@@ -219,4 +219,48 @@ fn a_browsers_reports_are_encrypted() {
     for data in sent {
         assert!(!data.windows(2).any(|text| text == b"us"), "the name is not readable");
     }
+}
+
+#[test]
+fn a_far_side_that_never_sends_is_missed_once_the_call_is_answered() {
+    let told = |lab: &mut Lab| {
+        let is_silence = |event: &Event| {
+            matches!(event, Event::Endpoint(_, EndpointEvent::MediaInactive(_) | EndpointEvent::FirstPacketMissing(_)))
+        };
+        lab.events().into_iter().filter(is_silence).collect::<Vec<_>>()
+    };
+    let mut lab = Lab::new();
+    let leg = lab.rtp_leg(&[pcmu()]);
+    lab.advance(Duration::from_secs(59));
+    assert_eq!(told(&mut lab), [], "a callee may ring in silence");
+    lab.advance(Duration::from_secs(2));
+    assert_eq!(told(&mut lab).len(), 1, "which is told, and is the call's to judge");
+
+    lab.bridge.expect_media(lab.now, leg).unwrap();
+    lab.advance(Duration::from_secs(29));
+    assert_eq!(told(&mut lab), []);
+    lab.bridge.set_direction(lab.now, leg, Direction::RecvOnly).unwrap();
+    lab.advance(Duration::from_secs(600));
+    assert_eq!(told(&mut lab), [], "on hold it owes nothing");
+    lab.bridge.set_direction(lab.now, leg, Direction::SendRecv).unwrap();
+    lab.advance(Duration::from_secs(31));
+    let missing = Event::Endpoint(EndpointId(11), EndpointEvent::FirstPacketMissing(Duration::from_secs(30)));
+    assert_eq!(told(&mut lab), [missing]);
+    lab.advance(Duration::from_secs(600));
+    assert_eq!(told(&mut lab), [], "once");
+}
+
+#[test]
+fn a_far_side_that_has_sent_may_be_silent_for_the_longer_time() {
+    let mut lab = Lab::new();
+    let leg = lab.rtp_leg(&[pcmu()]);
+    lab.bridge.expect_media(lab.now, leg).unwrap();
+    lab.advance(Duration::from_secs(29));
+    lab.rtp_datagram(leg, &mut packet(1)).unwrap_err();
+    lab.events();
+    lab.advance(Duration::from_secs(59));
+    assert_eq!(lab.events(), []);
+    lab.advance(Duration::from_secs(2));
+    let told = lab.events();
+    assert!(matches!(told[..], [Event::Endpoint(_, EndpointEvent::MediaInactive(_))]), "{told:?}");
 }

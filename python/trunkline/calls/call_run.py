@@ -27,6 +27,7 @@ from trunkline.calls.events import (
     LegProgressed,
     LegReoffered,
     MediaFailed,
+    MediaMissing,
     MediaSilent,
     Timer,
     TimerFired,
@@ -52,6 +53,7 @@ from trunkline.media.types import (
     DtlsStateChanged,
     DtmfReceived,
     EndpointClosed,
+    FirstPacketMissing,
     MediaInactive,
     Source,
 )
@@ -227,6 +229,8 @@ class CallRun:
                 await a.describe(b.codecs)
             case Action.JOIN, _:
                 await self._join(a.leg.endpoint, b.leg.endpoint)
+            case Action.EXPECT_MEDIA, _:
+                await self._expect_media()
             case Action.ANSWER_OFFER, LegReoffered(side, description):
                 await self._legs[side].answer_offer(description)
             case Action.REFUSE_OFFER, LegReoffered(side):
@@ -294,6 +298,11 @@ class CallRun:
         if alone is not None:
             await self._media.play(self._media_call, alone, self._settings.player_source)
 
+    async def _expect_media(self) -> None:
+        for leg in self._legs.values():
+            if leg.leg.endpoint is not None:
+                await self._media.expect_media(self._media_call, leg.leg.endpoint)
+
     async def _part(self) -> None:
         joined, self._joined = self._joined, None
         if joined is not None:
@@ -349,7 +358,7 @@ class CallRun:
         if isinstance(event, BridgeFailed):
             self.post(MediaFailed(Side.A, EndReason.MEDIA_FAILED, event.reason))
             return
-        if not isinstance(event, DtlsStateChanged | MediaInactive | DtmfReceived | EndpointClosed):
+        if not isinstance(event, DtlsStateChanged | FirstPacketMissing | MediaInactive | DtmfReceived | EndpointClosed):
             return
         side = self._side_of(event.endpoint)
         if side is None:
@@ -359,6 +368,8 @@ class CallRun:
         match event:
             case DtlsStateChanged(state="failed", detail=detail) if "fingerprint" in detail:
                 self.post(MediaFailed(side, EndReason.DTLS_FINGERPRINT, detail))
+            case FirstPacketMissing():
+                self.post(MediaMissing(side))
             case MediaInactive():
                 self.post(MediaSilent(side))
             case DtmfReceived(digit=digit):

@@ -112,6 +112,13 @@ class MediaFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaMissing:
+    """A leg is answered and has never sent RTP, for the configured time."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
 class MediaSilent:
     """No RTP from a leg for the configured time."""
 
@@ -156,6 +163,7 @@ CallEvent = (
     | HangupRequested
     | TimerFired
     | MediaFailed
+    | MediaMissing
     | MediaSilent
     | DtmfRequested
     | DtmfHeard
@@ -190,6 +198,8 @@ class Action(StrEnum):
     """Let media through between the endpoints."""
     CONNECT_A = "connect_a"
     """Answer the A-leg."""
+    EXPECT_MEDIA = "expect_media"
+    """Count the silence of both legs from now on."""
     REPORT = "report"
     """Tell clients the new status."""
     ANSWER_OFFER = "answer_offer"
@@ -247,7 +257,7 @@ def input_of(event: CallEvent) -> Input:
             return Input.DESCRIBED
         case LegEnded() | HangupRequested() | TimerFired() | MediaFailed() | ActionFailed():
             return Input.ENDED
-        case MediaSilent():
+        case MediaMissing() | MediaSilent():
             return Input.MEDIA_SILENT
         case DtmfRequested():
             return Input.DTMF_REQUESTED
@@ -267,6 +277,8 @@ def end_of(event: CallEvent) -> CallEnd:
             return CallEnd(EndReason.NO_ANSWER)
         case MediaFailed(side, reason, detail):
             return CallEnd(reason, by=side, phrase=detail)
+        case MediaMissing(side):
+            return CallEnd(EndReason.NO_MEDIA, by=side)
         case MediaSilent(side):
             return CallEnd(EndReason.MEDIA_INACTIVE, by=side)
         case _:

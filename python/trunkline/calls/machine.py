@@ -39,7 +39,7 @@ CLOSING: Final = (
 _START: Final = (Action.ARM_SETUP, Action.OPEN_A, Action.OPEN_B, Action.ARM_RING, Action.DIAL_B)
 _RING: Final = (Action.RING_A, Action.REPORT)
 _JOIN: Final = (Action.DISARM_RING, Action.ACCEPT_B, Action.DESCRIBE_A, Action.JOIN)
-_ANSWER: Final = (Action.ARM_DURATION, Action.CONNECT_A, Action.REPORT)
+_ANSWER: Final = (Action.ARM_DURATION, Action.CONNECT_A, Action.EXPECT_MEDIA, Action.REPORT)
 
 _NEW, _DIALING, _TRYING, _RINGING, _EARLY, _ESTABLISHED, _ENDED = CallState
 
@@ -64,7 +64,7 @@ TABLE: Final[dict[tuple[CallState, Input], Step]] = {
     (_EARLY, Input.REOFFERED): Step(_EARLY, (Action.REFUSE_OFFER,)),
     (_RINGING, Input.REOFFERED): Step(_RINGING, (Action.REFUSE_OFFER,)),
     (_ESTABLISHED, Input.DESCRIBED): Step(_ESTABLISHED, (Action.TAKE_ANSWER,)),
-    # Silence before the answer is left to the clocks: many callees play nothing.
+    # Silence before the answer is left to the clocks: many callees play nothing. EXPECT_MEDIA begins the count anew.
     (_ESTABLISHED, Input.MEDIA_SILENT): Step(_ENDED, CLOSING),
     # Digits pass as soon as media does: menus before the answer are common.
     (_EARLY, Input.DTMF_REQUESTED): Step(_EARLY, (Action.SEND_DTMF,)),

@@ -132,6 +132,7 @@ class EndReason(Enum):
     ICE_FAILED = _failed("ice_failed", 480, 41, "Failed by ICE error")
     DTLS_FAILED = _failed("dtls_failed", 480, 41, "Failed by DTLS error")
     DTLS_FINGERPRINT = _failed("dtls_fingerprint", 488, 41, "Failed by DTLS fingerprint error")
+    NO_MEDIA = _failed("no_media", 480, 102, "Failed by RTP activity")
     MEDIA_INACTIVE = _failed("media_inactive", 480, 41, "Failed by RTP activity")
     MEDIA_FAILED = _failed("media_failed", 500, 41, "Failed by error")
     INTERNAL = _failed("internal", 500, 41, "Failed by error")

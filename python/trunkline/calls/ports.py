@@ -83,6 +83,9 @@ class MediaPort(Protocol):
     async def update_endpoint(self, call: MediaCallId, endpoint: EndpointId, direction: Direction) -> None:
         """Change what is sent and accepted."""
 
+    async def expect_media(self, call: MediaCallId, endpoint: EndpointId) -> None:
+        """Count the silence of an endpoint's far side from now on."""
+
     async def bridge(self, call: MediaCallId, a: EndpointId, b: EndpointId) -> None:
         """Join two endpoints of the call."""
 

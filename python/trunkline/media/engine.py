@@ -32,7 +32,9 @@ from trunkline.media.types import (
     EndpointReady,
     EngineSettings,
     Event,
+    ExpectMedia,
     FirstPacket,
+    FirstPacketMissing,
     GetStats,
     IceStateChanged,
     Local,
@@ -66,6 +68,7 @@ CallEvent = (
     IceStateChanged
     | DtlsStateChanged
     | FirstPacket
+    | FirstPacketMissing
     | MediaInactive
     | DtmfReceived
     | PlayDone
@@ -89,6 +92,7 @@ _EVENTS: dict[str, type[Any]] = {
         IceStateChanged,
         DtlsStateChanged,
         FirstPacket,
+        FirstPacketMissing,
         MediaInactive,
         DtmfReceived,
         PlayDone,
@@ -113,6 +117,7 @@ def settings_of(config: MediaConfig) -> EngineSettings:
         rtp_port_max=config.rtp_port_max,
         rtp_advertised=config.rtp_advertised,
         port_quarantine_s=config.port_quarantine_s,
+        first_packet_s=config.first_packet_s,
         media_inactivity_s=config.inactivity_s,
         media_inactivity_hold_s=config.inactivity_hold_s,
         ice_consent_s=config.ice_consent_s,
@@ -238,6 +243,10 @@ class MediaEngine:
     async def update_endpoint(self, call: MediaCallId, endpoint: EndpointId, direction: Direction) -> None:
         """Change what is sent and taken, without touching the transport."""
         await self._ask(call, UpdateEndpoint(endpoint, direction), CommandDone)
+
+    async def expect_media(self, call: MediaCallId, endpoint: EndpointId) -> None:
+        """Count the silence of an endpoint's far side from now on: the call is answered."""
+        await self._ask(call, ExpectMedia(endpoint), CommandDone)
 
     async def bridge(self, call: MediaCallId, a: EndpointId, b: EndpointId) -> None:
         """Join two endpoints of one call both ways; the same one twice is an echo."""

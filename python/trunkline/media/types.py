@@ -24,6 +24,7 @@ class EngineSettings:
     workers: threads, 0 is one per core. webrtc_port: of the first worker, each further one takes the next; 0 is any.
     webrtc_advertised: addresses in our ICE candidates; empty is the bound one, or every local one of a wildcard.
     rtp_advertised: address in our SDP; None is the bound one, or the main local one of a wildcard.
+    first_packet_s: from `ExpectMedia`; 0 is as long as media_inactivity_s.
     media_inactivity_s: 0 is never. media_inactivity_hold_s: the same while a stream does not flow both ways.
     dtls_timeout_s: for ICE and DTLS together, from `SetRemote`.
     command_queue: commands that may wait for one worker. event_queue: events that may wait for us.
@@ -38,6 +39,7 @@ class EngineSettings:
     rtp_port_max: int = 31_999
     rtp_advertised: str | None = None
     port_quarantine_s: float = 5.0
+    first_packet_s: float = 30.0
     media_inactivity_s: float = 60.0
     media_inactivity_hold_s: float = 1_800.0
     ice_consent_s: float = 30.0
@@ -229,6 +231,14 @@ class UpdateEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectMedia:
+    """The call is answered: from now on the silence of an endpoint's far side counts."""
+
+    kind: ClassVar[str] = "expect_media"
+    endpoint: EndpointId
+
+
+@dataclass(frozen=True, slots=True)
 class Bridge:
     """Join two endpoints of one call in both directions; the same endpoint twice is an echo."""
 
@@ -290,7 +300,17 @@ class Close:
 
 
 Command = (
-    CreateEndpoint | SetRemote | UpdateEndpoint | Bridge | Unbridge | Play | StopPlay | SendDtmf | GetStats | Close
+    CreateEndpoint
+    | SetRemote
+    | UpdateEndpoint
+    | ExpectMedia
+    | Bridge
+    | Unbridge
+    | Play
+    | StopPlay
+    | SendDtmf
+    | GetStats
+    | Close
 )
 
 
@@ -348,6 +368,15 @@ class FirstPacket:
 
     call: MediaCallId
     endpoint: EndpointId
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPacketMissing:
+    """Media was expected for the configured time, and not one RTP packet ever came."""
+
+    call: MediaCallId
+    endpoint: EndpointId
+    waited_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,6 +485,7 @@ Event = (
     | IceStateChanged
     | DtlsStateChanged
     | FirstPacket
+    | FirstPacketMissing
     | MediaInactive
     | DtmfReceived
     | PlayDone

@@ -71,6 +71,8 @@ pub struct Endpoint {
     /// When silence becomes inactivity; looked at when due, not moved by every packet.
     inactive_at: Option<Instant>,
     heard_at: Option<Instant>,
+    /// The call is answered: the far side has no more reason not to send.
+    is_media_expected: bool,
 }
 
 impl Endpoint {
@@ -111,6 +113,7 @@ impl Endpoint {
             events: VecDeque::with_capacity(EVENT_ROOM),
             inactive_at: None,
             heard_at: None,
+            is_media_expected: false,
         }
     }
 
@@ -184,6 +187,13 @@ impl Endpoint {
             self.direction = direction;
             self.start_listening(now);
         }
+    }
+
+    /// The call is answered, so the far side should be heard from now on: the clocks of its first packet and of its
+    /// silence begin. Before, silence means little, since many callees play nothing while they ring.
+    pub fn expect_media(&mut self, now: Instant) {
+        self.is_media_expected = true;
+        self.start_listening(now);
     }
 
     /// What is sent and taken.
@@ -416,9 +426,23 @@ impl Endpoint {
         }
     }
 
+    /// Whether the far side owes us its first packet. One that is on hold owes nothing.
+    fn is_first_packet_due(&self) -> bool {
+        self.is_media_expected
+            && self.counters.packets_received == 0
+            && !self.direction.is_held()
+            && !self.limits.first_packet.is_zero()
+    }
+
     /// How long the far side may be silent; zero is for ever.
     fn inactivity(&self) -> Duration {
-        if self.direction.is_held() { self.limits.inactivity_held } else { self.limits.inactivity }
+        if self.direction.is_held() {
+            self.limits.inactivity_held
+        } else if self.is_first_packet_due() {
+            self.limits.first_packet
+        } else {
+            self.limits.inactivity
+        }
     }
 
     /// Silence counts from now.
@@ -446,7 +470,9 @@ impl Endpoint {
             Some(rest) if !rest.is_zero() => self.inactive_at = Some(now + rest),
             _ => {
                 self.inactive_at = None;
-                self.events.push_back(Event::MediaInactive(silence));
+                let is_missing = self.is_first_packet_due();
+                let event = if is_missing { Event::FirstPacketMissing } else { Event::MediaInactive };
+                self.events.push_back(event(silence));
             }
         }
     }

@@ -82,6 +82,9 @@ pub struct Limits {
     pub setup: Duration,
     /// How long an ICE path stays usable without a check.
     pub consent: Duration,
+    /// From [`expect_media`](super::Endpoint::expect_media) until the first packet; then
+    /// [`Event::FirstPacketMissing`] is reported. Zero: as long as `inactivity`.
+    pub first_packet: Duration,
     /// Silence after which [`Event::MediaInactive`] is reported; zero is never.
     pub inactivity: Duration,
     /// The same while the stream does not flow both ways (a hold): then RTCP is a sign of life, too.
@@ -143,6 +146,8 @@ pub enum Event {
     DtlsFailed(&'static str),
     /// The first valid RTP packet arrived.
     FirstPacket,
+    /// Media was expected for so long, and not one packet came. Once.
+    FirstPacketMissing(Duration),
     /// No sign of life for so long. Once for each silence.
     MediaInactive(Duration),
     /// The endpoint is of no more use; its owner closes it.

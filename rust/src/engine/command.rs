@@ -76,6 +76,11 @@ pub enum Command {
         /// From now on.
         direction: Direction,
     },
+    /// The call is answered: count the silence of its far side.
+    ExpectMedia {
+        /// Which one.
+        endpoint: EndpointId,
+    },
     /// Join two endpoints, or one with itself.
     Bridge {
         /// One.

@@ -23,6 +23,8 @@ pub struct EngineConfig {
     pub rtp_advertised: Option<IpAddr>,
     /// How long a port rests after use.
     pub port_quarantine: Duration,
+    /// From `ExpectMedia` until the first packet, else `FirstPacketMissing`; zero: as long as `media_inactivity`.
+    pub first_packet: Duration,
     /// Silence after which `MediaInactive` is reported; zero is never.
     pub media_inactivity: Duration,
     /// The same while the stream does not flow both ways (a hold); zero is never.
@@ -52,6 +54,7 @@ impl Default for EngineConfig {
             rtp_ports: (31_000, 32_999),
             rtp_advertised: None,
             port_quarantine: Duration::from_secs(10),
+            first_packet: Duration::from_secs(30),
             media_inactivity: Duration::from_secs(60),
             media_inactivity_hold: Duration::from_secs(1_800),
             ice_consent: Duration::from_secs(30),

@@ -105,6 +105,15 @@ pub enum Event {
         /// Its endpoint.
         endpoint: EndpointId,
     },
+    /// Media was expected for so long, and none ever came.
+    FirstPacketMissing {
+        /// Its call.
+        call: CallId,
+        /// Its endpoint.
+        endpoint: EndpointId,
+        /// How long.
+        waited: Duration,
+    },
     /// No RTP for so long.
     MediaInactive {
         /// Its call.

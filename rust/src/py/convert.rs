@@ -50,6 +50,7 @@ pub(super) fn config(settings: &Bound<'_, PyAny>) -> PyResult<EngineConfig> {
         rtp_ports: (field(settings, "rtp_port_min")?, field(settings, "rtp_port_max")?),
         rtp_advertised: rtp_advertised.map(|text| ip(&text)).transpose()?,
         port_quarantine: seconds("port_quarantine_s")?,
+        first_packet: seconds("first_packet_s")?,
         media_inactivity: seconds("media_inactivity_s")?,
         media_inactivity_hold: seconds("media_inactivity_hold_s")?,
         ice_consent: seconds("ice_consent_s")?,
@@ -79,6 +80,7 @@ pub(super) fn command(command: &Bound<'_, PyAny>) -> PyResult<Command> {
             endpoint: endpoint("endpoint")?,
             direction: direction(&field::<String>(command, "direction")?)?,
         },
+        "expect_media" => Command::ExpectMedia { endpoint: endpoint("endpoint")? },
         "bridge" => Command::Bridge { a: endpoint("a")?, b: endpoint("b")? },
         "unbridge" => Command::Unbridge { endpoint: endpoint("endpoint")? },
         "play" => Command::Play { endpoint: endpoint("endpoint")?, source: source(&attribute(command, "source")?)? },
@@ -131,6 +133,11 @@ pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>
         Event::FirstPacket { call, endpoint } => {
             about(&fields, call.0, endpoint)?;
             "FirstPacket"
+        }
+        Event::FirstPacketMissing { call, endpoint, waited } => {
+            about(&fields, call.0, endpoint)?;
+            fields.set_item("waited_s", waited.as_secs_f64())?;
+            "FirstPacketMissing"
         }
         Event::MediaInactive { call, endpoint, idle } => {
             about(&fields, call.0, endpoint)?;

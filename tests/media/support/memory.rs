@@ -35,6 +35,7 @@ impl Lab {
         let limits = Limits {
             setup: Duration::from_secs(15),
             consent: Duration::from_secs(30),
+            first_packet: Duration::from_secs(30),
             inactivity: Duration::from_secs(60),
             inactivity_held: Duration::from_secs(1_800),
         };

@@ -70,6 +70,7 @@ const GATEWAY_TEXTS = {
   ice_failed: 'No audio path to the gateway; a firewall may block it',
   dtls_failed: 'The encrypted audio connection failed',
   dtls_fingerprint: 'The encrypted audio connection was not trustworthy',
+  no_media: 'Call ended: no audio ever arrived',
   media_inactive: 'Call ended: no audio arrived any more',
   media_failed: 'The audio connection failed',
   internal: 'The gateway had an error',

@@ -137,6 +137,7 @@ impl Board {
         Limits {
             setup: config.setup_timeout,
             consent: config.ice_consent,
+            first_packet: config.first_packet,
             inactivity: config.media_inactivity,
             inactivity_held: config.media_inactivity_hold,
         }

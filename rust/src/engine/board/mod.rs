@@ -229,6 +229,10 @@ impl Board {
                 self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.set_direction(now, leg, direction))?;
                 done
             }
+            Command::ExpectMedia { endpoint } => {
+                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.expect_media(now, leg))?;
+                done
+            }
             Command::Bridge { a, b } => {
                 let b = self.find(call, b)?;
                 self.with_leg(now, call, a, |bridge, a, _| bridge.join(a, b.leg))?;
@@ -499,6 +503,7 @@ fn translate(call: CallId, event: BridgeEvent) -> Option<Event> {
         EndpointEvent::DtlsConnected(profile) => Event::DtlsStateChanged { call, endpoint, result: Ok(profile) },
         EndpointEvent::DtlsFailed(reason) => Event::DtlsStateChanged { call, endpoint, result: Err(reason) },
         EndpointEvent::FirstPacket => Event::FirstPacket { call, endpoint },
+        EndpointEvent::FirstPacketMissing(waited) => Event::FirstPacketMissing { call, endpoint, waited },
         EndpointEvent::MediaInactive(idle) => Event::MediaInactive { call, endpoint, idle },
         EndpointEvent::Closed(_) => return None,
     })
