@@ -7,8 +7,10 @@
 
 mod keypad;
 mod output;
+mod pace;
 mod player;
 mod relay;
+mod routes;
 mod transcode;
 
 use std::time::{Duration, Instant};
@@ -23,8 +25,10 @@ pub use player::{Clip, Source};
 
 use keypad::Keypad;
 use output::Output;
+use pace::Pace;
 use player::Player;
 use relay::Relay;
+use routes::{Route, Routes};
 use transcode::{Ear, Voice};
 
 /// Rate at which a wideband codec is fed when nothing but a player feeds it.
@@ -32,9 +36,6 @@ const PLAYER_RATE_HZ: u32 = 16_000;
 
 /// Packet time where nothing else is said (RFC 3551 section 4.2).
 const USUAL_PTIME_MS: u32 = 20;
-
-/// A worker so late does not catch up: the missed packets are skipped.
-const GREATEST_LAG: Duration = Duration::from_millis(200);
 
 /// One payload type of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,33 +80,11 @@ pub struct FirstNumbers {
     pub timestamp: u32,
 }
 
-/// What becomes of a packet, by its payload type.
-#[derive(Debug, Clone, Copy)]
-enum Route {
-    /// Goes on under our number of the same codec.
-    Relay(Format),
-    /// Is decoded and encoded anew.
-    Transcode(Codec),
-    /// Comfort noise for the decoder.
-    Noise,
-}
-
 /// How outgoing digits are made.
 #[derive(Debug)]
 enum Digits {
     Events { sender: Box<dtmf::Sender>, format: Format },
     Tones(Box<Keypad>),
-}
-
-/// The even pace of packets that we make ourselves.
-#[derive(Debug)]
-struct Pace {
-    next_at: Instant,
-    /// Timestamp of the first packet.
-    base: u32,
-    /// Milliseconds of audio since then.
-    elapsed_ms: u64,
-    is_first: bool,
 }
 
 /// Everything that is sent out of one endpoint.
@@ -118,7 +97,7 @@ pub struct Pipeline {
     ptime_ms: u32,
     source: Vec<Format>,
     source_ptime_ms: u32,
-    routes: Vec<(Pt, Route)>,
+    routes: Routes,
     relay: Relay,
     ear: Ear,
     voice: Option<Voice>,
@@ -141,7 +120,7 @@ impl Pipeline {
             ptime_ms: USUAL_PTIME_MS,
             source: Vec::new(),
             source_ptime_ms: USUAL_PTIME_MS,
-            routes: Vec::new(),
+            routes: Routes::default(),
             relay: Relay::default(),
             ear: Ear::default(),
             voice: None,
@@ -188,8 +167,7 @@ impl Pipeline {
         if !sink.can_send() {
             return Err(DropReason::NotReady);
         }
-        let route = self.routes.iter().find(|(pt, _)| *pt == packet.header.pt).map(|(_, route)| *route);
-        match route.ok_or(DropReason::Codec)? {
+        match self.routes.find(packet.header.pt).ok_or(DropReason::Codec)? {
             _ if self.player.is_some() => {
                 self.ear.rest();
                 Ok(())
@@ -275,7 +253,7 @@ impl Pipeline {
 
     /// Makes the packets that are due.
     pub fn handle_timeout(&mut self, now: Instant, sink: &mut impl Sink) {
-        while self.pace.as_ref().is_some_and(|pace| pace.next_at <= now) {
+        while self.poll_timeout().is_some_and(|due| due <= now) {
             self.tick(now, sink);
         }
     }
@@ -283,7 +261,7 @@ impl Pipeline {
     /// When the next packet is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.pace.as_ref().map(|pace| pace.next_at)
+        self.pace.as_ref().map(Pace::next_at)
     }
 
     /// Codec of the audio sent last.
@@ -307,14 +285,11 @@ impl Pipeline {
         }
         let frame_ms = self.ptime_ms;
         let Some(pace) = &mut self.pace else { return };
-        let (base, elapsed_ms) = (pace.base, pace.elapsed_ms);
-        let is_first = std::mem::replace(&mut pace.is_first, false);
-        pace.advance(now, frame_ms);
+        let beat = pace.advance(now, frame_ms);
         if !sink.can_send() {
             return;
         }
-        let clock_rate_hz = self.clock_rate_hz();
-        let moment = base.wrapping_add(units(elapsed_ms, clock_rate_hz));
+        let moment = beat.timestamp(self.clock_rate_hz());
         match &mut self.digits {
             Some(Digits::Events { sender, format }) if sender.is_active() => {
                 if let Some(voice) = &mut self.voice {
@@ -322,12 +297,12 @@ impl Pipeline {
                     self.ear.pull(now, voice.pcm());
                 }
                 let event_rate_hz = format.codec.clock_rate_hz();
-                let Some(outgoing) = sender.poll(base.wrapping_add(units(elapsed_ms, event_rate_hz))) else { return };
+                let Some(outgoing) = sender.poll(beat.timestamp(event_rate_hz)) else { return };
                 let stamp = (outgoing.timestamp, outgoing.marker);
                 let header = self.output.next(now, moment, format.pt, stamp);
                 sink.send(&header, event_rate_hz, &outgoing.event.to_bytes());
             }
-            _ => self.speak(now, moment, is_first, sink),
+            _ => self.speak(now, moment, beat.is_first, sink),
         }
     }
 
@@ -370,7 +345,7 @@ impl Pipeline {
     fn start_pace(&mut self, now: Instant, delay: Duration) {
         if self.pace.is_none() {
             let base = self.output.timestamp_at(now, self.clock_rate_hz());
-            self.pace = Some(Pace { next_at: now + delay, base, elapsed_ms: 0, is_first: true });
+            self.pace = Some(Pace::new(now + delay, base));
         }
     }
 
@@ -404,10 +379,7 @@ impl Pipeline {
 
     /// The rate at which PCM travels: the lowest native rate of all who share it.
     fn sample_rate_hz(&self, format: Format) -> u32 {
-        let transcoded = self.routes.iter().filter_map(|(_, route)| match route {
-            Route::Transcode(codec) => Some(codec.common_sample_rate_hz(&format.codec)),
-            Route::Relay(_) | Route::Noise => None,
-        });
+        let transcoded = self.routes.transcoded().map(|codec| codec.common_sample_rate_hz(&format.codec));
         transcoded.min().unwrap_or_else(|| format.codec.native_sample_rate_hz().min(PLAYER_RATE_HZ))
     }
 
@@ -431,20 +403,8 @@ impl Pipeline {
 
     /// Chooses routes anew and drops what was made for the old ones.
     fn configure(&mut self) {
-        self.routes.clear();
-        for theirs in &self.source {
-            let same = self.send.iter().find(|ours| is_same_codec(ours.codec, theirs.codec));
-            let keeps_ptime = theirs.codec.kind() == Kind::Opus || self.wanted_ptime_ms == self.source_ptime_ms;
-            let route = match (theirs.codec.kind(), same) {
-                // Digits go from key to key, not from packet to packet.
-                (Kind::TelephoneEvent, _) => continue,
-                (Kind::Cn, Some(ours)) => Route::Relay(*ours),
-                (Kind::Cn, None) => Route::Noise,
-                (_, Some(ours)) if keeps_ptime => Route::Relay(*ours),
-                _ => Route::Transcode(theirs.codec),
-            };
-            self.routes.push((theirs.pt, route));
-        }
+        let is_same_ptime = self.wanted_ptime_ms == self.source_ptime_ms;
+        self.routes = Routes::choose(&self.source, &self.send, is_same_ptime);
         self.ear = Ear::default();
         self.voice = None;
         // Tones are made at the rate of the encoder, which may be another now; a held key cannot come up any more.
@@ -456,30 +416,6 @@ impl Pipeline {
             self.player = self.voice().ok().map(|voice| voice.sample_rate_hz()).map(|rate| player.at_rate(rate));
         }
     }
-}
-
-impl Pace {
-    fn advance(&mut self, now: Instant, frame_ms: u32) {
-        let frame = Duration::from_millis(u64::from(frame_ms));
-        let mut frames = 1;
-        self.next_at += frame;
-        while self.next_at + GREATEST_LAG < now {
-            self.next_at += frame;
-            frames += 1;
-        }
-        self.elapsed_ms += frames * u64::from(frame_ms);
-    }
-}
-
-/// Whether a payload of the one may go on as a payload of the other.
-fn is_same_codec(one: Codec, other: Codec) -> bool {
-    one.kind() == other.kind() && one.clock_rate_hz() == other.clock_rate_hz()
-}
-
-/// Milliseconds in timestamp units; wraps as timestamps do.
-#[expect(clippy::cast_possible_truncation, reason = "timestamps wrap at 32 bits")]
-fn units(elapsed_ms: u64, clock_rate_hz: u32) -> u32 {
-    (elapsed_ms * u64::from(clock_rate_hz) / 1_000) as u32
 }
 
 fn no_send_codec() -> MediaError {

@@ -6,71 +6,30 @@
 //!
 //! The worker gives each bridge a turn at a time, and a panic in one turn ends this bridge alone.
 
+mod out;
+mod types;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::codecs::{EncoderSettings, Kind};
 use crate::dtmf::{self, Digit};
-use crate::endpoint::{Counters, Direction, Endpoint, EndpointId, Event as EndpointEvent, Lane, Media, Remote};
-use crate::error::{DropCounters, DropReason, MediaError};
+use crate::endpoint::{Direction, Endpoint, EndpointId, Lane, Media, Remote};
+use crate::error::{DropReason, MediaError};
 use crate::net::Pt;
 use crate::outbox::Outbox;
-use crate::pipeline::{FirstNumbers, Format, Inbound, Pipeline, Sink, Source};
-use crate::rtp::Header;
+use crate::pipeline::{FirstNumbers, Format, Inbound, Pipeline, Source};
 
-/// The controller's name of a call; decides the worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallId(pub u64);
+pub use types::{CallId, Event, LegIndex, Stats, StreamParameters};
+
+use out::Out;
 
 /// Endpoints that one call may have at a time: two legs, and room for transfers and parallel ringing.
 pub const MAX_LEGS: usize = 16;
 
 /// Clock of telephone-events until a packet says otherwise (RFC 4733 section 2.5.1.1).
 const EVENT_CLOCK_RATE_HZ: u32 = 8_000;
-
-/// Place of a leg within its bridge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LegIndex(pub usize);
-
-/// One negotiated audio stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamParameters {
-    /// What the far side may send.
-    pub receive: Vec<Format>,
-    /// What we may send, best first.
-    pub send: Vec<Format>,
-    /// Packet time that the far side wants.
-    pub ptime_ms: u32,
-    /// What we do with the stream.
-    pub direction: Direction,
-}
-
-/// What a bridge has to tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// An endpoint's own.
-    Endpoint(EndpointId, EndpointEvent),
-    /// One whole digit arrived.
-    Digit(EndpointId, Digit, u32),
-    /// A source came to its end.
-    PlayDone(EndpointId),
-}
-
-/// Counters of one endpoint with what only the bridge knows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stats {
-    /// Of the transport.
-    pub counters: Counters,
-    /// What was dropped.
-    pub drops: DropCounters,
-    /// Codec of the audio received last.
-    pub codec_received: Option<Kind>,
-    /// Codec of the audio sent last.
-    pub codec_sent: Option<Kind>,
-    /// Milliseconds of received audio that were made up for loss.
-    pub concealed_ms: u64,
-}
 
 struct Leg {
     endpoint: Endpoint,
@@ -456,29 +415,6 @@ impl Bridge {
     fn leg_mut(&mut self, index: LegIndex) -> Result<&mut Leg, MediaError> {
         let leg = self.legs.get_mut(index.0).and_then(Option::as_deref_mut);
         leg.ok_or(MediaError::UnknownEndpoint(0))
-    }
-}
-
-/// The way out of one leg.
-struct Out<'a> {
-    now: Instant,
-    endpoint: &'a mut Endpoint,
-    outbox: &'a mut Outbox,
-    /// Why the last packet did not leave.
-    refused: Option<DropReason>,
-}
-
-impl Sink for Out<'_> {
-    fn can_send(&self) -> bool {
-        self.endpoint.can_send()
-    }
-
-    fn send(&mut self, header: &Header, clock_rate_hz: u32, payload: &[u8]) {
-        self.refused = self.endpoint.send_rtp(self.now, header, clock_rate_hz, payload, self.outbox).err();
-    }
-
-    fn count_drop(&mut self, reason: DropReason) {
-        self.endpoint.count_drop(reason);
     }
 }
 

@@ -1,0 +1,54 @@
+//! What a bridge is told and what it tells: plain data.
+
+use crate::codecs::Kind;
+use crate::dtmf::Digit;
+use crate::endpoint::{Counters, Direction, EndpointId, Event as EndpointEvent};
+use crate::error::DropCounters;
+use crate::pipeline::Format;
+
+/// The controller's name of a call; decides the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+/// Place of a leg within its bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegIndex(pub usize);
+
+/// One negotiated audio stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamParameters {
+    /// What the far side may send.
+    pub receive: Vec<Format>,
+    /// What we may send, best first.
+    pub send: Vec<Format>,
+    /// Packet time that the far side wants.
+    pub ptime_ms: u32,
+    /// What we do with the stream.
+    pub direction: Direction,
+}
+
+/// What a bridge has to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// An endpoint's own.
+    Endpoint(EndpointId, EndpointEvent),
+    /// One whole digit arrived.
+    Digit(EndpointId, Digit, u32),
+    /// A source came to its end.
+    PlayDone(EndpointId),
+}
+
+/// Counters of one endpoint with what only the bridge knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stats {
+    /// Of the transport.
+    pub counters: Counters,
+    /// What was dropped.
+    pub drops: DropCounters,
+    /// Codec of the audio received last.
+    pub codec_received: Option<Kind>,
+    /// Codec of the audio sent last.
+    pub codec_sent: Option<Kind>,
+    /// Milliseconds of received audio that were made up for loss.
+    pub concealed_ms: u64,
+}
