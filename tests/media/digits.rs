@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use trunkline_media::bridge::{Muted, Voice};
 use trunkline_media::dtmf::{Digit, Event as DigitEvent};
 use trunkline_media::engine::{Command, Event};
 use trunkline_media::net::Pt;
@@ -109,4 +110,22 @@ fn digits_are_dialled_out_of_an_endpoint() {
     let audio = received.iter().rev().take(10);
     assert!(audio.into_iter().all(|packet| packet.header.pt == Pt(0)), "speech goes on afterwards");
     assert!(received.windows(2).all(|pair| pair[1].header.seq == pair[0].header.seq.next()), "one stream");
+}
+
+#[test]
+fn keys_of_a_muted_side_get_through_unless_they_are_muted_too() {
+    let mut scene = Scene::new(&[opus(), events(110, 48_000)], &[pcmu(), events(101, 8_000)]);
+    scene.talk(10, (opus(), 440.0), (pcmu(), 1_000.0));
+    let web = scene.web.id;
+    let mut mute = |muted| {
+        scene.rig.tell(scene.call, Command::Mute { endpoint: web, voice: Voice::Says, muted });
+        scene.rig.told();
+        let mut received = press(&mut scene, 110, 5, 8);
+        sleep_until(now() + Duration::from_millis(100));
+        received.extend(scene.phone.received());
+        (digits_of(&received, 101).len(), told_digits(&mut scene).len())
+    };
+    assert_eq!(mute(Muted::Audio), (1, 1));
+    assert_eq!(mute(Muted::AudioAndDigits), (0, 1), "the application hears of them all the same");
+    assert_eq!(mute(Muted::Nothing), (1, 1));
 }

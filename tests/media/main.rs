@@ -12,6 +12,7 @@ mod digits;
 mod floods;
 mod fuzzing;
 mod limits;
+mod muting;
 mod playing;
 mod support;
 mod transport;

@@ -39,6 +39,7 @@ from trunkline.media.types import (
     IceStateChanged,
     Local,
     MediaInactive,
+    Mute,
     Play,
     PlayDone,
     Remote,
@@ -52,7 +53,9 @@ from trunkline.media.types import (
     Totals,
     Transport,
     Unbridge,
+    Unmute,
     UpdateEndpoint,
+    Voice,
     WebRtcLocal,
     WorkerDied,
 )
@@ -263,6 +266,16 @@ class MediaEngine:
     async def stop_play(self, call: MediaCallId, endpoint: EndpointId) -> None:
         """End what plays; no error if nothing does."""
         await self._ask(call, StopPlay(endpoint), CommandDone)
+
+    async def mute(
+        self, call: MediaCallId, endpoint: EndpointId, voice: Voice, *, includes_digits: bool = False
+    ) -> None:
+        """Let silence through in place of what a far side says, or hears of the other leg."""
+        await self._ask(call, Mute(endpoint, voice, includes_digits), CommandDone)
+
+    async def unmute(self, call: MediaCallId, endpoint: EndpointId, voice: Voice) -> None:
+        """Let it through again; no error if it was not muted."""
+        await self._ask(call, Unmute(endpoint, voice), CommandDone)
 
     async def send_dtmf(
         self, call: MediaCallId, endpoint: EndpointId, digits: str, duration_ms: int = 120, gap_ms: int = 80

@@ -272,6 +272,36 @@ class StopPlay:
     endpoint: EndpointId
 
 
+class Voice(StrEnum):
+    """One direction of an endpoint, as its far side sees it."""
+
+    SAYS = "says"
+    HEARS = "hears"
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """Send silence in place of what an endpoint's far side says, or of what it hears of the other leg.
+
+    The stream goes on at its pace. A player is heard all the same, and digits are unless `includes_digits`; those that
+    the far side presses are reported in any case. Stays when the endpoint is joined to another one.
+    """
+
+    kind: ClassVar[str] = "mute"
+    endpoint: EndpointId
+    voice: Voice
+    includes_digits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unmute:
+    """Undo `Mute`; no error if nothing is muted."""
+
+    kind: ClassVar[str] = "unmute"
+    endpoint: EndpointId
+    voice: Voice
+
+
 @dataclass(frozen=True, slots=True)
 class SendDtmf:
     """Queue digits as RFC 4733 events, or as tones in the audio where the far side negotiated none."""
@@ -308,6 +338,8 @@ Command = (
     | Unbridge
     | Play
     | StopPlay
+    | Mute
+    | Unmute
     | SendDtmf
     | GetStats
     | Close
@@ -427,6 +459,8 @@ class Stats:
     codec_sent: str
     concealed_frames: int = 0
     round_trip_ms: float | None = None
+    says_muted: bool = False
+    hears_muted: bool = False
     drops: dict[str, int] = field(default_factory=dict)
 
 

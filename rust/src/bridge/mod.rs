@@ -21,7 +21,7 @@ use crate::net::Pt;
 use crate::outbox::Outbox;
 use crate::pipeline::{FirstNumbers, Format, Inbound, Pipeline, Source};
 
-pub use types::{CallId, Event, LegIndex, Stats, StreamParameters};
+pub use types::{CallId, Event, LegIndex, Muted, Stats, StreamParameters, Voice};
 
 use out::Out;
 
@@ -39,6 +39,10 @@ struct Leg {
     heard: Option<Kind>,
     digits: dtmf::Receiver,
     digits_clock_rate_hz: u32,
+    /// What of the far side's voice does not get through.
+    said: Muted,
+    /// What of our voice to the far side does not get through.
+    hearing: Muted,
     /// Whom it is joined to.
     peer: Option<LegIndex>,
 }
@@ -110,6 +114,8 @@ impl Bridge {
             heard: None,
             digits: dtmf::Receiver::new(EVENT_CLOCK_RATE_HZ),
             digits_clock_rate_hz: EVENT_CLOCK_RATE_HZ,
+            said: Muted::default(),
+            hearing: Muted::default(),
             peer: None,
         };
         let place = match self.legs.iter().position(Option::is_none) {
@@ -205,6 +211,7 @@ impl Bridge {
         self.leg_mut(b)?.peer = Some(a);
         self.feed(a, b);
         self.feed(b, a);
+        self.apply_mutes();
         Ok(())
     }
 
@@ -217,6 +224,17 @@ impl Bridge {
                 leg.pipeline.disconnect();
             }
         }
+    }
+
+    /// Mutes one direction of an endpoint, or lets it through again; also for whom it will be joined to.
+    pub fn mute(&mut self, index: LegIndex, voice: Voice, muted: Muted) -> Result<(), MediaError> {
+        let leg = self.leg_mut(index)?;
+        match voice {
+            Voice::Says => leg.said = muted,
+            Voice::Hears => leg.hearing = muted,
+        }
+        self.apply_mutes();
+        Ok(())
     }
 
     /// Sends a source out of an endpoint, instead of what its peer says.
@@ -251,6 +269,8 @@ impl Bridge {
             drops: leg.endpoint.drops().clone(),
             codec_received: leg.heard,
             codec_sent: leg.pipeline.codec_sent(),
+            is_said_muted: leg.said != Muted::Nothing,
+            is_heard_muted: leg.hearing != Muted::Nothing,
             concealed_ms: peer.map_or(0, |peer| peer.pipeline.concealed_ms()),
             counters,
         })
@@ -370,12 +390,14 @@ impl Bridge {
         loop {
             let Ok(leg) = self.leg_mut(index) else { return };
             let Some(received) = leg.digits.poll_event() else { return };
-            let (id, peer) = (leg.endpoint.id(), leg.peer);
+            let (id, peer, said) = (leg.endpoint.id(), leg.peer, leg.said);
             if let dtmf::Received::Ended { digit, duration_ms } = received {
                 self.events.push_back(Event::Digit(id, digit, duration_ms));
             }
             let Some(Ok(to)) = peer.map(|peer| self.leg_mut(peer)) else { continue };
+            let is_muted = [said, to.hearing].contains(&Muted::AudioAndDigits);
             match received {
+                dtmf::Received::Began { .. } if is_muted => {}
                 dtmf::Received::Began { digit, .. } if to.endpoint.can_send() => {
                     if let Err(reason) = to.pipeline.press(now, digit) {
                         to.endpoint.count_drop(reason);
@@ -393,6 +415,18 @@ impl Bridge {
         let (formats, ptime_ms) = (leg.receive.clone(), leg.ptime_ms);
         if let Ok(leg) = self.leg_mut(to) {
             leg.pipeline.connect(&formats, ptime_ms);
+        }
+    }
+
+    /// Tells each pipeline whether what its source says gets through.
+    fn apply_mutes(&mut self) {
+        for place in 0..self.legs.len() {
+            let Some(leg) = self.leg(LegIndex(place)) else { continue };
+            let said = leg.peer.and_then(|peer| self.leg(peer)).map_or(Muted::Nothing, |peer| peer.said);
+            let is_muted = [said, leg.hearing].iter().any(|muted| *muted != Muted::Nothing);
+            if let Ok(leg) = self.leg_mut(LegIndex(place)) {
+                leg.pipeline.set_muted(is_muted);
+            }
         }
     }
 

@@ -27,6 +27,27 @@ pub struct StreamParameters {
     pub direction: Direction,
 }
 
+/// One direction of an endpoint, as its far side sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// What the far side says to us.
+    Says,
+    /// What the far side hears from us.
+    Hears,
+}
+
+/// What of one direction does not get through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Muted {
+    /// Nothing is muted.
+    #[default]
+    Nothing,
+    /// The audio; digits get through.
+    Audio,
+    /// Audio and digits.
+    AudioAndDigits,
+}
+
 /// What a bridge has to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -51,4 +72,8 @@ pub struct Stats {
     pub codec_sent: Option<Kind>,
     /// Milliseconds of received audio that were made up for loss.
     pub concealed_ms: u64,
+    /// What the far side says is muted.
+    pub is_said_muted: bool,
+    /// What the far side hears is muted.
+    pub is_heard_muted: bool,
 }

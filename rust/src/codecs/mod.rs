@@ -9,6 +9,7 @@
 
 mod g711;
 mod opus;
+mod silence;
 
 pub use g711::{Law, alaw_to_ulaw, convert_in_place, ulaw_to_alaw};
 pub use opus::Parameters as OpusParameters;

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::bridge::{CallId, StreamParameters};
+use crate::bridge::{CallId, Muted, StreamParameters, Voice};
 use crate::dtmf::Digit;
 use crate::endpoint::{Direction, EndpointId, Remote};
 use crate::pipeline::Source;
@@ -104,6 +104,15 @@ pub enum Command {
     StopPlay {
         /// Where.
         endpoint: EndpointId,
+    },
+    /// Mute one direction, or let it through again.
+    Mute {
+        /// Of which endpoint.
+        endpoint: EndpointId,
+        /// Which direction.
+        voice: Voice,
+        /// What of it.
+        muted: Muted,
     },
     /// Send digits.
     SendDtmf {

@@ -310,6 +310,8 @@ mod tests {
             codec_received: None,
             codec_sent: None,
             concealed_ms: 0,
+            is_said_muted: false,
+            is_heard_muted: false,
         };
         Event::Stats { request: RequestId(request), endpoint: EndpointId(1), stats: Box::new(stats) }
     }

@@ -6,6 +6,7 @@
 //! Who has the stream, first come first: digits, the player, the other leg.
 
 mod keypad;
+mod mute;
 mod output;
 mod pace;
 mod player;
@@ -24,6 +25,7 @@ use crate::rtp::Header;
 pub use player::{Clip, Source};
 
 use keypad::Keypad;
+use mute::Mute;
 use output::Output;
 use pace::Pace;
 use player::Player;
@@ -36,6 +38,9 @@ const PLAYER_RATE_HZ: u32 = 16_000;
 
 /// Packet time where nothing else is said (RFC 3551 section 4.2).
 const USUAL_PTIME_MS: u32 = 20;
+
+/// Longest payload that any datagram of ours or to us carries.
+const LONGEST_PAYLOAD_BYTES: usize = 1_500;
 
 /// One payload type of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +108,7 @@ pub struct Pipeline {
     voice: Option<Voice>,
     player: Option<Player>,
     digits: Option<Digits>,
+    mute: Mute,
     pace: Option<Pace>,
     spoken: Option<Kind>,
     is_play_done: bool,
@@ -126,6 +132,7 @@ impl Pipeline {
             voice: None,
             player: None,
             digits: None,
+            mute: Mute::default(),
             pace: None,
             spoken: None,
             is_play_done: false,
@@ -180,7 +187,13 @@ impl Pipeline {
                 let clock_rate_hz = format.codec.clock_rate_hz();
                 let header = self.relay.rewrite(now, packet, (format.pt, clock_rate_hz), &mut self.output)?;
                 self.spoken = Some(format.codec.kind());
-                sink.send(&header, clock_rate_hz, packet.payload);
+                if !self.mute.is_on() {
+                    sink.send(&header, clock_rate_hz, packet.payload);
+                    return Ok(());
+                }
+                let mut silence = [0; LONGEST_PAYLOAD_BYTES];
+                let len = format.codec.write_silence(packet.payload, &mut silence).ok_or(DropReason::Codec)?;
+                sink.send(&header, clock_rate_hz, &silence[..len]);
                 Ok(())
             }
             Route::Transcode(codec) => {
@@ -212,6 +225,11 @@ impl Pipeline {
     /// Whether a source came to its end since the last call.
     pub fn take_play_done(&mut self) -> bool {
         std::mem::take(&mut self.is_play_done)
+    }
+
+    /// Whether silence goes out in place of what the other leg says. Players and digits are heard all the same.
+    pub fn set_muted(&mut self, is_muted: bool) {
+        self.mute.set(is_muted);
     }
 
     /// Queues digits of a known length, as events or as tones.
@@ -321,7 +339,10 @@ impl Pipeline {
                     self.is_play_done = true;
                 }
             }
-            _ => self.ear.pull(now, voice.pcm()),
+            _ => {
+                self.ear.pull(now, voice.pcm());
+                self.mute.apply(voice.pcm());
+            }
         }
         match voice.encode() {
             Ok(Some(payload)) => {

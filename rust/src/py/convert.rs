@@ -7,7 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::bridge::{Stats, StreamParameters};
+use crate::bridge::{Muted, Stats, StreamParameters, Voice};
 use crate::codecs::{Codec, Kind};
 use crate::dtls::Fingerprint;
 use crate::dtmf::Digit;
@@ -85,6 +85,16 @@ pub(super) fn command(command: &Bound<'_, PyAny>) -> PyResult<Command> {
         "unbridge" => Command::Unbridge { endpoint: endpoint("endpoint")? },
         "play" => Command::Play { endpoint: endpoint("endpoint")?, source: source(&attribute(command, "source")?)? },
         "stop_play" => Command::StopPlay { endpoint: endpoint("endpoint")? },
+        "mute" => Command::Mute {
+            endpoint: endpoint("endpoint")?,
+            voice: voice(&field::<String>(command, "voice")?)?,
+            muted: if field(command, "includes_digits")? { Muted::AudioAndDigits } else { Muted::Audio },
+        },
+        "unmute" => Command::Mute {
+            endpoint: endpoint("endpoint")?,
+            voice: voice(&field::<String>(command, "voice")?)?,
+            muted: Muted::Nothing,
+        },
         "send_dtmf" => Command::SendDtmf {
             endpoint: endpoint("endpoint")?,
             digits: digits(&field::<String>(command, "digits")?)?,
@@ -239,6 +249,8 @@ fn set_stats(fields: &Bound<'_, PyDict>, stats: &Stats) -> PyResult<()> {
     fields.set_item("codec_received", stats.codec_received.map_or("", Kind::name))?;
     fields.set_item("codec_sent", stats.codec_sent.map_or("", Kind::name))?;
     fields.set_item("concealed_frames", stats.concealed_ms / FRAME_MS)?;
+    fields.set_item("says_muted", stats.is_said_muted)?;
+    fields.set_item("hears_muted", stats.is_heard_muted)?;
     let drops = PyDict::new(fields.py());
     for (reason, count) in stats.drops.iter().filter(|(_, count)| *count > 0) {
         drops.set_item(reason.name(), count)?;
@@ -324,6 +336,14 @@ fn digits(text: &str) -> PyResult<Vec<Digit>> {
         Digit::from_char(character).ok_or_else(|| PyValueError::new_err(format!("not a DTMF digit: {character:?}")))
     };
     text.chars().map(digit).collect()
+}
+
+fn voice(text: &str) -> PyResult<Voice> {
+    match text {
+        "says" => Ok(Voice::Says),
+        "hears" => Ok(Voice::Hears),
+        other => Err(PyValueError::new_err(format!("unknown voice: {other}"))),
+    }
 }
 
 fn direction(text: &str) -> PyResult<Direction> {

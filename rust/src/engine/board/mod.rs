@@ -256,6 +256,10 @@ impl Board {
                 self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.stop_play(leg))?;
                 done
             }
+            Command::Mute { endpoint, voice, muted } => {
+                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.mute(leg, voice, muted))?;
+                done
+            }
             Command::SendDtmf { endpoint, digits, duration_ms, gap_ms } => {
                 self.with_leg(now, call, endpoint, |bridge, leg, _| {
                     bridge.dial(now, leg, &digits, (duration_ms, gap_ms))
