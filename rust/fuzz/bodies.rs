@@ -56,8 +56,7 @@ pub(super) fn dtls(now: Instant, certificate: &Certificate, data: &[u8]) {
 
 /// SRTP and SRTCP under each profile: nothing may authenticate.
 pub(super) fn srtp(data: &[u8]) {
-    let profiles = [SrtpProfile::Aes128CmSha1_80, SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm];
-    for profile in profiles {
+    for profile in SrtpProfile::ALL {
         let key = vec![1; profile.key_bytes()];
         let salt = vec![2; profile.salt_bytes()];
         let Ok(mut context) = Context::new(profile, &key, &salt) else { continue };

@@ -118,11 +118,19 @@ impl DatagramKind {
     }
 }
 
-/// A protection profile: negotiated by DTLS, used by SRTP.   RFC 5764 section 4.1.2, RFC 7714 section 14.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A protection profile (crypto suite): negotiated by DTLS or SDES, used by SRTP.
+///
+/// RFC 5764 section 4.1.2, RFC 4568 section 6.2, RFC 6188, RFC 7714.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SrtpProfile {
     /// AES-128 counter mode with HMAC-SHA1, tags of 80 bits.
     Aes128CmSha1_80,
+    /// AES-128 counter mode with HMAC-SHA1, tags of 32 bits on RTP.
+    Aes128CmSha1_32,
+    /// AES-256 counter mode with HMAC-SHA1, tags of 80 bits.
+    Aes256CmSha1_80,
+    /// AES-256 counter mode with HMAC-SHA1, tags of 32 bits on RTP.
+    Aes256CmSha1_32,
     /// AES-128 in Galois/counter mode, tags of 128 bits.
     AeadAes128Gcm,
     /// AES-256 in Galois/counter mode, tags of 128 bits.
@@ -130,32 +138,85 @@ pub enum SrtpProfile {
 }
 
 impl SrtpProfile {
+    /// Every profile.
+    pub const ALL: [Self; 6] = [
+        Self::Aes128CmSha1_80,
+        Self::Aes128CmSha1_32,
+        Self::Aes256CmSha1_80,
+        Self::Aes256CmSha1_32,
+        Self::AeadAes128Gcm,
+        Self::AeadAes256Gcm,
+    ];
+
     /// Bytes of a master key.
     #[must_use]
     pub const fn key_bytes(self) -> usize {
         match self {
-            Self::Aes128CmSha1_80 | Self::AeadAes128Gcm => 16,
-            Self::AeadAes256Gcm => 32,
+            Self::Aes128CmSha1_80 | Self::Aes128CmSha1_32 | Self::AeadAes128Gcm => 16,
+            Self::Aes256CmSha1_80 | Self::Aes256CmSha1_32 | Self::AeadAes256Gcm => 32,
         }
     }
 
     /// Bytes of a master salt.
     #[must_use]
     pub const fn salt_bytes(self) -> usize {
+        if self.is_aead() { 12 } else { 14 }
+    }
+
+    /// Bytes of the tag on an RTP packet.
+    #[must_use]
+    pub const fn rtp_tag_bytes(self) -> usize {
         match self {
-            Self::Aes128CmSha1_80 => 14,
-            Self::AeadAes128Gcm | Self::AeadAes256Gcm => 12,
+            Self::Aes128CmSha1_80 | Self::Aes256CmSha1_80 => 10,
+            Self::Aes128CmSha1_32 | Self::Aes256CmSha1_32 => 4,
+            Self::AeadAes128Gcm | Self::AeadAes256Gcm => 16,
         }
     }
 
-    /// The IANA name.
+    /// Bytes of the tag on an RTCP packet, which no profile shortens to 32 bits.   RFC 3711 section 5.2, RFC 4568
+    /// section 6.2.2, RFC 6188 section 4.
+    #[must_use]
+    pub const fn rtcp_tag_bytes(self) -> usize {
+        if self.is_aead() { 16 } else { 10 }
+    }
+
+    /// Whether one algorithm encrypts and authenticates (RFC 7714).
+    #[must_use]
+    pub const fn is_aead(self) -> bool {
+        matches!(self, Self::AeadAes128Gcm | Self::AeadAes256Gcm)
+    }
+
+    /// The name of the DTLS-SRTP profile. AES-256 in counter mode has none there, and is named alike.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Aes128CmSha1_80 => "SRTP_AES128_CM_HMAC_SHA1_80",
+            Self::Aes128CmSha1_32 => "SRTP_AES128_CM_HMAC_SHA1_32",
+            Self::Aes256CmSha1_80 => "SRTP_AES256_CM_HMAC_SHA1_80",
+            Self::Aes256CmSha1_32 => "SRTP_AES256_CM_HMAC_SHA1_32",
             Self::AeadAes128Gcm => "SRTP_AEAD_AES_128_GCM",
             Self::AeadAes256Gcm => "SRTP_AEAD_AES_256_GCM",
         }
+    }
+
+    /// The name of the crypto suite in SDP security descriptions (`a=crypto`).   RFC 4568 section 6.2, RFC 6188
+    /// section 4, RFC 7714 section 14.1.
+    #[must_use]
+    pub const fn sdes_name(self) -> &'static str {
+        match self {
+            Self::Aes128CmSha1_80 => "AES_CM_128_HMAC_SHA1_80",
+            Self::Aes128CmSha1_32 => "AES_CM_128_HMAC_SHA1_32",
+            Self::Aes256CmSha1_80 => "AES_256_CM_HMAC_SHA1_80",
+            Self::Aes256CmSha1_32 => "AES_256_CM_HMAC_SHA1_32",
+            Self::AeadAes128Gcm => "AEAD_AES_128_GCM",
+            Self::AeadAes256Gcm => "AEAD_AES_256_GCM",
+        }
+    }
+
+    /// The profile of a crypto suite in SDP; None for one that we do not have.
+    #[must_use]
+    pub fn from_sdes_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|profile| profile.sdes_name() == name)
     }
 }
 
@@ -182,6 +243,26 @@ mod tests {
         assert_eq!(SeqNo(1).distance(SeqNo(65_535)), 2);
         assert_eq!(SeqNo(65_535).distance(SeqNo(1)), -2);
         assert_eq!(SeqNo(65_535).next(), SeqNo(0));
+    }
+
+    #[test]
+    fn crypto_suites_have_the_lengths_of_their_rfcs() {
+        // Suite, master key, master salt, tag of RTP, tag of RTCP.
+        let suites = [
+            ("AES_CM_128_HMAC_SHA1_80", 16, 14, 10, 10),
+            ("AES_CM_128_HMAC_SHA1_32", 16, 14, 4, 10),
+            ("AES_256_CM_HMAC_SHA1_80", 32, 14, 10, 10),
+            ("AES_256_CM_HMAC_SHA1_32", 32, 14, 4, 10),
+            ("AEAD_AES_128_GCM", 16, 12, 16, 16),
+            ("AEAD_AES_256_GCM", 32, 12, 16, 16),
+        ];
+        for (name, key, salt, rtp, rtcp) in suites {
+            let profile = SrtpProfile::from_sdes_name(name).unwrap();
+            assert_eq!(profile.sdes_name(), name);
+            assert_eq!((profile.key_bytes(), profile.salt_bytes()), (key, salt), "{name}");
+            assert_eq!((profile.rtp_tag_bytes(), profile.rtcp_tag_bytes()), (rtp, rtcp), "{name}");
+        }
+        assert_eq!(SrtpProfile::from_sdes_name("F8_128_HMAC_SHA1_80"), None);
     }
 
     #[test]

@@ -1,10 +1,6 @@
-//! Session keys from a master key and salt.   RFC 3711 section 4.3, RFC 7714 section 11.
+//! Session keys from a master key and salt.   RFC 3711 section 4.3, RFC 6188 section 3, RFC 7714 section 11.
 
-use aes::cipher::consts::U16;
-use aes::cipher::{Array, BlockCipherEncrypt, InnerIvInit, KeyInit, StreamCipherCore};
-use aes::{Aes128, Aes256};
-use ctr::{CtrCore, flavors};
-
+use super::aes::Aes;
 use super::context::Error;
 
 /// Which packets a set of session keys is for; the value is the label of its encryption key (RFC 3711 section 4.3.2).
@@ -24,26 +20,30 @@ pub(super) enum Material {
 
 /// The key derivation function of one master key: AES in counter mode, with a key derivation rate of zero.
 pub(super) struct Kdf {
-    prf: Prf,
+    /// AES-CM as pseudo-random function, keyed as the master key is long (RFC 3711 section 4.3.3, RFC 6188 section 3).
+    prf: Aes,
+    key_bytes: usize,
     master_salt: [u8; 14],
-}
-
-/// AES-CM as pseudo-random function, keyed as the master key is long.   RFC 3711 section 4.3.3, RFC 6188.
-enum Prf {
-    Aes128(Box<Aes128>),
-    Aes256(Box<Aes256>),
 }
 
 impl Kdf {
     /// `master_key`: 16 or 32 bytes. `master_salt`: 14 bytes; shorter ones (12 for GCM) are padded with zeros behind.
     pub(super) fn new(master_key: &[u8], master_salt: &[u8]) -> Result<Self, Error> {
-        let prf = match master_key.len() {
-            16 => Aes128::new_from_slice(master_key).map(|aes| Prf::Aes128(Box::new(aes))),
-            _ => Aes256::new_from_slice(master_key).map(|aes| Prf::Aes256(Box::new(aes))),
-        };
+        let prf = Aes::new(master_key).ok_or(Error::KeyLength)?;
         let mut padded = [0; 14];
         padded.get_mut(..master_salt.len()).ok_or(Error::KeyLength)?.copy_from_slice(master_salt);
-        Ok(Self { prf: prf.map_err(|_| Error::KeyLength)?, master_salt: padded })
+        Ok(Self { prf, key_bytes: master_key.len(), master_salt: padded })
+    }
+
+    /// Bytes of the master key, and so of each session encryption key.
+    pub(super) const fn key_bytes(&self) -> usize {
+        self.key_bytes
+    }
+
+    /// The session encryption key, scheduled.
+    pub(super) fn cipher(&self, usage: Usage) -> Result<Aes, Error> {
+        let key: [u8; 32] = self.derive(usage, Material::Encryption);
+        key.get(..self.key_bytes).and_then(Aes::new).ok_or(Error::KeyLength)
     }
 
     /// `N` bytes of one kind of session key.
@@ -54,25 +54,15 @@ impl Kdf {
         salt.copy_from_slice(&self.master_salt);
         block[7] ^= usage as u8 + material as u8;
         let mut derived = [0; N];
-        match &self.prf {
-            Prf::Aes128(aes) => keystream(aes.as_ref(), block, &mut derived),
-            Prf::Aes256(aes) => keystream(aes.as_ref(), block, &mut derived),
-        }
+        self.prf.keystream(block, &mut derived);
         derived
     }
-}
-
-/// XOR the keystream that begins at counter block `block` onto `data`.
-pub(super) fn keystream<C>(aes: &C, block: [u8; 16], data: &mut [u8])
-where
-    C: BlockCipherEncrypt<BlockSize = U16>,
-{
-    CtrCore::<&C, flavors::Ctr128BE>::inner_iv_init(aes, &Array::from(block)).apply_keystream_partial(data.into());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::srtp::testing::unhex;
 
     /// RFC 3711 B.3.
     #[test]
@@ -96,6 +86,21 @@ mod tests {
             0x6B68_642C_59BB_FC2F_34DB_60DB_DFB2_0000,
         ];
         assert_eq!(auth[..], expected.map(u128::to_be_bytes).concat()[..94]);
+    }
+
+    #[test]
+    fn test_rfc6188_7_2_key_derivation() {
+        let key = unhex("f0f04914b513f2763a1b1fa130f10e2998f6f6e43e4309d1e622a0e332b9f1b6");
+        let kdf = Kdf::new(&key, &unhex("3b04803de51ee7c96423ab5b78d2")).unwrap();
+        assert_eq!(
+            kdf.derive::<32>(Usage::Rtp, Material::Encryption)[..],
+            unhex("5ba1064e30ec51613cad926c5a28ef731ec7fb397f70a960653caf06554cd8c4")
+        );
+        assert_eq!(kdf.derive::<14>(Usage::Rtp, Material::Salt)[..], unhex("fa31791685ca444a9e07c6c64e93"));
+        assert_eq!(
+            kdf.derive::<20>(Usage::Rtp, Material::Authentication)[..],
+            unhex("fd9c32d39ed5fbb5a9dc96b30818454d1313dc05")
+        );
     }
 
     #[test]

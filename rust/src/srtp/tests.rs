@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 
+use super::testing::unhex;
 use super::*;
 use crate::error::DropReason;
 
-const PROFILES: [Profile; 3] = [Profile::Aes128CmSha1_80, Profile::AeadAes128Gcm, Profile::AeadAes256Gcm];
+const PROFILES: [Profile; 6] = Profile::ALL;
 const SSRC: u32 = 0xcafe_babe;
 
 /// Master key and salt are the bytes 1, 2, 3 and so on.
@@ -38,10 +39,6 @@ fn rtp_with_extension(seq: u16) -> Vec<u8> {
 /// A receiver report and a CNAME.
 fn rtcp() -> Vec<u8> {
     unhex("80c90001cafebabe81ca0003cafebabe0104746573740000")
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 type Operation = fn(&mut Context, &mut [u8], usize) -> Result<usize, DropReason>;
@@ -295,7 +292,7 @@ proptest! {
 
     #[test]
     fn whatever_is_protected_unprotects(
-        payload in prop::collection::vec(any::<u8>(), 0..1200), seq: u16, csrcs in 0_u8..16, profile in 0_usize..3
+        payload in prop::collection::vec(any::<u8>(), 0..1200), seq: u16, csrcs in 0_u8..16, profile in 0_usize..6
     ) {
         let mut packet = rtp(seq);
         packet[0] |= csrcs;
