@@ -1,12 +1,13 @@
 //! Load generator of the benches: both far sides of many calls, in one thread that never sleeps.
 //!
-//! `calls.py` starts it, learns its sockets from the lines it prints, gives it the relay's addresses by standard input
+//! The bench starts it, learns its sockets from the lines it prints, gives it the relay's addresses by standard input
 //! and reads its figures. Each call has leg A and leg B; what A sends should arrive at B, and the other way round.
 //! Every packet that comes back is checked. A relayed payload carries its time of sending; where the relay transcodes,
 //! marks in the sound are timed instead, from the first sample put in to the first sample heard.
 //!
-//! Leg A speaks DTLS-SRTP if it is given the relay's credentials, else plain RTP as leg B does. Where the legs of a call
-//! are told to send to each other, what is measured is the generator itself.
+//! A leg is plain RTP, SRTP with given keys, or a browser that does ICE and DTLS. Where the legs of a call are told to
+//! send to each other, what is measured is the generator itself. Browsers without a call make the storm: they connect
+//! all at once after the window, while the calls go on.
 
 #![expect(
     clippy::disallowed_methods,
@@ -19,139 +20,187 @@ mod figures;
 mod leg;
 mod sound;
 mod webrtc;
+mod wire;
 
 use std::io::{BufRead, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use trunkline_media::io::{Poller, Readiness};
+use trunkline_media::net::SrtpProfile;
+use trunkline_media::srtp;
 
-use figures::Figures;
-use leg::Leg;
-use sound::Sound;
+use figures::{Figures, Part};
+use leg::{Contexts, Leg, Security};
+use sound::{Sound, Sounds};
 use webrtc::{Identity, Session};
+use wire::Batch;
 
-/// What `calls.py` asks for.
+/// What the bench asks for.
 struct Plan {
+    host: IpAddr,
     calls: usize,
-    is_transcoded: bool,
+    sounds: Sounds,
     warm_up: Duration,
     measure: Duration,
+    /// Browsers that connect after the window.
+    storm: usize,
 }
 
-/// Where in the run we are. Only packets sent in the window count.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    WarmUp,
-    Window,
-    /// Packets on their way at the end of the window may still arrive.
-    Rest,
-}
-
-/// How long the rest is.
+/// Packets on their way at the end may still arrive for so long.
 const REST: Duration = Duration::from_millis(500);
 const PTIME: Duration = Duration::from_millis(20);
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+const STORM_LIMIT: Duration = Duration::from_secs(20);
 
 impl Plan {
     fn from_args() -> Option<Self> {
         let mut args = std::env::args().skip(1);
+        let host = args.next()?.parse().ok()?;
         let calls = args.next()?.parse().ok().filter(|calls| *calls > 0)?;
-        let is_transcoded = match args.next()?.as_str() {
-            "opus-pcmu" => true,
-            "pcmu" => false,
+        let sounds = match args.next()?.as_str() {
+            "pcmu" => Sounds { a: Sound::stamped(), b: Sound::stamped() },
+            "opus-pcmu" => Sounds { a: Sound::opus(), b: Sound::pcmu() },
+            "pcma-pcmu" => Sounds { a: Sound::pcma(), b: Sound::pcmu() },
             _ => return None,
         };
         let mut seconds = || args.next()?.parse().ok().map(Duration::from_secs_f64);
-        Some(Self { calls, is_transcoded, warm_up: seconds()?, measure: seconds()? })
+        let (warm_up, measure) = (seconds()?, seconds()?);
+        Some(Self { host, calls, sounds, warm_up, measure, storm: args.next()?.parse().ok()? })
+    }
+
+    /// Packets of a window of this length.
+    fn packets(&self, length: Duration) -> usize {
+        self.calls * 2 * (usize::try_from(length.as_millis() / PTIME.as_millis()).unwrap() + 2)
     }
 }
 
 fn main() {
     let Some(plan) = Plan::from_args() else {
-        println!("usage: generator CALLS pcmu|opus-pcmu WARM_UP_S MEASURE_S");
+        println!("usage: generator HOST CALLS pcmu|opus-pcmu|pcma-pcmu WARM_UP_S MEASURE_S STORM");
         std::process::exit(2);
     };
-    let poller = Poller::new().unwrap();
     let identity = Identity::generate();
-    let mut legs = open_legs(&plan, &poller);
+    let open = |index: usize| {
+        let sound = if index.is_multiple_of(2) { &plan.sounds.a } else { &plan.sounds.b };
+        Leg::open(plan.host, u32::try_from(index).unwrap(), sound.clone())
+    };
+    // Legs 2i and 2i+1 are A and B of call i; those of the storm follow.
+    let mut legs: Vec<Leg> = (0..plan.calls * 2 + plan.storm).map(open).collect();
     say(&format!("identity {} {} {}", identity.ufrag(), identity.pwd(), identity.fingerprint()));
-    for (index, pair) in legs.chunks(2).enumerate() {
-        say(&format!("call {index} {} {}", pair[0].local(), pair[1].local()));
-    }
-    for pair in legs.chunks_exact_mut(2) {
-        read_targets(pair, &identity);
+    for leg in &legs {
+        say(&format!("leg {}", leg.local()));
     }
     for leg in &mut legs {
-        leg.connect();
+        read_target(leg, &identity);
     }
+    let storm = legs.split_off(plan.calls * 2);
+    connect(&mut legs);
     say("ready");
-    run(&plan, &poller, &mut legs).print();
+    let mut figures = run(&plan, &mut legs, storm);
+    say(&format!("figures {}", figures.line(Part::Window)));
+    say(&format!("storm {}", figures.line(Part::Storm)));
 }
 
-/// Legs 2i and 2i+1 are A and B of call i.
-fn open_legs(plan: &Plan, poller: &Poller) -> Vec<Leg> {
-    let open = |index: usize| {
-        let sound = match (plan.is_transcoded, index % 2) {
-            (false, _) => Sound::stamped(),
-            (true, 0) => Sound::opus(),
-            (true, _) => Sound::pcmu(),
-        };
-        let leg = Leg::open(u32::try_from(index).unwrap(), sound);
-        poller.add(leg.socket(), u64::try_from(index).unwrap()).unwrap();
-        leg
-    };
-    (0..plan.calls * 2).map(open).collect()
-}
-
-/// Reads where the legs of one call should send: `A_ADDRESS B_ADDRESS [UFRAG PWD FINGERPRINT]`.
-fn read_targets(pair: &mut [Leg], identity: &Identity) {
+/// Reads where a leg should send: `ADDRESS`, `ADDRESS sdes SUITE SEND_KEY RECEIVE_KEY` with keys and salts in hex, or
+/// `ADDRESS webrtc UFRAG PWD FINGERPRINT`.
+fn read_target(leg: &mut Leg, identity: &Identity) {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).unwrap();
     let words: Vec<&str> = line.split_whitespace().collect();
-    let target = |index: usize| words[index].parse::<SocketAddr>().unwrap();
-    let session = match words[2..] {
-        [ufrag, pwd, fingerprint] => Some(Session::new(identity.clone(), ufrag, pwd, fingerprint)),
-        _ => None,
+    let target: SocketAddr = words[0].parse().unwrap();
+    let security = match words[1..] {
+        [] => Security::None,
+        ["sdes", suite, send, receive] => {
+            let context = |key: &str| sdes_context(suite, &from_hex(key));
+            Security::Sdes(Box::new(Contexts { send: context(send), receive: context(receive) }))
+        }
+        ["webrtc", ufrag, pwd, fingerprint] => {
+            Security::Browser(Box::new(Session::new(identity.clone(), target, [ufrag, pwd, fingerprint])))
+        }
+        _ => panic!("not a target: {line}"),
     };
-    pair[0].set_target(target(0), session);
-    pair[1].set_target(target(1), None);
+    leg.set_target(target, security);
 }
 
-/// Sends every stream's packets evenly over each 20 ms, and receives all the while.
+fn sdes_context(suite: &str, key: &[u8]) -> srtp::Context {
+    let profile = match suite {
+        "AES_CM_128_HMAC_SHA1_80" => SrtpProfile::Aes128CmSha1_80,
+        "AEAD_AES_128_GCM" => SrtpProfile::AeadAes128Gcm,
+        _ => panic!("no such suite here: {suite}"),
+    };
+    let (key, salt) = key.split_at(profile.key_bytes());
+    srtp::Context::new(profile, key, salt).unwrap()
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+/// Does ICE and DTLS, where legs have them, to the end.
+fn connect(legs: &mut [Leg]) {
+    let mut batch = Batch::new();
+    let deadline = Instant::now() + CONNECT_LIMIT;
+    while legs.iter().any(|leg| !leg.is_connected()) {
+        assert!(Instant::now() < deadline, "not all browsers connect");
+        for leg in legs.iter_mut() {
+            leg.connect(&mut batch);
+        }
+    }
+    // In DTLS 1.3 the client's last flight is still to go.
+    for leg in legs {
+        leg.connect(&mut batch);
+    }
+}
+
+/// Sends every stream's packets evenly over each 20 ms, and looks at each socket whenever its own turn to send comes.
 ///
-/// Prints `measuring` and `measured` at the ends of the window that counts, for `calls.py` to sample the relay's CPU.
-fn run(plan: &Plan, poller: &Poller, legs: &mut [Leg]) -> Figures {
-    let mut readiness = Readiness::new();
-    let mut figures = Figures::new(Instant::now());
+/// Prints `measuring` and `measured` at the ends of the window, for the bench to sample the relay's CPU, and
+/// `connected COUNT SECONDS` at the end of a storm.
+fn run(plan: &Plan, legs: &mut [Leg], mut storm: Vec<Leg>) -> Figures {
+    let mut batch = Batch::new();
+    let mut figures = Figures::new(plan.packets(plan.measure));
+    let start = Instant::now();
     let step = PTIME / u32::try_from(legs.len()).unwrap();
-    let window_start = figures.start + plan.warm_up;
+    let window_start = start + plan.warm_up;
     let window_end = window_start + plan.measure;
-    let (mut due, mut next, mut phase) = (figures.start, 0, Phase::WarmUp);
+    let (mut due, mut next) = (start, 0);
+    let (mut has_begun, mut end, mut storm_turn) = (false, None, 0);
     loop {
         let now = Instant::now();
-        if phase == Phase::WarmUp && now >= window_start {
-            phase = Phase::Window;
+        if !has_begun && now >= window_start {
+            has_begun = true;
+            figures.part = Part::Window;
             say("measuring");
-        } else if phase == Phase::Window && now >= window_end {
-            phase = Phase::Rest;
+        } else if figures.part == Part::Window && now >= window_end {
             say("measured");
-        } else if now >= window_end + REST {
+            figures.part = if storm.is_empty() { Part::None } else { Part::Storm };
+            end = storm.is_empty().then_some(now + REST);
+        } else if figures.part == Part::Storm && (storm.is_empty() || now >= window_end + STORM_LIMIT) {
+            let took = now - window_end;
+            say(&format!("connected {} {:.3}", plan.storm - storm.len(), took.as_secs_f64()));
+            figures.part = Part::None;
+            end = Some(now + REST);
+        } else if end.is_some_and(|end| now >= end) {
             return figures;
         }
-        figures.is_counting = phase == Phase::Window;
         // To the last, so that the relay is at work when it is asked for its memory.
-        while due <= now {
-            figures.note_slip(now - due);
+        if due <= now {
+            figures.note_slip(u32::try_from((now - due).as_nanos()).unwrap_or(u32::MAX));
+            if let Some(heard) = legs[next].receive(&mut batch, &mut figures)
+                // The other leg of the same call made the sound.
+                && let Some((made, part)) = legs[next ^ 1].take_mark()
+            {
+                figures.note_delay(part, heard.since(made));
+            }
             legs[next].send(&mut figures);
             next = (next + 1) % legs.len();
             due += step;
-        }
-        poller.wait(&mut readiness, Some(Duration::ZERO)).unwrap();
-        for token in (0..readiness.len()).filter_map(|index| readiness.token(index)) {
-            let index = usize::try_from(token).unwrap();
-            if let Some(heard) = legs[index].receive(&mut figures) {
-                // The other leg of the same call made the sound.
-                figures.note_mark(legs[index ^ 1].take_mark(), heard);
+        } else if figures.part == Part::Storm && !storm.is_empty() {
+            storm_turn = (storm_turn + 1) % storm.len();
+            storm[storm_turn].connect(&mut batch);
+            if storm[storm_turn].is_connected() {
+                storm[storm_turn].connect(&mut batch);
+                storm.swap_remove(storm_turn);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What the generator sends, and how it knows it again.
 
 use std::f64::consts::TAU;
+use std::rc::Rc;
 
 use trunkline_media::codecs::{Codec, Decoder, Encoded, EncoderSettings};
 
@@ -21,35 +22,61 @@ const STAMPED_BYTES: usize = 160;
 
 /// The payloads of one stream, made before the clock starts, and the ear for what comes back.
 pub(crate) struct Sound {
-    payloads: Vec<Vec<u8>>,
+    payloads: Rc<[Vec<u8>]>,
     pub(crate) pt: u8,
     pub(crate) timestamp_step: u32,
     ear: Option<Ear>,
 }
 
+/// What the two sides of a call say.
+pub(crate) struct Sounds {
+    pub(crate) a: Sound,
+    pub(crate) b: Sound,
+}
+
 /// Hears where a mark begins.
 struct Ear {
+    codec: Codec,
     decoder: Box<dyn Decoder>,
     is_in_mark: bool,
+}
+
+impl Ear {
+    fn new(codec: Codec) -> Self {
+        Self { decoder: codec.decoder(8_000).unwrap(), codec, is_in_mark: false }
+    }
+}
+
+/// For another leg: the same payloads, an ear of its own.
+impl Clone for Sound {
+    fn clone(&self) -> Self {
+        let ear = self.ear.as_ref().map(|ear| Ear::new(ear.codec));
+        Self { payloads: Rc::clone(&self.payloads), pt: self.pt, timestamp_step: self.timestamp_step, ear }
+    }
 }
 
 impl Sound {
     /// PCMU by name, of which the first eight bytes are for a stamp, for a relay that does not touch payloads.
     pub(crate) fn stamped() -> Self {
-        Self { payloads: vec![vec![0xd5; STAMPED_BYTES]], pt: 0, timestamp_step: 160, ear: None }
+        Self { payloads: Rc::new([vec![0xd5; STAMPED_BYTES]]), pt: 0, timestamp_step: 160, ear: None }
     }
 
     /// Opus out, Opus back: leg A of a transcoded call.
     pub(crate) fn opus() -> Self {
-        Self::spoken(&Codec::new("opus", 48_000, 2, []).unwrap(), 111, 960)
+        Self::spoken(Codec::new("opus", 48_000, 2, []).unwrap(), 111, 960)
     }
 
     /// PCMU out, PCMU back: leg B of a transcoded call.
     pub(crate) fn pcmu() -> Self {
-        Self::spoken(&Codec::new("PCMU", 8_000, 1, []).unwrap(), 0, 160)
+        Self::spoken(Codec::new("PCMU", 8_000, 1, []).unwrap(), 0, 160)
     }
 
-    fn spoken(codec: &Codec, pt: u8, timestamp_step: u32) -> Self {
+    /// PCMA out, PCMA back: leg A of a call that is transcoded between the two laws.
+    pub(crate) fn pcma() -> Self {
+        Self::spoken(Codec::new("PCMA", 8_000, 1, []).unwrap(), 8, 160)
+    }
+
+    fn spoken(codec: Codec, pt: u8, timestamp_step: u32) -> Self {
         let mut encoder = codec.encoder(&EncoderSettings::default()).unwrap();
         let mut payload_of = |frame: usize| {
             let mut payload = [0; 1_460];
@@ -60,8 +87,7 @@ impl Sound {
         };
         // The first round only warms the encoder up, so that the end of a cycle fits its beginning.
         let payloads = (0..2 * CYCLE_FRAMES).map(&mut payload_of).skip(CYCLE_FRAMES).collect();
-        let ear = Ear { decoder: codec.decoder(8_000).unwrap(), is_in_mark: false };
-        Self { payloads, pt, timestamp_step, ear: Some(ear) }
+        Self { payloads, pt, timestamp_step, ear: Some(Ear::new(codec)) }
     }
 
     /// Whether payloads are opaque and stamped.

@@ -1,5 +1,6 @@
 //! The browser's side of a call: ICE checks, DTLS as the client, SRTP.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use trunkline_media::dtls::{Certificate, Event, Fingerprint, Handshake, Role};
@@ -8,6 +9,8 @@ use trunkline_media::ice::Credentials;
 use trunkline_media::ice::stun::{Builder, Class, IntegrityKey, Message};
 use trunkline_media::net::DatagramKind;
 use trunkline_media::srtp;
+
+use crate::leg::Contexts;
 
 /// A check that is not answered is sent again.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
@@ -42,11 +45,18 @@ impl Identity {
     }
 }
 
+/// A STUN answer: header, address, integrity, fingerprint.
+const ANSWER_BYTES: usize = 128;
+
 /// One leg's connection to the gateway.
 pub(crate) struct Session {
     identity: Identity,
+    gateway: SocketAddr,
     username: String,
     key: IntegrityKey,
+    own_key: IntegrityKey,
+    /// To a check of the gateway's, which need not be ICE-lite.
+    answer: Option<([u8; ANSWER_BYTES], usize)>,
     fingerprint: Fingerprint,
     next_check: Option<Instant>,
     transactions: u32,
@@ -54,17 +64,16 @@ pub(crate) struct Session {
     contexts: Option<Contexts>,
 }
 
-struct Contexts {
-    send: srtp::Context,
-    receive: srtp::Context,
-}
-
 impl Session {
-    /// A session with the gateway's endpoint that has these credentials and this SHA-256 fingerprint.
-    pub(crate) fn new(identity: Identity, ufrag: &str, pwd: &str, fingerprint: &str) -> Self {
+    /// A session with the gateway's endpoint at this address. credentials: its ufrag, pwd and SHA-256 fingerprint.
+    pub(crate) fn new(identity: Identity, gateway: SocketAddr, credentials: [&str; 3]) -> Self {
+        let [ufrag, pwd, fingerprint] = credentials;
         Self {
+            gateway,
             username: format!("{ufrag}:{}", identity.ufrag()),
             key: IntegrityKey::new(pwd).unwrap(),
+            own_key: IntegrityKey::new(identity.pwd()).unwrap(),
+            answer: None,
             fingerprint: Fingerprint::parse("sha-256", fingerprint).unwrap(),
             identity,
             next_check: None,
@@ -80,11 +89,15 @@ impl Session {
 
     /// The next datagram of the set-up to be sent now, if there is one.
     pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
-        let Some(handshake) = &mut self.handshake else {
-            let is_due = self.next_check.is_none_or(|due| now >= due);
-            self.next_check = Some(now + CHECK_INTERVAL).filter(|_| is_due).or(self.next_check);
-            return is_due.then(|| self.write_check(out));
-        };
+        if let Some((answer, length)) = self.answer.take() {
+            out[..length].copy_from_slice(&answer[..length]);
+            return Some(length);
+        }
+        if !self.is_connected() && self.next_check.is_none_or(|due| now >= due) {
+            self.next_check = Some(now + CHECK_INTERVAL);
+            return Some(self.write_check(out));
+        }
+        let handshake = self.handshake.as_mut()?;
         if handshake.poll_timeout().is_some_and(|due| now >= due) {
             handshake.handle_timeout(now);
         }
@@ -94,15 +107,29 @@ impl Session {
     /// Takes a datagram of the set-up: the first answer to a check begins DTLS, whose end brings the keys.
     pub(crate) fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
         match DatagramKind::of(datagram) {
-            Some(DatagramKind::Stun) if self.handshake.is_none() => {
-                let answer = Message::parse(datagram).unwrap();
-                assert_eq!(answer.class(), Class::Success, "{:?}", answer.error());
+            Some(DatagramKind::Stun) => self.handle_stun(now, &Message::parse(datagram).unwrap()),
+            Some(DatagramKind::Dtls) => self.handle_dtls(now, datagram),
+            _ => {}
+        }
+    }
+
+    fn handle_stun(&mut self, now: Instant, message: &Message<'_>) {
+        match message.class() {
+            Class::Request => {
+                let mut answer = [0; ANSWER_BYTES];
+                let length = Builder::new(&mut answer, Class::Success, message.transaction())
+                    .and_then(|builder| builder.mapped_address(self.gateway))
+                    .and_then(|builder| builder.finish(&self.own_key))
+                    .unwrap();
+                self.answer = Some((answer, length));
+            }
+            Class::Success if self.handshake.is_none() => {
                 let certificate = &self.identity.certificate;
                 let mut handshake = Handshake::new(now, certificate, Role::Client, DTLS_LIMIT);
                 handshake.set_remote_fingerprints(std::slice::from_ref(&self.fingerprint));
                 self.handshake = Some(handshake);
             }
-            Some(DatagramKind::Dtls) => self.handle_dtls(now, datagram),
+            Class::Error => panic!("{:?}", message.error()),
             _ => {}
         }
     }
