@@ -73,10 +73,19 @@ advisories: $(STAMPS)/check ## Ask the advisory database about our crates (needs
 
 # --- speed ---------------------------------------------------------------------------------------------------------
 
+# `make bench BENCH="--only rtp --repeats 1"` measures a part.
+BENCH ?=
+RUN_BENCH = PYTHONPATH=. python -m benches.peers --generator $${CARGO_TARGET_DIR:-target}/release/examples/generator
+
 .PHONY: bench
-bench: $(STAMPS)/extension ## Measure CPU a packet, added latency and memory a call (benches/README.md)
+bench: $(STAMPS)/extension ## Measure Trunkline alone: CPU a packet, added latency, memory a call (benches/README.md)
 	cargo build --locked --release --example generator
-	python benches/calls.py --generator $${CARGO_TARGET_DIR:-target}/release/examples/generator
+	$(RUN_BENCH) --relay none trunkline $(BENCH)
+
+.PHONY: bench-peers
+bench-peers: $(STAMPS)/extension $(STAMPS)/bench-peers ## Measure Trunkline beside rtpengine, Janus and a bare forwarder
+	cargo build --locked --release --example generator
+	$(RUN_BENCH) $(BENCH)
 
 # --- set-up --------------------------------------------------------------------------------------------------------
 
@@ -108,7 +117,11 @@ $(STAMPS)/extension: $(STAMPS)/build-tools $(STAMPS)/runtime $(RUST_SOURCES)
 	touch $@
 
 $(STAMPS)/peers: scripts/peers.sh $(STAMPS)/runtime
-	scripts/peers.sh
+	scripts/peers.sh e2e
+	touch $@
+
+$(STAMPS)/bench-peers: scripts/peers.sh $(STAMPS)/runtime
+	scripts/peers.sh bench
 	touch $@
 
 $(STAMPS)/npm-root: package-lock.json scripts/npm.sh $(STAMPS)/runtime

@@ -1,16 +1,28 @@
 #!/usr/bin/env bash
-# Install the Debian packages of the peers that the end-to-end tests run, if some are missing and we may.
-# Where we may not, the tests that need a missing peer are skipped and say so.
+# Install the Debian packages of peers that are missing, if we may: `peers.sh e2e` those that the end-to-end tests run,
+# `peers.sh bench` those that the benches measure. Where we may not, it says what to install; the tests that need a
+# missing peer are then skipped, and the benches end.
 set -euo pipefail
 
-packages=(baresip-core chromium iproute2 kamailio nodejs npm sip-tester)
+case "${1:-}" in
+  e2e) packages=(baresip-core chromium iproute2 kamailio nodejs npm sip-tester) ;;
+  bench) packages=(janus rtpengine-daemon) ;;
+  *)
+    echo "usage: peers.sh e2e|bench" >&2
+    exit 2
+    ;;
+esac
 
+# The benches measure nothing without their peers, and say so by themselves.
 command -v dpkg-query >/dev/null || {
-  echo "Not a Debian system: install these yourself for all tests: ${packages[*]}" >&2
+  echo "Not a Debian system: install these yourself: ${packages[*]}" >&2
   exit 0
 }
 # A program may also come from elsewhere than a Debian package (Node often does).
-declare -A program=([baresip-core]=baresip [chromium]=chromium [iproute2]=ip [kamailio]=kamailio [nodejs]=node [npm]=npm [sip-tester]=sipp)
+declare -A program=(
+  [baresip-core]=baresip [chromium]=chromium [iproute2]=ip [janus]=janus [kamailio]=kamailio
+  [nodejs]=node [npm]=npm [rtpengine-daemon]=rtpengine [sip-tester]=sipp
+)
 missing=()
 for package in "${packages[@]}"; do
   PATH="$PATH:/usr/sbin:/sbin" command -v "${program[$package]}" >/dev/null || missing+=("$package")
@@ -20,11 +32,14 @@ done
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
   if ! sudo -n true 2>/dev/null; then
-    echo "For all tests: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+    echo "Missing: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
     exit 0
   fi
   as_root=(sudo -n)
 fi
-export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" </dev/null
+# Some packages start a service. The benches start their own, on ports of their own.
+if [ "$1" = bench ] && [ -d /run/systemd/system ]; then
+  "${as_root[@]}" systemctl disable --now --quiet "${missing[@]}"
+fi

@@ -1,0 +1,121 @@
+"""The relay of the benches: a media engine with one worker, and nothing else of a node.
+
+Owns the process that is measured. `relay.py` starts it and talks JSON lines with it: the address to
+listen at in, nothing but `"started"` out; the with the addresses of the far sides in, ours out; and when its input
+ends, the counters out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from trunkline.ids import EndpointId, MediaCallId
+from trunkline.media.engine import MediaEngine
+from trunkline.media.types import (
+    Address,
+    Codec,
+    EngineSettings,
+    RtpLocal,
+    RtpRemote,
+    RtpTransport,
+    StreamParameters,
+    WebRtcLocal,
+    WebRtcRemote,
+    WebRtcTransport,
+)
+
+PCMU = Codec(0, "PCMU", 8_000)
+PCMA = Codec(8, "PCMA", 8_000)
+OPUS = Codec(111, "opus", 48_000, 2)
+SPOKEN_BY_A = {"pcmu": PCMU, "pcma-pcmu": PCMA, "opus-pcmu": OPUS}
+PORTS = (12_000, 31_999)
+
+Target = list[Any]
+"""Our address, and how a leg of the generator is to secure what it sends there."""
+
+
+class Node:
+    """The calls of one plan."""
+
+    def __init__(self, engine: MediaEngine, plan: dict[str, Any]) -> None:
+        self._engine = engine
+        self._security: str = plan["security"]
+        self._spoken_by_a = SPOKEN_BY_A[plan["sound"]]
+        ufrag, pwd, fingerprint = plan["identity"]
+        self._browser = WebRtcRemote(ufrag, pwd, (("sha-256", fingerprint),))
+        self._endpoints: list[tuple[MediaCallId, EndpointId]] = []
+
+    async def start_call(self, far_a: Address, far_b: Address) -> list[Target]:
+        """Bridge two endpoints for one call of the generator; returns where its legs should send."""
+        call = self._engine.new_call()
+        if self._security == "DTLS-SRTP":
+            a, target_a = await self._start_browser(call, self._spoken_by_a)
+        else:
+            a, target_a = await self._start_phone(call, far_a, self._spoken_by_a)
+        b, target_b = await self._start_phone(call, far_b, PCMU)
+        await self._engine.bridge(call, a, b)
+        self._endpoints += [(call, a), (call, b)]
+        return [target_a, target_b]
+
+    async def expect_browser(self) -> Target:
+        """Make an endpoint for a browser without a call."""
+        _, target = await self._start_browser(self._engine.new_call(), PCMU)
+        return target
+
+    async def _start_browser(self, call: MediaCallId, codec: Codec) -> tuple[EndpointId, Target]:
+        endpoint, local = await self._engine.create_endpoint(call, WebRtcTransport())
+        assert isinstance(local, WebRtcLocal)
+        await self._engine.set_remote(call, endpoint, self._browser, audio(codec))
+        return endpoint, [local.candidates[0], "webrtc", local.ice_ufrag, local.ice_pwd, local.fingerprint]
+
+    async def _start_phone(self, call: MediaCallId, far: Address, codec: Codec) -> tuple[EndpointId, Target]:
+        endpoint, local = await self._engine.create_endpoint(call, RtpTransport())
+        assert isinstance(local, RtpLocal)
+        # The generator knows RTCP from RTP and passes it over, so one port will do.
+        host, port = far
+        await self._engine.set_remote(call, endpoint, RtpRemote((host, port), (host, port)), audio(codec))
+        return endpoint, [local.rtp]
+
+    async def count(self) -> dict[str, int]:
+        """Sum up what tells a good run from a bad one."""
+        stats = [await self._engine.get_stats(call, endpoint) for call, endpoint in self._endpoints]
+        drops = {reason: number for reason, number in self._engine.totals().drops.items() if number}
+        return {"concealed": sum(one.concealed_frames for one in stats)} | drops
+
+
+async def main() -> None:
+    host = await read_line()
+    engine = MediaEngine()
+    await engine.start(
+        EngineSettings(workers=1, webrtc_host=host, rtp_host=host, rtp_port_min=PORTS[0], rtp_port_max=PORTS[1])
+    )
+    write_line("started")
+    plan = await read_line()
+    node = Node(engine, plan)
+    calls = [target for a, b in plan["calls"] for target in await node.start_call(a, b)]
+    write_line(calls + [await node.expect_browser() for _ in range(plan["storm"])])
+    while await read_line() is not None:
+        pass
+    write_line(await node.count())
+    await engine.stop()
+
+
+def audio(codec: Codec) -> StreamParameters:
+    return StreamParameters(receive=(codec,), send=(codec,))
+
+
+async def read_line() -> Any:
+    """Read what the bench says next; None at the end."""
+    line = await asyncio.to_thread(sys.stdin.readline)
+    return json.loads(line) if line else None
+
+
+def write_line(value: Any) -> None:
+    print(json.dumps(value), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

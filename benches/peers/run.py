@@ -1,0 +1,100 @@
+"""One run: the generator on its core, a relay on the other, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+from dataclasses import dataclass
+
+from benches.peers.generator import Figures, Windows, generating
+from benches.peers.process import Cores, Usage
+from benches.peers.relay import Kind
+from benches.peers.work import LOOPBACK, NAN, Run, Security, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where and with what runs are made."""
+
+    generator: str
+    cores: Cores
+
+
+async def measure(bench: Bench, kind: Kind, work: Work, windows: Windows) -> Run:
+    """Start both, let them run, end both."""
+    # Janus does not gather candidates on the loopback interface; packets between local addresses take it all the same.
+    host = main_address() if work.security is Security.WEBRTC else LOOPBACK
+    relay_usages: list[Usage] = []
+    generator_usages: list[Usage] = []
+    async with (
+        generating(bench.generator, host, work, windows, bench.cores.generator) as generator,
+        kind.started(bench.cores.relay, host) as relay,
+    ):
+
+        def sample() -> None:
+            generator_usages.append(Usage.of(generator.process.pid, bench.cores.generator))
+            if relay.pid is not None:
+                relay_usages.append(Usage.of(relay.pid, bench.cores.relay))
+
+        sample()
+        targets = await relay.set_up(work, generator)
+        figures, storm = await generator.follow(targets, sample)
+        counts = await relay.finish()
+    return _result(kind.name, work, windows, figures, storm, relay_usages, generator_usages, counts)
+
+
+def main_address() -> str:
+    """The address by which this machine would reach others; the loopback address if it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        # Sends nothing: connecting only looks up the route. The address is one for documentation (RFC 5737).
+        probe.connect(("198.51.100.1", 9))
+        host: str = probe.getsockname()[0]
+        return host
+    return LOOPBACK
+
+
+def _result(
+    relay: str,
+    work: Work,
+    windows: Windows,
+    figures: Figures,
+    storm: Figures,
+    relay_usages: list[Usage],
+    generator_usages: list[Usage],
+    counts: dict[str, int],
+) -> Run:
+    cpu_us = kernel = memory_kib = relay_foreign = NAN
+    if relay_usages:
+        idle, before, after = relay_usages
+        cpu_us = (after.cpu_s - before.cpu_s) * 1e6 / max(1.0, figures["arrived"])
+        kernel = before.kernel_share(after)
+        memory_kib = (after.resident_kib - idle.resident_kib) / work.calls
+        relay_foreign = before.foreign_s(after) / windows.measure_s
+    _, before, after = generator_usages
+    if work.sound.is_timed_by_marks:
+        missing = figures["lost"] + 50 * max(0.0, figures["marks"] - figures["delays"] - 2 * work.calls)
+    else:
+        missing = figures["sent"] - figures["received"]
+    return Run(
+        relay=relay,
+        calls=work.calls,
+        packets_per_s=figures["arrived"] / windows.measure_s,
+        cpu_us=cpu_us,
+        kernel=kernel,
+        memory_kib=memory_kib,
+        p50_us=figures["p50"],
+        p99_us=figures["p99"],
+        max_us=figures["max"],
+        loss=missing / figures["sent"],
+        reordered=int(figures["reordered"]),
+        wrong=int(figures["wrong"]),
+        slip_p99_us=figures["slip_p99"],
+        slip_max_us=figures["slip_max"],
+        relay_foreign=relay_foreign,
+        generator_foreign=before.foreign_s(after) / windows.measure_s,
+        storm_p99_us=storm["p99"],
+        storm_connected=int(storm.get("connected", 0)),
+        storm_s=storm.get("took_s", math.nan),
+        counts=counts,
+    )

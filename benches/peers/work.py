@@ -1,0 +1,109 @@
+"""What a relay is asked to do, and what came of one run of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+Address = tuple[str, int]
+"""IP literal and UDP port."""
+
+NAN = float("nan")
+LOOPBACK = "127.0.0.1"
+
+
+class Security(StrEnum):
+    """How leg A's media is secured; leg B is always plain RTP. SDES suites are named as in SDP (RFC 4568, RFC 7714)."""
+
+    NONE = "RTP"
+    CM_80 = "AES_CM_128_HMAC_SHA1_80"
+    GCM = "AEAD_AES_128_GCM"
+    WEBRTC = "DTLS-SRTP"
+
+    @property
+    def is_sdes(self) -> bool:
+        return self in (Security.CM_80, Security.GCM)
+
+
+class Sound(StrEnum):
+    """What legs A and B speak, in the generator's words."""
+
+    PCMU = "pcmu"
+    LAWS = "pcma-pcmu"
+    OPUS = "opus-pcmu"
+
+    @property
+    def is_timed_by_marks(self) -> bool:
+        return self is not Sound.PCMU
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One kind of call, and how many of them at once."""
+
+    security: Security
+    sound: Sound
+    calls: int
+    storm: int = 0
+    """Browsers that connect all at once after the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the SDP of the generator's browsers would say."""
+
+    ufrag: str
+    pwd: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a leg of the generator sends, and how it is secured, as the generator reads it."""
+
+    address: Address
+    security: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join([f"{self.address[0]}:{self.address[1]}", *self.security])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Figures of one run. Delays in microseconds, shares and losses as fractions.
+
+    cpu_us: CPU time of the relay's whole process for each packet that it relayed. kernel: share of that in the kernel.
+    memory_kib: growth of the resident memory, for each call. relay_foreign, generator_foreign: share of the core's time
+    that went to others. slip: how late the generator sent. storm_*: the same figures while browsers connected.
+    """
+
+    relay: str
+    calls: int
+    packets_per_s: float
+    cpu_us: float = NAN
+    kernel: float = NAN
+    memory_kib: float = NAN
+    p50_us: float = NAN
+    p99_us: float = NAN
+    max_us: float = NAN
+    loss: float = NAN
+    reordered: int = 0
+    wrong: int = 0
+    slip_p99_us: float = NAN
+    slip_max_us: float = NAN
+    relay_foreign: float = NAN
+    generator_foreign: float = NAN
+    storm_p99_us: float = NAN
+    storm_connected: int = 0
+    storm_s: float = NAN
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_generator_late(self) -> bool:
+        """The generator did not send when it should have, so the load was not what is claimed."""
+        return self.slip_p99_us > 2_000
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Others had so much of the two cores that the figures may be theirs."""
+        return self.relay_foreign > 0.05 or self.generator_foreign > 0.05
