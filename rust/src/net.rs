@@ -220,6 +220,28 @@ impl SrtpProfile {
     }
 }
 
+/// SRTP master keys of both directions: what DTLS (RFC 5764 section 4.2) or SDP (RFC 4568) has agreed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SrtpKeys {
+    /// How they are used.
+    pub profile: SrtpProfile,
+    /// Master key of what we send.
+    pub local_key: Vec<u8>,
+    /// Master salt of what we send.
+    pub local_salt: Vec<u8>,
+    /// Master key of what we receive.
+    pub remote_key: Vec<u8>,
+    /// Master salt of what we receive.
+    pub remote_salt: Vec<u8>,
+}
+
+impl fmt::Debug for SrtpKeys {
+    /// The profile; never the keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SrtpKeys").field("profile", &self.profile).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

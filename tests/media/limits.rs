@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use trunkline_media::bridge::CallId;
 use trunkline_media::dtls::Fingerprint;
-use trunkline_media::endpoint::{Direction, EndpointId, Remote};
+use trunkline_media::endpoint::{Direction, EndpointId, Remote, Security};
 use trunkline_media::engine::{Command, EngineConfig, Event, Request, RequestId};
 
 use crate::calls::{Scene, decode};
@@ -141,7 +141,7 @@ fn an_address_family_that_we_do_not_have_is_refused() {
     let call = new_call();
     let port = rig.rtp_port(call);
     let far = "[2001:db8::1]:5004".parse().unwrap();
-    let remote = Remote::Rtp { rtp: far, rtcp: far, is_muxed: false };
+    let remote = Remote::Rtp { rtp: far, rtcp: far, is_muxed: false, security: Security::Clear };
     let command = Command::SetRemote { endpoint: port.id, remote, audio: stream(&[pcmu()]) };
     assert_eq!(rig.refusal(call, command), "invalid_parameter");
 }

@@ -14,5 +14,6 @@ mod fuzzing;
 mod limits;
 mod muting;
 mod playing;
+mod srtp_legs;
 mod support;
 mod transport;

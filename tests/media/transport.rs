@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use trunkline_media::bridge::Event;
-use trunkline_media::endpoint::{CloseReason, Direction, EndpointId, Event as EndpointEvent, Lane, Remote};
+use trunkline_media::endpoint::{CloseReason, Direction, EndpointId, Event as EndpointEvent, Lane, Remote, Security};
 use trunkline_media::error::DropReason;
 use trunkline_media::net::{Pt, SeqNo, Ssrc};
 use trunkline_media::rtcp::{Builder, Compound, NtpTime, Packet, ReportBlock, SenderInfo};
@@ -164,7 +164,7 @@ fn every_packet_of_a_phone_is_heard_from_the_first_one_also_of_one_that_takes_it
     );
 
     let moved: SocketAddr = "198.51.100.2:4000".parse().unwrap();
-    let remote = Remote::Rtp { rtp: moved, rtcp: Lab::far_rtcp(), is_muxed: false };
+    let remote = Remote::Rtp { rtp: moved, rtcp: Lab::far_rtcp(), is_muxed: false, security: Security::Clear };
     lab.bridge.set_remote(lab.now, leg, remote, &stream(&[pcmu()]), &mut lab.outbox).unwrap();
     let mut other = packet(9);
     other[11] = 79;

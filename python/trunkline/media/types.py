@@ -102,7 +102,10 @@ class WebRtcTransport:
 
 @dataclass(frozen=True, slots=True)
 class RtpTransport:
-    """Ask for a plain RTP/AVP transport with its own even/odd pair of ports (one port if `rtcp_mux`)."""
+    """Ask for a SIP-side transport with its own even/odd pair of ports (one port if `rtcp_mux`).
+
+    Whether it carries RTP or SRTP is told with the far side's description.
+    """
 
     kind: ClassVar[str] = "rtp"
     rtcp_mux: bool = False
@@ -125,12 +128,16 @@ class WebRtcLocal:
 
 @dataclass(frozen=True, slots=True)
 class RtpLocal:
-    """What our SDP says of a SIP-side endpoint: advertised addresses."""
+    """What our SDP says of a SIP-side endpoint: advertised addresses.
+
+    fingerprint: of our certificate, should the far side want DTLS: SHA-256, upper-case hex with colons.
+    """
 
     rtp: Address
     rtcp: Address
     ssrc: int
     cname: str
+    fingerprint: str = ""
 
 
 Local = WebRtcLocal | RtpLocal
@@ -150,14 +157,48 @@ class WebRtcRemote:
     is_dtls_client: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SdesKeys:
+    """SRTP under keys that the signalling agreed (RFC 4568).
+
+    suite: as in `a=crypto`, e.g. `AES_CM_128_HMAC_SHA1_80`. local: of what we send, remote: of what we receive; master
+    keys and salts of the suite's lengths. Given again with the same key, a direction goes on with its rollover counter;
+    with another one, it begins anew.
+    """
+
+    kind: ClassVar[str] = "sdes"
+    suite: str
+    local_key: bytes = field(repr=False)
+    local_salt: bytes = field(repr=False)
+    remote_key: bytes = field(repr=False)
+    remote_salt: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsPeer:
+    """SRTP under keys of a DTLS handshake with the host that the SDP named (RFC 5764).
+
+    fingerprints: (hash name in lower case, upper-case hex with colons). is_dtls_client: it is `setup:active`.
+    Given again with the same facts and address, the association goes on.
+    """
+
+    kind: ClassVar[str] = "dtls"
+    fingerprints: tuple[tuple[str, str], ...]
+    is_dtls_client: bool
+
+
+Security = SdesKeys | DtlsPeer
+
+
 @dataclass(frozen=True, slots=True)
 class RtpRemote:
-    """What the SIP side's SDP said. `rtcp` equals `rtp` when multiplexed."""
+    """What the SIP side's SDP said. `rtcp` equals `rtp` when multiplexed. security: None is plain RTP."""
 
     kind: ClassVar[str] = "rtp"
     rtp: Address
     rtcp: Address
     rtcp_mux: bool = False
+    security: Security | None = None
 
 
 Remote = WebRtcRemote | RtpRemote

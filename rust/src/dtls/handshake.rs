@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dimpl::{Dtls, Output, SecurityError, UnexpectedMessageError};
 
 use crate::error::DropReason;
-use crate::net::{DATAGRAM_BYTES, SrtpProfile};
+use crate::net::{DATAGRAM_BYTES, SrtpKeys, SrtpProfile};
 
 use super::certificate::{Certificate, Fingerprint};
 use super::hello::HelloAssembler;
@@ -31,47 +31,6 @@ pub enum Role {
     Server,
     /// We are `setup:active`.
     Client,
-}
-
-/// SRTP master keys of both directions.   RFC 5764 section 4.2.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SrtpKeys {
-    /// How they are used.
-    pub profile: SrtpProfile,
-    /// Master key of what we send.
-    pub local_key: Vec<u8>,
-    /// Master salt of what we send.
-    pub local_salt: Vec<u8>,
-    /// Master key of what we receive.
-    pub remote_key: Vec<u8>,
-    /// Master salt of what we receive.
-    pub remote_salt: Vec<u8>,
-}
-
-impl SrtpKeys {
-    /// Cut exported keying material: client key, server key, client salt, server salt.
-    fn cut(profile: SrtpProfile, material: &[u8], role: Role) -> Option<Self> {
-        let (keys, salts) = material.split_at_checked(2 * profile.key_bytes())?;
-        let (client_key, server_key) = keys.split_at_checked(profile.key_bytes())?;
-        let (client_salt, server_salt) = salts.split_at_checked(profile.salt_bytes())?;
-        let (local, remote) = match role {
-            Role::Client => ((client_key, client_salt), (server_key, server_salt)),
-            Role::Server => ((server_key, server_salt), (client_key, client_salt)),
-        };
-        (server_salt.len() == profile.salt_bytes()).then(|| Self {
-            profile,
-            local_key: local.0.to_vec(),
-            local_salt: local.1.to_vec(),
-            remote_key: remote.0.to_vec(),
-            remote_salt: remote.1.to_vec(),
-        })
-    }
-}
-
-impl fmt::Debug for SrtpKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SrtpKeys").field("profile", &self.profile).finish_non_exhaustive()
-    }
 }
 
 /// Why an association is of no use, or could not begin.
@@ -366,7 +325,7 @@ impl Handshake {
                 Output::PeerCert(certificate) => self.remote_certificate = Some(certificate.to_vec()),
                 Output::Connected => self.is_complete = true,
                 Output::KeyingMaterial(material, profile) => {
-                    self.keys = read_profile(profile).and_then(|profile| SrtpKeys::cut(profile, &material, self.role));
+                    self.keys = read_profile(profile).and_then(|profile| cut(profile, &material, self.role));
                 }
                 Output::CloseNotify => self.judge(Err(dimpl::Error::ConnectionClosed)),
                 // Nobody negotiates data channels with us.
@@ -414,6 +373,24 @@ impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handshake").field("role", &self.role).field("state", &self.state).finish_non_exhaustive()
     }
+}
+
+/// Keys of exported keying material: client key, server key, client salt, server salt.   RFC 5764 section 4.2.
+fn cut(profile: SrtpProfile, material: &[u8], role: Role) -> Option<SrtpKeys> {
+    let (keys, salts) = material.split_at_checked(2 * profile.key_bytes())?;
+    let (client_key, server_key) = keys.split_at_checked(profile.key_bytes())?;
+    let (client_salt, server_salt) = salts.split_at_checked(profile.salt_bytes())?;
+    let (local, remote) = match role {
+        Role::Client => ((client_key, client_salt), (server_key, server_salt)),
+        Role::Server => ((server_key, server_salt), (client_key, client_salt)),
+    };
+    (server_salt.len() == profile.salt_bytes()).then(|| SrtpKeys {
+        profile,
+        local_key: local.0.to_vec(),
+        local_salt: local.1.to_vec(),
+        remote_key: remote.0.to_vec(),
+        remote_salt: remote.1.to_vec(),
+    })
 }
 
 /// The profiles of the library's that we have.

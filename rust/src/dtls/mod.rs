@@ -10,7 +10,7 @@ mod hello;
 mod record;
 
 pub use certificate::{Certificate, Fingerprint};
-pub use handshake::{Error, Event, Handshake, Role, SrtpKeys};
+pub use handshake::{Error, Event, Handshake, Role};
 
 #[cfg(test)]
 mod tests;

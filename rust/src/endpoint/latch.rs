@@ -70,8 +70,23 @@ impl Latch {
 
     /// Where to send: the learned address, else the signalled one. None while that is unspecified (an old-style hold).
     pub(super) fn destination(&self) -> Option<SocketAddr> {
-        let address = self.locked.unwrap_or(self.signalled);
-        (!address.ip().is_unspecified() && address.port() != 0).then_some(address)
+        self.locked.or_else(|| self.reachable())
+    }
+
+    /// The signalled address, unless it is unspecified.
+    pub(super) fn reachable(&self) -> Option<SocketAddr> {
+        (!self.signalled.ip().is_unspecified() && self.signalled.port() != 0).then_some(self.signalled)
+    }
+
+    /// Judges whether a packet of this source could be admitted, so that no work is done for those that cannot.
+    ///
+    /// Changes nothing: a packet that must prove to be authentic does so before [`admit`](Self::admit) learns from it.
+    pub(super) fn consider(&self, now: Instant, source: SocketAddr) -> Result<(), DropReason> {
+        let is_possible = match self.locked {
+            Some(locked) => source == locked,
+            None => source.ip() == self.signalled.ip() || self.may_be_behind_nat(now, source),
+        };
+        if is_possible { Ok(()) } else { Err(DropReason::UnverifiedSource) }
     }
 
     /// Judges the source of one RTP packet, whose payload type was negotiated.

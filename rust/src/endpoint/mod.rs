@@ -1,13 +1,15 @@
 //! One leg's transport: datagrams in, RTP packets up; RTP packets down, datagrams out.
 //!
-//! Owns what belongs to one far side: ICE, DTLS and SRTP keys or the latch of plain RTP, the received source, RTCP,
+//! Owns what belongs to one far side: ICE or the latches, DTLS, SRTP keys, the received source, RTCP,
 //! the stream's direction and its counters. Must not know a codec, the other leg or a socket (only its number).
 //!
 //! The verbs are those of every core here: `handle_datagram`, `handle_timeout`, `poll_event`, `poll_timeout`; what is
 //! sent goes to the [`Outbox`] that the caller lends. RFC 3550, 3711, 5764, 7983, 8445.
 
+mod association;
 mod latch;
-mod plain;
+mod latched;
+mod protection;
 mod reports;
 mod rtcp_latch;
 mod secure;
@@ -20,15 +22,16 @@ use std::time::{Duration, Instant};
 use crate::dtls::Certificate;
 use crate::error::{DropCounters, DropReason, MediaError};
 use crate::ice::{Agent, Credentials};
-use crate::net::{Pt, Ssrc};
+use crate::net::{Pt, SrtpProfile, Ssrc};
 use crate::outbox::{Outbox, SocketId};
 use crate::rtcp::{Compound, WallClock};
 use crate::rtp::{Allowance, Header, Source};
 
-pub use plain::PlainSockets;
-pub use types::{CloseReason, Counters, Direction, EndpointId, Event, Identity, Lane, Limits, Media, Remote};
+pub use latched::SocketIds;
+pub use types::{CloseReason, Counters, Direction, EndpointId, Event, Identity, Lane, Limits, Media, Remote, Security};
 
-use plain::Plain;
+use latched::{Latched, Signalled};
+use protection::Protection;
 use reports::Reports;
 use secure::Secure;
 
@@ -50,7 +53,7 @@ enum Content {
 
 enum Transport {
     Secure(Box<Secure>),
-    Plain(Box<Plain>),
+    Latched(Box<Latched>),
 }
 
 /// One leg's transport.
@@ -90,10 +93,16 @@ impl Endpoint {
         Self::new(identity, Transport::Secure(Box::new(secure)), limits, clock, 0)
     }
 
-    /// A plain RTP endpoint on sockets of its own.
+    /// A SIP-side endpoint on sockets of its own. certificate: for a far side that wants DTLS.
     #[must_use]
-    pub fn rtp(identity: Identity, sockets: PlainSockets, limits: Limits, clock: WallClock) -> Self {
-        let transport = Transport::Plain(Box::new(Plain::new(sockets)));
+    pub fn rtp(
+        identity: Identity,
+        sockets: SocketIds,
+        certificate: Certificate,
+        limits: Limits,
+        clock: WallClock,
+    ) -> Self {
+        let transport = Transport::Latched(Box::new(Latched::new(sockets, certificate, limits.setup)));
         Self::new(identity, transport, limits, clock, Source::UNAUTHENTICATED_PROBATION)
     }
 
@@ -129,13 +138,14 @@ impl Endpoint {
         self.ssrc
     }
 
-    /// Our ICE credentials and certificate fingerprint; None for plain RTP.
+    /// How media is protected, once there are keys; None for RTP in the clear.
     #[must_use]
-    pub fn secure_parameters(&self) -> Option<(&Credentials, &str)> {
-        match &self.transport {
-            Transport::Secure(secure) => Some((secure.agent().local(), secure.certificate().fingerprint())),
-            Transport::Plain(_) => None,
-        }
+    pub fn srtp_profile(&self) -> Option<SrtpProfile> {
+        let protection = match &self.transport {
+            Transport::Secure(secure) => secure.protection(),
+            Transport::Latched(latched) => latched.protection(),
+        };
+        protection.map(Protection::profile)
     }
 
     /// Whether the browser proved, by an authenticated ICE check, to be at `remote`.
@@ -143,14 +153,14 @@ impl Endpoint {
     pub fn is_verified(&self, remote: SocketAddr) -> bool {
         match &self.transport {
             Transport::Secure(secure) => secure.is_verified(remote),
-            Transport::Plain(_) => false,
+            Transport::Latched(_) => false,
         }
     }
 
     /// Takes what the far side's SDP said, anew or again.
     ///
     /// formats: payload types that it may send, each with its clock rate. Fails with `InvalidParameter` for a
-    /// description of the other kind of transport.
+    /// description of the other kind of transport, or for SRTP keys of the wrong length.
     pub fn set_remote(
         &mut self,
         now: Instant,
@@ -162,8 +172,9 @@ impl Endpoint {
             (Transport::Secure(secure), Remote::WebRtc { fingerprints, is_dtls_client }) => {
                 secure.set_remote(now, fingerprints, is_dtls_client, outbox, &mut self.events);
             }
-            (Transport::Plain(plain), Remote::Rtp { rtp, rtcp, is_muxed }) => {
-                if plain.set_remote(now, rtp, rtcp, is_muxed) {
+            (Transport::Latched(latched), Remote::Rtp { rtp, rtcp, is_muxed, security }) => {
+                let signalled = Signalled { rtp, rtcp, is_muxed };
+                if latched.set_remote(now, signalled, security, outbox, &mut self.events)? {
                     self.source.renew();
                 }
                 self.reports.start(now);
@@ -208,7 +219,7 @@ impl Endpoint {
         self.direction.sends()
             && match &self.transport {
                 Transport::Secure(secure) => secure.destination().is_some(),
-                Transport::Plain(plain) => plain.rtp_destination().is_some(),
+                Transport::Latched(latched) => latched.rtp_destination().is_some(),
             }
     }
 
@@ -259,9 +270,12 @@ impl Endpoint {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
-        if let Transport::Secure(secure) = &mut self.transport {
-            secure.handle_timeout(now, outbox, &mut self.events);
-            self.settle(now);
+        match &mut self.transport {
+            Transport::Secure(secure) => {
+                secure.handle_timeout(now, outbox, &mut self.events);
+                self.settle(now);
+            }
+            Transport::Latched(latched) => latched.handle_timeout(now, outbox, &mut self.events),
         }
         if self.reports.take_due(now) {
             self.report(now, false, outbox);
@@ -274,7 +288,7 @@ impl Endpoint {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let transport = match &self.transport {
             Transport::Secure(secure) => secure.poll_timeout(),
-            Transport::Plain(_) => None,
+            Transport::Latched(latched) => latched.poll_timeout(),
         };
         [transport, self.reports.poll_timeout(), self.inactive_at].into_iter().flatten().min()
     }
@@ -287,8 +301,9 @@ impl Endpoint {
     /// Says goodbye: RTCP BYE, then DTLS close. The endpoint takes and sends nothing afterwards.
     pub fn close(&mut self, now: Instant, outbox: &mut Outbox) {
         self.report(now, true, outbox);
-        if let Transport::Secure(secure) = &mut self.transport {
-            secure.close(now, outbox, &mut self.events);
+        match &mut self.transport {
+            Transport::Secure(secure) => secure.close(now, outbox, &mut self.events),
+            Transport::Latched(latched) => latched.close(now, outbox, &mut self.events),
         }
         self.events.clear();
     }
@@ -330,10 +345,10 @@ impl Endpoint {
                 }
                 content
             }
-            Transport::Plain(plain) => {
+            Transport::Latched(latched) => {
                 let clock_rates_hz = &self.clock_rates_hz;
-                let is_negotiated = |header: &Header| clock_rate_of(clock_rates_hz, header.pt) != 0;
-                plain.handle_datagram(now, lane, remote, data, is_negotiated)?
+                let is_negotiated = |pt| clock_rate_of(clock_rates_hz, pt) != 0;
+                latched.handle_datagram((now, lane, remote), data, is_negotiated, outbox, &mut self.events)?
             }
         };
         match content {
@@ -387,9 +402,12 @@ impl Endpoint {
                     secure.protect_rtp(buffer, len)
                 })
             }
-            Transport::Plain(plain) => {
-                let destination = plain.rtp_destination().ok_or(DropReason::NotReady)?;
-                outbox.push(destination, |buffer| write_packet(header, payload, buffer))
+            Transport::Latched(latched) => {
+                let destination = latched.rtp_destination().ok_or(DropReason::NotReady)?;
+                outbox.push(destination, |buffer| {
+                    let len = write_packet(header, payload, buffer)?;
+                    latched.protect_rtp(buffer, len)
+                })
             }
         }
     }
@@ -405,10 +423,11 @@ impl Endpoint {
                 }),
                 None => Ok(()),
             },
-            Transport::Plain(plain) => match plain.rtcp_destination() {
-                Some(destination) => {
-                    outbox.push(destination, |buffer| reports.write(now, reception, is_farewell, buffer))
-                }
+            Transport::Latched(latched) => match latched.rtcp_destination() {
+                Some(destination) => outbox.push(destination, |buffer| {
+                    let len = reports.write(now, reception, is_farewell, buffer)?;
+                    latched.protect_rtcp(buffer, len)
+                }),
                 None => Ok(()),
             },
         };

@@ -52,6 +52,16 @@ impl RtcpLatch {
         (!address.ip().is_unspecified() && address.port() != 0).then_some(address)
     }
 
+    /// Judges whether a packet of this source could be admitted; changes nothing.
+    pub(super) fn consider(&self, rtp: &Latch, source: SocketAddr) -> Result<(), DropReason> {
+        let expected = self.expected(rtp);
+        let is_possible = match self.locked_at(expected) {
+            Some(locked) => source == locked,
+            None => source == expected || is_host_of(rtp, source),
+        };
+        if is_possible { Ok(()) } else { Err(DropReason::UnverifiedSource) }
+    }
+
     /// Judges the source of one RTCP packet that `ssrc` sent.
     ///
     /// Drops `UnverifiedSource` for a stranger, and for a port that is not yet confirmed.
@@ -60,8 +70,7 @@ impl RtcpLatch {
         if let Some(locked) = self.locked_at(expected) {
             return if source == locked { Ok(()) } else { Err(DropReason::UnverifiedSource) };
         }
-        let is_rtp_host = rtp.locked().is_some_and(|locked| locked.ip() == source.ip());
-        if source == expected || (is_rtp_host && self.confirm(source, ssrc) >= CONFIRMATIONS) {
+        if source == expected || (is_host_of(rtp, source) && self.confirm(source, ssrc) >= CONFIRMATIONS) {
             self.locked = Some(source);
             return Ok(());
         }
@@ -89,6 +98,11 @@ impl RtcpLatch {
         self.candidate = Some(Candidate { address, ssrc, confirmations });
         confirmations
     }
+}
+
+/// Whether RTP was learned to come from this host.
+fn is_host_of(rtp: &Latch, source: SocketAddr) -> bool {
+    rtp.locked().is_some_and(|locked| locked.ip() == source.ip())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::dtls::Fingerprint;
-use crate::net::{Pt, Ssrc};
+use crate::net::{Pt, SrtpKeys, Ssrc};
 use crate::rtp::Header;
 
 /// Name of an endpoint: chosen by the controller, unique within the process.
@@ -72,13 +72,31 @@ pub enum Remote {
         rtcp: SocketAddr,
         /// RTCP comes and goes on the RTP port.
         is_muxed: bool,
+        /// How media is protected.
+        security: Security,
+    },
+}
+
+/// How the media of the SIP side is protected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Security {
+    /// Not at all: plain RTP.
+    Clear,
+    /// SRTP under keys that the signalling agreed (RFC 4568).
+    Sdes(SrtpKeys),
+    /// SRTP under keys of a DTLS handshake with the signalled host (RFC 5764).
+    Dtls {
+        /// Any of these certificates may be shown.
+        fingerprints: Vec<Fingerprint>,
+        /// The far side is `setup:active`.
+        is_dtls_client: bool,
     },
 }
 
 /// Time limits of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// From the far side's description until media can flow (browser side).
+    /// From the far side's description until media can flow, where ICE or DTLS come first.
     pub setup: Duration,
     /// How long an ICE path stays usable without a check.
     pub consent: Duration,

@@ -47,6 +47,8 @@ pub enum Local {
         rtp: SocketAddr,
         /// Advertised address for RTCP.
         rtcp: SocketAddr,
+        /// Of our certificate, should the far side want DTLS: SHA-256, upper-case hex with colons.
+        fingerprint: String,
         /// Source of what we send.
         ssrc: Ssrc,
         /// Its canonical name.

@@ -11,10 +11,10 @@ use crate::bridge::{Muted, Stats, StreamParameters, Voice};
 use crate::codecs::{Codec, Kind};
 use crate::dtls::Fingerprint;
 use crate::dtmf::Digit;
-use crate::endpoint::{Direction, EndpointId, Remote};
+use crate::endpoint::{Direction, EndpointId, Remote, Security};
 use crate::engine::{Command, EngineConfig, Event, Local, PlaySource, Totals, TransportKind};
 use crate::error::MediaError;
-use crate::net::Pt;
+use crate::net::{Pt, SrtpKeys, SrtpProfile};
 use crate::pipeline::{Format, Source};
 
 /// Milliseconds of a frame, in which Python counts concealment.
@@ -226,9 +226,10 @@ fn local_description(py: Python<'_>, local: Local) -> PyResult<Bound<'_, PyTuple
             fields.set_item("cname", cname)?;
             "WebRtcLocal"
         }
-        Local::Rtp { rtp, rtcp, ssrc, cname } => {
+        Local::Rtp { rtp, rtcp, fingerprint, ssrc, cname } => {
             fields.set_item("rtp", address(rtp))?;
             fields.set_item("rtcp", address(rtcp))?;
+            fields.set_item("fingerprint", fingerprint)?;
             fields.set_item("ssrc", ssrc.0)?;
             fields.set_item("cname", cname)?;
             "RtpLocal"
@@ -269,22 +270,51 @@ fn transport(transport: &Bound<'_, PyAny>) -> PyResult<TransportKind> {
 fn remote(remote: &Bound<'_, PyAny>) -> PyResult<Remote> {
     match field::<String>(remote, "kind")?.as_str() {
         "webrtc" => {
-            let pairs: Vec<(String, String)> = field(remote, "fingerprints")?;
-            // A hash that we do not take is no fault: RFC 8122 lets an offer carry several.
-            let fingerprints: Vec<_> = pairs.iter().filter_map(|(hash, hex)| Fingerprint::parse(hash, hex)).collect();
-            if fingerprints.is_empty() {
-                let error = MediaError::InvalidParameter("no usable fingerprint".into());
-                return Err(raise(remote.py(), &error));
-            }
-            Ok(Remote::WebRtc { fingerprints, is_dtls_client: field(remote, "is_dtls_client")? })
+            Ok(Remote::WebRtc { fingerprints: fingerprints(remote)?, is_dtls_client: field(remote, "is_dtls_client")? })
         }
         "rtp" => Ok(Remote::Rtp {
             rtp: socket_address(&attribute(remote, "rtp")?)?,
             rtcp: socket_address(&attribute(remote, "rtcp")?)?,
             is_muxed: field(remote, "rtcp_mux")?,
+            security: security(&attribute(remote, "security")?)?,
         }),
         other => Err(PyValueError::new_err(format!("unknown remote: {other}"))),
     }
+}
+
+fn security(security: &Bound<'_, PyAny>) -> PyResult<Security> {
+    if security.is_none() {
+        return Ok(Security::Clear);
+    }
+    match field::<String>(security, "kind")?.as_str() {
+        "sdes" => {
+            let suite: String = field(security, "suite")?;
+            let profile = SrtpProfile::from_sdes_name(&suite);
+            let profile = profile.ok_or_else(|| PyValueError::new_err(format!("unknown crypto suite: {suite}")))?;
+            Ok(Security::Sdes(SrtpKeys {
+                profile,
+                local_key: field(security, "local_key")?,
+                local_salt: field(security, "local_salt")?,
+                remote_key: field(security, "remote_key")?,
+                remote_salt: field(security, "remote_salt")?,
+            }))
+        }
+        "dtls" => Ok(Security::Dtls {
+            fingerprints: fingerprints(security)?,
+            is_dtls_client: field(security, "is_dtls_client")?,
+        }),
+        other => Err(PyValueError::new_err(format!("unknown security: {other}"))),
+    }
+}
+
+fn fingerprints(holder: &Bound<'_, PyAny>) -> PyResult<Vec<Fingerprint>> {
+    let pairs: Vec<(String, String)> = field(holder, "fingerprints")?;
+    // A hash that we do not take is no fault: RFC 8122 lets an offer carry several.
+    let fingerprints: Vec<_> = pairs.iter().filter_map(|(hash, hex)| Fingerprint::parse(hash, hex)).collect();
+    if fingerprints.is_empty() {
+        return Err(raise(holder.py(), &MediaError::InvalidParameter("no usable fingerprint".into())));
+    }
+    Ok(fingerprints)
 }
 
 fn stream_parameters(audio: &Bound<'_, PyAny>) -> PyResult<StreamParameters> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use trunkline_media::bridge::{Bridge, CallId, Event, LegIndex};
 use trunkline_media::codecs::EncoderSettings;
 use trunkline_media::dtls::Certificate;
-use trunkline_media::endpoint::{Endpoint, EndpointId, Identity, Lane, Limits, PlainSockets, Remote};
+use trunkline_media::endpoint::{Endpoint, EndpointId, Identity, Lane, Limits, Remote, Security, SocketIds};
 use trunkline_media::ice::Credentials;
 use trunkline_media::net::{SeqNo, Ssrc};
 use trunkline_media::outbox::{Outbox, SocketId};
@@ -72,9 +72,11 @@ impl Lab {
 
     /// A plain leg whose far side is known.
     pub(crate) fn rtp_leg(&mut self, formats: &[Format]) -> LegIndex {
-        let sockets = PlainSockets { rtp: RTP, rtcp: RTCP };
-        let leg = self.add(Endpoint::rtp(Self::identity(11), sockets, self.limits, self.clock));
-        let remote = Remote::Rtp { rtp: Self::far_rtp(), rtcp: Self::far_rtcp(), is_muxed: false };
+        let sockets = SocketIds { rtp: RTP, rtcp: RTCP };
+        let leg =
+            self.add(Endpoint::rtp(Self::identity(11), sockets, self.certificate.clone(), self.limits, self.clock));
+        let remote =
+            Remote::Rtp { rtp: Self::far_rtp(), rtcp: Self::far_rtcp(), is_muxed: false, security: Security::Clear };
         self.bridge.set_remote(self.now, leg, remote, &stream(formats), &mut self.outbox).unwrap();
         leg
     }

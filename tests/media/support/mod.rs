@@ -3,6 +3,7 @@
 pub(crate) mod browser;
 pub(crate) mod memory;
 pub(crate) mod phone;
+pub(crate) mod secure;
 pub(crate) mod sound;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -69,10 +70,12 @@ pub(crate) fn stream(formats: &[Format]) -> StreamParameters {
 pub(crate) struct Rig {
     pub(crate) engine: Engine,
     pub(crate) ip: IpAddr,
+    /// Of the gateway's certificate, once an RTP port told it.
+    pub(crate) fingerprint: String,
     waiting: Vec<Event>,
 }
 
-/// A plain RTP endpoint of the engine.
+/// A SIP-side endpoint of the engine.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RtpPort {
     pub(crate) id: EndpointId,
@@ -108,7 +111,7 @@ impl Rig {
             ..EngineConfig::default()
         };
         change(&mut config);
-        Self { engine: Engine::start(config).unwrap(), ip, waiting: Vec::new() }
+        Self { engine: Engine::start(config).unwrap(), ip, fingerprint: String::new(), waiting: Vec::new() }
     }
 
     /// Gives a command and waits for its answer.
@@ -164,7 +167,8 @@ impl Rig {
         let endpoint = EndpointId(number());
         let transport = TransportKind::Rtp { is_muxed: false };
         match self.ask(call, Command::CreateEndpoint { endpoint, transport }) {
-            Event::EndpointReady { endpoint: id, local: Local::Rtp { rtp, rtcp, .. }, .. } => {
+            Event::EndpointReady { endpoint: id, local: Local::Rtp { rtp, rtcp, fingerprint, .. }, .. } => {
+                self.fingerprint = fingerprint;
                 Ok(RtpPort { id, rtp, rtcp })
             }
             Event::CommandFailed { kind, .. } => Err(kind),

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use trunkline_media::endpoint::Remote;
+use trunkline_media::endpoint::{Remote, Security};
 use trunkline_media::net::{Pt, SeqNo, Ssrc};
 use trunkline_media::rtp::Header;
 
@@ -48,7 +48,12 @@ impl Phone {
 
     /// What its SDP says.
     pub(crate) fn remote(&self) -> Remote {
-        Remote::Rtp { rtp: self.address(), rtcp: self.rtcp.local_addr().unwrap(), is_muxed: false }
+        Remote::Rtp {
+            rtp: self.address(),
+            rtcp: self.rtcp.local_addr().unwrap(),
+            is_muxed: false,
+            security: Security::Clear,
+        }
     }
 
     /// Sends one packet that takes `step` timestamp units.
@@ -59,12 +64,18 @@ impl Phone {
 
     /// Sends one packet with a timestamp and marker of the caller's.
     pub(crate) fn send_marked(&mut self, to: SocketAddr, pt: Pt, (timestamp, marker): (u32, bool), payload: &[u8]) {
+        let packet = self.packet(pt, (timestamp, marker), payload);
+        self.rtp.send_to(&packet, to).unwrap();
+    }
+
+    /// The next packet of the stream.
+    pub(crate) fn packet(&mut self, pt: Pt, (timestamp, marker): (u32, bool), payload: &[u8]) -> Vec<u8> {
         let header = Header { marker, ..Header::new(pt, self.seq, timestamp, self.ssrc) };
         self.seq = self.seq.next();
         let mut packet = vec![0; 12];
         header.write(&mut packet).unwrap();
         packet.extend(payload);
-        self.rtp.send_to(&packet, to).unwrap();
+        packet
     }
 
     /// RTP packets that have arrived.

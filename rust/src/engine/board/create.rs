@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::bridge::CallId;
-use crate::endpoint::{Endpoint, EndpointId, Identity, Lane, Limits, PlainSockets};
+use crate::endpoint::{Endpoint, EndpointId, Identity, Lane, Limits, SocketIds};
 use crate::error::MediaError;
 use crate::ice::Credentials;
 use crate::io::is_out_of_descriptors;
@@ -96,8 +96,10 @@ impl Board {
             refusal(error)
         })?;
         let (id, ssrc, cname) = (identity.id, identity.ssrc, identity.cname.clone());
-        let plain = PlainSockets { rtp, rtcp: rtcp.unwrap_or(rtp) };
-        let endpoint = Endpoint::rtp(identity, plain, self.limits(), self.setup.clock);
+        let certificate = self.setup.certificate.clone();
+        let fingerprint = certificate.fingerprint().to_owned();
+        let pair = SocketIds { rtp, rtcp: rtcp.unwrap_or(rtp) };
+        let endpoint = Endpoint::rtp(identity, pair, certificate, self.limits(), self.setup.clock);
         let place = self.admit(now, call, endpoint, first).inspect_err(|_| {
             self.release_ports(now, rtp, rtcp);
         })?;
@@ -106,7 +108,7 @@ impl Board {
             self.setup.sockets.assign(rtcp, place, Lane::Rtcp);
         }
         self.endpoints.insert(id, Record { call, place, kind: RecordKind::Rtp { rtp, rtcp } });
-        Ok(Local::Rtp { rtp: rtp_address, rtcp: rtcp_address, ssrc, cname })
+        Ok(Local::Rtp { rtp: rtp_address, rtcp: rtcp_address, fingerprint, ssrc, cname })
     }
 
     /// Undoes what the endpoint's creation did outside its bridge.
