@@ -277,6 +277,13 @@ class MediaConfig(_Section):
         le=120,
         description="Seconds for ICE and DTLS to complete, from the moment the browser's description is known.",
     )
+    clip_memory_mb: int = Field(
+        default=256,
+        ge=16,
+        le=65_536,
+        description="MiB of decoded audio files (prompts, music on hold) that may be in memory, whoever plays them; a "
+        "minute takes 2.8. Raise it when plays are refused for want of memory.",
+    )
     opus_complexity: int = Field(
         default=5, ge=0, le=10, description="Effort of the Opus encoder. Lower saves CPU, higher sounds better."
     )

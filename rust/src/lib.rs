@@ -19,6 +19,7 @@ pub mod dsp;
 pub mod dtmf;
 pub mod jitter;
 
+pub mod files;
 pub mod pipeline;
 
 pub mod endpoint;

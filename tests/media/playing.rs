@@ -25,7 +25,7 @@ fn alone() -> (Rig, CallId, RtpPort, Phone) {
 }
 
 fn tone(frequency_hz: f64) -> Source {
-    Source::Tone { frequencies_hz: vec![frequency_hz], level_dbm0: -15.0, on_ms: 0, off_ms: 0 }
+    Source::Tone { frequencies_hz: vec![frequency_hz], level_dbm0: -15.0, cadence_ms: vec![] }
 }
 
 /// What arrives while the phone speaks for so many frames.

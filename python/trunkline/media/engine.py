@@ -18,6 +18,7 @@ from trunkline.config import MediaConfig
 from trunkline.errors import CapacityError, MediaError
 from trunkline.ids import EndpointId, MediaCallId, RequestId
 from trunkline.media.types import (
+    AudioFile,
     Bridge,
     BridgeFailed,
     Close,
@@ -65,7 +66,9 @@ _log = get_logger(__name__)
 
 EVENTS_PER_POLL = 256
 ANSWER_TIMEOUT_S = 5.0
-"""A worker answers within a millisecond, a file takes longer to read; after this, something is broken."""
+"""A worker answers within a millisecond; after this, something is broken."""
+FILE_TIMEOUT_S = 30.0
+"""The same where a file comes first, from a disk that may be slow, behind others that are being read."""
 
 CallEvent = (
     IceStateChanged
@@ -126,6 +129,7 @@ def settings_of(config: MediaConfig) -> EngineSettings:
         ice_consent_s=config.ice_consent_s,
         dtls_timeout_s=config.dtls_timeout_s,
         opus_complexity=config.opus_complexity,
+        clip_memory_mb=config.clip_memory_mb,
         opus_bitrate_bps=config.opus_bitrate_bps,
     )
 
@@ -260,8 +264,12 @@ class MediaEngine:
         await self._ask(call, Unbridge(endpoint), CommandDone)
 
     async def play(self, call: MediaCallId, endpoint: EndpointId, source: Source) -> None:
-        """Begin to send a source; `PlayDone` tells the subscriber of its end."""
-        await self._ask(call, Play(endpoint, source), CommandDone)
+        """Begin to send a source in place of what the other leg says; `PlayDone` tells the subscriber of its end.
+
+        Music on hold is an `AudioFile` that loops. A file that cannot be played is a MediaError that names it and why.
+        """
+        timeout_s = FILE_TIMEOUT_S if isinstance(source, AudioFile) else ANSWER_TIMEOUT_S
+        await self._ask(call, Play(endpoint, source), CommandDone, timeout_s)
 
     async def stop_play(self, call: MediaCallId, endpoint: EndpointId) -> None:
         """End what plays; no error if nothing does."""
@@ -295,13 +303,15 @@ class MediaEngine:
             if error.kind != "unknown_endpoint":
                 raise
 
-    async def _ask(self, call: MediaCallId, command: Command, answer_type: type[_A]) -> _A:
+    async def _ask(
+        self, call: MediaCallId, command: Command, answer_type: type[_A], timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> _A:
         request = RequestId(next(self._requests))
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._waiting[request] = answer
         try:
             self._running().submit(request, call, command)
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 event = await answer
         except TimeoutError as error:
             raise MediaError("timeout", f"no answer to {command.kind}") from error

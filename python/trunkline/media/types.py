@@ -27,6 +27,7 @@ class EngineSettings:
     first_packet_s: from `ExpectMedia`; 0 is as long as media_inactivity_s.
     media_inactivity_s: 0 is never. media_inactivity_hold_s: the same while a stream does not flow both ways.
     dtls_timeout_s: for ICE and DTLS together, from `SetRemote`.
+    clip_memory_mb: of decoded audio files, in MiB.
     command_queue: commands that may wait for one worker. event_queue: events that may wait for us.
     """
 
@@ -46,6 +47,7 @@ class EngineSettings:
     dtls_timeout_s: float = 15.0
     opus_complexity: int = 5
     opus_bitrate_bps: int = 24_000
+    clip_memory_mb: int = 256
     command_queue: int = 1_024
     event_queue: int = 8_192
 
@@ -209,13 +211,15 @@ Remote = WebRtcRemote | RtpRemote
 
 @dataclass(frozen=True, slots=True)
 class Tone:
-    """One or two sine waves. level_dbm0: of each, 0 dBm0 as in G.711. on/off: cadence, off_ms=0 is continuous."""
+    """One to four sine waves. level_dbm0: of each, 0 dBm0 as in G.711.
+
+    cadence_ms: sound and silence in turn, up to four times, over and over; empty is continuous.
+    """
 
     kind: ClassVar[str] = "tone"
     frequencies_hz: tuple[float, ...]
     level_dbm0: float = -10.0
-    on_ms: int = 0
-    off_ms: int = 0
+    cadence_ms: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +234,11 @@ class DtmfTones:
 
 @dataclass(frozen=True, slots=True)
 class AudioFile:
-    """A WAV file of 16-bit PCM, read once when the command is given."""
+    """A WAV file (PCM, floating point or G.711, 8 to 48 kHz) or one of Opus in Ogg, of one or two channels.
+
+    Up to a quarter of an hour. It is kept in memory, decoded, and shared by all who play it; when it has changed on the
+    disk, the next `Play` reads it anew. loop: without a seam, until `StopPlay`.
+    """
 
     kind: ClassVar[str] = "file"
     path: str

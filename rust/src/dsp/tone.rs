@@ -11,6 +11,9 @@ pub const FULL_SCALE_DBM0: f64 = 3.14;
 /// Most simultaneous sine waves of one tone.
 pub const MAX_FREQUENCIES: usize = 4;
 
+/// Most phases of a cadence: four times sound and silence.
+pub const MAX_CADENCE: usize = 8;
+
 /// Level of each of the two waves of a DTMF digit, in dBm0 (Q.24: far above any detector's floor, no clipping).
 pub const DTMF_LEVEL_DBM0: f64 = -10.0;
 
@@ -69,8 +72,11 @@ pub struct Oscillator {
     waves: [Wave; MAX_FREQUENCIES],
     used: usize,
     amplitude: f64,
-    on_samples: u64,
-    off_samples: u64,
+    /// Samples of sound and silence in turn.
+    cadence: [u64; MAX_CADENCE],
+    phases: usize,
+    /// Which of them, and how much of it is over.
+    phase: usize,
     position: u64,
 }
 
@@ -84,7 +90,8 @@ impl Oscillator {
             *wave = Wave::new(frequency_hz, sample_rate_hz);
             used += 1;
         }
-        Self { waves, used, amplitude: amplitude(level_dbm0), on_samples: 0, off_samples: 0, position: 0 }
+        let amplitude = amplitude(level_dbm0);
+        Self { waves, used, amplitude, cadence: [0; MAX_CADENCE], phases: 0, phase: 0, position: 0 }
     }
 
     /// The two waves of a DTMF digit, or None if it is none.
@@ -93,25 +100,26 @@ impl Oscillator {
         dtmf_frequencies(digit).map(|pair| Self::new(&pair, DTMF_LEVEL_DBM0, sample_rate_hz))
     }
 
-    /// Sounds for `on_samples`, rests for `off_samples`, and so on. Either of them 0: continuous.
+    /// Sounds and rests in turn for so many samples each, over and over. None: continuous. Phases past
+    /// [`MAX_CADENCE`] are left out.
     #[must_use]
-    pub fn with_cadence(mut self, on_samples: u64, off_samples: u64) -> Self {
-        self.on_samples = on_samples;
-        self.off_samples = off_samples;
+    pub fn with_cadence(mut self, samples: impl IntoIterator<Item = u64>) -> Self {
+        for (phase, samples) in self.cadence.iter_mut().zip(samples) {
+            *phase = samples;
+            self.phases += 1;
+        }
         self
     }
 
     /// Writes the next `pcm.len()` samples.
     pub fn fill(&mut self, pcm: &mut [i16]) {
-        let period = self.on_samples + self.off_samples;
-        let is_continuous = self.on_samples == 0 || self.off_samples == 0;
         for sample in &mut *pcm {
             let sum: f64 = self.waves[..self.used].iter_mut().map(Wave::advance).sum();
-            *sample =
-                if is_continuous || self.position < self.on_samples { super::to_i16(sum * self.amplitude) } else { 0 };
+            *sample = if self.phase % 2 == 0 { super::to_i16(sum * self.amplitude) } else { 0 };
             self.position += 1;
-            if self.position >= period {
+            if self.phases > 0 && self.position >= self.cadence[self.phase] {
                 self.position = 0;
+                self.phase = (self.phase + 1) % self.phases;
             }
         }
         self.waves[..self.used].iter_mut().for_each(Wave::normalise);
@@ -163,10 +171,21 @@ mod tests {
     #[test]
     fn rests_and_sounds_by_its_cadence() {
         let mut pcm = vec![0; 8_000];
-        Oscillator::new(&[400.0], -10.0, 8_000).with_cadence(1_600, 2_400).fill(&mut pcm);
+        Oscillator::new(&[400.0], -10.0, 8_000).with_cadence([1_600, 2_400]).fill(&mut pcm);
         for (range, sounds) in [(0..1_600, true), (1_600..4_000, false), (4_000..5_600, true), (5_600..8_000, false)] {
             assert_eq!(level_dbm0(&pcm[range.clone()]) > -11.0, sounds, "{range:?}");
         }
+    }
+
+    #[test]
+    fn rings_twice_and_rests_as_in_britain() {
+        let mut pcm = vec![0; 24_000];
+        Oscillator::new(&[400.0, 450.0], -16.0, 8_000).with_cadence([3_200, 1_600, 3_200, 16_000]).fill(&mut pcm);
+        let sounds = |ms: usize| level_dbm0(&pcm[ms * 8..][..400]) > -20.0;
+        assert_eq!(
+            [0, 350, 400, 550, 600, 950, 1_000, 2_900].map(sounds),
+            [true, true, false, false, true, true, false, false]
+        );
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub enum TransportKind {
 pub enum PlaySource {
     /// Ready to be played.
     Ready(Source),
-    /// A WAV file of 16-bit PCM, read when the command is given.
+    /// A WAV or Ogg Opus file, read when the command is given unless it is in memory already.
     File {
         /// Where it is.
         path: PathBuf,

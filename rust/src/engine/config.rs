@@ -37,6 +37,8 @@ pub struct EngineConfig {
     pub opus_complexity: u8,
     /// Opus encoder bitrate.
     pub opus_bitrate_bps: u32,
+    /// Decoded audio files in memory: those being played, and those that may be wanted again.
+    pub clip_memory_bytes: usize,
     /// Commands that may wait for one worker.
     pub command_queue: usize,
     /// Events that may wait for the controller.
@@ -61,6 +63,7 @@ impl Default for EngineConfig {
             setup_timeout: Duration::from_secs(15),
             opus_complexity: 5,
             opus_bitrate_bps: 24_000,
+            clip_memory_bytes: 256 * 1024 * 1024,
             command_queue: 1_024,
             event_queue: 8_192,
         }

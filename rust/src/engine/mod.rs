@@ -5,6 +5,7 @@
 //! engine's file descriptor and takes events in batches.
 
 mod board;
+mod clips;
 mod command;
 mod config;
 mod counters;
@@ -44,7 +45,7 @@ use worker::Worker;
 const SHARED_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Files that may wait to be read.
-const LOADER_QUEUE: usize = 64;
+const LOADER_QUEUE: usize = 1_024;
 
 /// How long shutdown waits for a thread.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
@@ -104,7 +105,7 @@ impl Engine {
         for number in 0..count {
             engine.spawn_worker(number, count, (&config, &certificate, clock, &sender))?;
         }
-        engine.spawn_loader(sender)?;
+        engine.spawn_loader(sender, config.clip_memory_bytes)?;
         Ok(engine)
     }
 
@@ -223,12 +224,12 @@ impl Engine {
         Ok(())
     }
 
-    fn spawn_loader(&mut self, events: EventSender) -> Result<(), MediaError> {
+    fn spawn_loader(&mut self, events: EventSender, memory_bytes: usize) -> Result<(), MediaError> {
         let (jobs, receiver) = sync_channel(LOADER_QUEUE);
         let (exited, exit) = sync_channel(1);
         let workers = self.inputs.clone();
         let thread = Builder::new().name("media-loader".into()).spawn(move || {
-            loader::run(&receiver, &workers, &events);
+            loader::run(&receiver, &workers, &events, memory_bytes);
             // Nobody waits for a loader that is not being stopped.
             let _ = exited.try_send(());
         })?;

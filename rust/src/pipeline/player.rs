@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::dsp::tone::{MAX_FREQUENCIES, Oscillator};
+use crate::dsp::tone::{MAX_CADENCE, MAX_FREQUENCIES, Oscillator};
 use crate::dtmf::Digit;
 
 use super::keypad::Keypad;
@@ -18,10 +18,8 @@ pub enum Source {
         frequencies_hz: Vec<f64>,
         /// Of each wave.
         level_dbm0: f64,
-        /// Cadence; 0 in either is a continuous tone.
-        on_ms: u32,
-        /// Cadence.
-        off_ms: u32,
+        /// Milliseconds of sound and silence in turn, over and over; empty: a continuous tone.
+        cadence_ms: Vec<u32>,
     },
     /// Digits as tones.
     Digits {
@@ -46,12 +44,14 @@ impl Source {
     #[must_use]
     pub fn fault(&self) -> Option<&'static str> {
         match self {
-            Self::Tone { frequencies_hz, level_dbm0, .. } => {
+            Self::Tone { frequencies_hz, level_dbm0, cadence_ms } => {
                 let is_audible = |hz: &f64| (1.0..4_000.0).contains(hz);
                 if frequencies_hz.is_empty() || frequencies_hz.len() > MAX_FREQUENCIES {
                     Some("a tone has one to four frequencies")
                 } else if !frequencies_hz.iter().all(is_audible) {
                     Some("a frequency is from 1 to 4000 Hz")
+                } else if cadence_ms.len() % 2 != 0 || cadence_ms.len() > MAX_CADENCE || cadence_ms.contains(&0) {
+                    Some("a cadence has up to four pairs of sound and silence")
                 } else if !(-90.0..=3.0).contains(level_dbm0) {
                     Some("a level is from -90 to 3 dBm0")
                 } else {
@@ -74,6 +74,15 @@ pub struct Clip {
     pub wide: Option<Vec<i16>>,
 }
 
+impl Clip {
+    /// Memory that its samples take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let samples = self.narrow.len() + self.wide.as_ref().map_or(0, Vec::len);
+        samples * size_of::<i16>()
+    }
+}
+
 /// Plays one source into frames of PCM.
 #[derive(Debug)]
 pub(super) struct Player {
@@ -93,10 +102,10 @@ impl Player {
     /// Plays `source`, which has no [`fault`](Source::fault), at `sample_rate_hz` from its beginning.
     pub(super) fn new(source: Source, sample_rate_hz: u32) -> Self {
         let state = match &source {
-            Source::Tone { frequencies_hz, level_dbm0, on_ms, off_ms } => {
+            Source::Tone { frequencies_hz, level_dbm0, cadence_ms } => {
                 let samples = |ms: u32| u64::from(ms) * u64::from(sample_rate_hz) / 1_000;
                 let oscillator = Oscillator::new(frequencies_hz, *level_dbm0, sample_rate_hz);
-                State::Tone(Box::new(oscillator.with_cadence(samples(*on_ms), samples(*off_ms))))
+                State::Tone(Box::new(oscillator.with_cadence(cadence_ms.iter().map(|ms| samples(*ms)))))
             }
             Source::Digits { .. } => State::Digits { keypad: Box::new(Keypad::new(sample_rate_hz)), next: 0 },
             Source::Clip { .. } => State::Clip { position: 0 },
@@ -203,7 +212,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let tone = |frequencies_hz: Vec<f64>| Source::Tone { frequencies_hz, level_dbm0: -10.0, on_ms: 0, off_ms: 0 };
+        let tone = |frequencies_hz: Vec<f64>| Source::Tone { frequencies_hz, level_dbm0: -10.0, cadence_ms: vec![] };
         assert_eq!(tone(vec![440.0]).fault(), None);
         for frequencies_hz in [vec![], vec![0.0], vec![f64::NAN], vec![9_000.0], vec![440.0; 5]] {
             assert!(tone(frequencies_hz).fault().is_some());

@@ -57,6 +57,7 @@ pub(super) fn config(settings: &Bound<'_, PyAny>) -> PyResult<EngineConfig> {
         setup_timeout: seconds("dtls_timeout_s")?,
         opus_complexity: field(settings, "opus_complexity")?,
         opus_bitrate_bps: field(settings, "opus_bitrate_bps")?,
+        clip_memory_bytes: field::<usize>(settings, "clip_memory_mb")?.saturating_mul(1024 * 1024),
         command_queue: field(settings, "command_queue")?,
         event_queue: field(settings, "event_queue")?,
     })
@@ -348,8 +349,7 @@ fn source(source: &Bound<'_, PyAny>) -> PyResult<PlaySource> {
         "tone" => PlaySource::Ready(Source::Tone {
             frequencies_hz: field(source, "frequencies_hz")?,
             level_dbm0: field(source, "level_dbm0")?,
-            on_ms: field(source, "on_ms")?,
-            off_ms: field(source, "off_ms")?,
+            cadence_ms: field(source, "cadence_ms")?,
         }),
         "dtmf_tones" => PlaySource::Ready(Source::Digits {
             digits: digits(&field::<String>(source, "digits")?)?,
