@@ -12,7 +12,7 @@ LEVELS = (
     {"py"},
     {"engine"},
     {"io", "bridge"},
-    {"endpoint", "pipeline"},
+    {"endpoint", "pipeline", "files"},
     {"rtp", "rtcp", "srtp", "ice", "dtls", "codecs", "dsp", "jitter", "dtmf"},
     {"outbox"},
     {"net", "error"},
