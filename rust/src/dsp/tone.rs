@@ -115,7 +115,7 @@ impl Oscillator {
     pub fn fill(&mut self, pcm: &mut [i16]) {
         for sample in &mut *pcm {
             let sum: f64 = self.waves[..self.used].iter_mut().map(Wave::advance).sum();
-            *sample = if self.phase % 2 == 0 { super::to_i16(sum * self.amplitude) } else { 0 };
+            *sample = if self.phase.is_multiple_of(2) { super::to_i16(sum * self.amplitude) } else { 0 };
             self.position += 1;
             if self.phases > 0 && self.position >= self.cadence[self.phase] {
                 self.position = 0;

@@ -75,9 +75,9 @@ fn next_page<'a>(bytes: &mut &'a [u8]) -> Result<Option<Page<'a>>, FileError> {
     }))
 }
 
-/// The packets of one page that end in it.
+/// What a page adds to its stream: the packets that end in it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Packets {
+pub(super) struct Contents {
     pub(super) packets: Vec<Vec<u8>>,
     /// Granule position; None on a page in which no packet ends.
     pub(super) position: Option<u64>,
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next page of the stream; None behind its last one.
-    pub(super) fn next(&mut self) -> Result<Option<Packets>, FileError> {
+    pub(super) fn next(&mut self) -> Result<Option<Contents>, FileError> {
         while !self.is_over {
             let Some(page) = next_page(&mut self.bytes)? else { break };
             if self.serial.is_none() && page.flags & FIRST != 0 && page.body.starts_with(self.signature) {
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         Ok(None)
     }
 
-    fn take(&mut self, page: Page<'_>) -> Packets {
+    fn take(&mut self, page: Page<'_>) -> Contents {
         let open = self.open.take().filter(|_| page.flags & CONTINUED != 0);
         // The end of a packet whose beginning is not there is of no use.
         let mut is_orphan = page.flags & CONTINUED != 0 && open.is_none();
@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
         self.open = (is_open && !is_orphan).then_some(packet);
         self.is_over = page.flags & LAST != 0;
         let position = Some(page.position).filter(|position| *position != NO_POSITION);
-        Packets { packets, position, is_last: self.is_over }
+        Contents { packets, position, is_last: self.is_over }
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    fn read_all(bytes: &[u8]) -> Result<Vec<Packets>, FileError> {
+    fn read_all(bytes: &[u8]) -> Result<Vec<Contents>, FileError> {
         let mut reader = Reader::new(bytes, b"Test");
         std::iter::from_fn(|| reader.next().transpose()).collect()
     }
@@ -240,8 +240,8 @@ mod tests {
         let sum = checksum(&[&bytes[start..]]);
         bytes[start + 22..start + 26].copy_from_slice(&sum.to_le_bytes());
         let pages = read_all(&bytes).unwrap();
-        assert_eq!(pages[1], Packets { packets: vec![], position: None, is_last: false });
-        assert_eq!(pages[2], Packets { packets: vec![packet], position: Some(5), is_last: true });
+        assert_eq!(pages[1], Contents { packets: vec![], position: None, is_last: false });
+        assert_eq!(pages[2], Contents { packets: vec![packet], position: Some(5), is_last: true });
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! What we write has two channels of one Opus stream each, not one stereo stream: nothing of one leg can leak into the
 //! other's channel. Mapping family 1 allows it, and every player that knows the family plays it.
 
-use super::ogg::{self, Packets};
+use super::ogg::{self, Contents};
 use super::{FileError, LONGEST_SECONDS, NARROW_HZ, Sound, WIDE_HZ};
 use crate::codecs::{Codec, CodecError, Decoder, Encoded, Encoder, EncoderSettings, MAX_PACKET_MS};
 use crate::dsp::to_i16;
@@ -20,7 +20,7 @@ const PRE_SKIP: u16 = 312;
 /// Length of the frames that we write.
 const FRAME_MS: u32 = 20;
 
-/// Packets of a page: a second, so that a crash costs no more.
+/// Contents of a page: a second, so that a crash costs no more.
 const PAGE_PACKETS: u32 = 50;
 
 /// One frame of silence, where the encoder would send none (RFC 6716 section 4.3: the silence flag of CELT).
@@ -74,7 +74,7 @@ impl Packed {
         let (mut packets, mut total, mut tags) = (Vec::new(), 0_u64, None);
         let (mut begin, mut end) = (None, None);
         while let Some(page) = reader.next()? {
-            let Packets { packets: found, position, is_last } = page;
+            let Contents { packets: found, position, is_last } = page;
             let mut found = found.into_iter();
             if tags.is_none() {
                 tags = found.next();
@@ -153,7 +153,9 @@ impl Streams {
         };
         let frame = self.frame.get_mut(..count).unwrap_or_default();
         if let Some(gain) = self.gain {
-            frame.iter_mut().for_each(|sample| *sample = to_i16(f64::from(*sample) * gain));
+            for sample in &mut *frame {
+                *sample = to_i16(f64::from(*sample) * gain);
+            }
         }
         samples.extend_from_slice(frame);
         Ok(())

@@ -1,6 +1,6 @@
 //! WAV files: PCM, floating point and G.711, read whole; PCM written.
 //!
-//! RIFF/WAVE, with the format tags of RFC 2361 and WAVE_FORMAT_EXTENSIBLE.
+//! RIFF/WAVE, with the format tags of RFC 2361 and the extensible form.
 
 use super::{FileError, LONGEST_SECONDS};
 use crate::codecs::Law;
@@ -150,8 +150,8 @@ impl Encoding {
             (Self::Signed24, &[a, b, c]) => rounded(i32::from_le_bytes([0, a, b, c])),
             (Self::Signed32, &[a, b, c, d]) => rounded(i32::from_le_bytes([a, b, c, d])),
             (Self::Float32, &[a, b, c, d]) => to_i16(f64::from(f32::from_le_bytes([a, b, c, d])) * 32_768.0),
-            (Self::Float64, &[a, b, c, d, e, f, g, h]) => {
-                to_i16(f64::from_le_bytes([a, b, c, d, e, f, g, h]) * 32_768.0)
+            (Self::Float64, bytes) => {
+                bytes.first_chunk().map_or(0, |bytes| to_i16(f64::from_le_bytes(*bytes) * 32_768.0))
             }
             _ => 0,
         }
