@@ -5,10 +5,13 @@
 
 #![expect(unsafe_code, reason = "epoll, eventfd, recvmmsg and sendmmsg have no safe wrapper in the standard library")]
 
+mod address;
 mod interfaces;
 mod limit;
 mod poller;
 mod ports;
+mod receive;
+mod send;
 mod udp;
 mod wake;
 
@@ -16,5 +19,7 @@ pub use interfaces::local_addresses;
 pub use limit::{is_out_of_descriptors, raise_descriptor_limit};
 pub use poller::{Poller, Readiness};
 pub use ports::{PortAllocator, RtpSockets};
-pub use udp::{ReceiveBatch, Received, SendBatch, SendOutcome, UdpSocket};
+pub use receive::{ReceiveBatch, Received};
+pub use send::{SendBatch, SendOutcome};
+pub use udp::UdpSocket;
 pub use wake::Wake;
