@@ -92,6 +92,7 @@ class FakeMedia:
     listeners: dict[MediaCallId, Callable[[Event], None]] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
     dead_workers: int = 0
+    pause_s: float = 0.0
     _ids: Any = field(default_factory=lambda: itertools.count(1))
 
     async def start(self, config: MediaConfig) -> None:

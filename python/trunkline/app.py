@@ -66,6 +66,11 @@ class MediaPlane(MediaPort, Protocol):
         ...
 
     @property
+    def pause_s(self) -> float:
+        """How long the busiest worker sleeps between turns at present."""
+        ...
+
+    @property
     def drops(self) -> Mapping[str, int]:
         """Packets dropped since start, by reason."""
         ...
@@ -131,6 +136,7 @@ class App:
         self.http = HttpServers(make_api(self._node), config.http)
         self._events.on_request(self._refuse_request)
         self._metrics.read_media_drops(lambda: self._media.drops)
+        self._metrics.media_pause.set_function(lambda: self._media.pause_s)
         self._metrics.media_dead_workers.set_function(lambda: self._media.dead_workers)
         self._metrics.read_sip_counts(lambda: self.sip.counters)
         self._running = AsyncExitStack()

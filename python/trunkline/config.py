@@ -290,6 +290,14 @@ class MediaConfig(_Section):
     opus_bitrate_bps: int = Field(
         default=24_000, ge=6_000, le=128_000, description="Bits a second that the Opus encoder aims at."
     )
+    longest_pause_us: int = Field(
+        default=1_000,
+        ge=0,
+        le=10_000,
+        description="Microseconds that a busy worker may sleep on although packets arrive, so that one wake-up takes "
+        "many. Half of the pause is added to a packet's way on average. Pauses get shorter as the load rises, and "
+        "there are none when there is little to do. 0 never waits: the least delay, at several times the CPU.",
+    )
     web_codecs: tuple[AudioCodecName, ...] = Field(
         default=("opus", "PCMU", "PCMA"),
         min_length=1,

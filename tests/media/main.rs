@@ -8,6 +8,7 @@
 mod allocation;
 mod attacks;
 mod calls;
+mod coalescing;
 mod digits;
 mod floods;
 mod fuzzing;

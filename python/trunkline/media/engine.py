@@ -131,6 +131,7 @@ def settings_of(config: MediaConfig) -> EngineSettings:
         opus_complexity=config.opus_complexity,
         clip_memory_mb=config.clip_memory_mb,
         opus_bitrate_bps=config.opus_bitrate_bps,
+        longest_pause_us=config.longest_pause_us,
     )
 
 
@@ -200,6 +201,11 @@ class MediaEngine:
     def endpoints(self) -> int:
         """How many endpoints there are now."""
         return self.totals().endpoints if self.is_running else 0
+
+    @property
+    def pause_s(self) -> float:
+        """How long the busiest worker sleeps between turns, to take more packets at a time."""
+        return self.totals().pause_us / 1e6 if self.is_running else 0.0
 
     @property
     def drops(self) -> dict[str, int]:

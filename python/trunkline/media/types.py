@@ -28,6 +28,7 @@ class EngineSettings:
     media_inactivity_s: 0 is never. media_inactivity_hold_s: the same while a stream does not flow both ways.
     dtls_timeout_s: for ICE and DTLS together, from `SetRemote`.
     clip_memory_mb: of decoded audio files, in MiB.
+    longest_pause_us: how long a busy worker may sleep on although packets arrive, 0 is never.
     command_queue: commands that may wait for one worker. event_queue: events that may wait for us.
     """
 
@@ -48,6 +49,7 @@ class EngineSettings:
     opus_complexity: int = 5
     opus_bitrate_bps: int = 24_000
     clip_memory_mb: int = 256
+    longest_pause_us: int = 1_000
     command_queue: int = 1_024
     event_queue: int = 8_192
 
@@ -547,12 +549,17 @@ class WorkerDied:
 class Totals:
     """Counters of the whole media plane since its start, and its present load. Not an event: read when scraped.
 
+    turns: times that a worker woke. pause_us: the longest pause that a worker makes at present, to take more packets at
+    a time. pause_delay_us: delay that such pauses have added, summed over all packets.
     ports_free, ports_resting: pairs. events_lost: statistics and digits that the event queue had no room for.
     drops: datagrams and frames that went no further, by reason; every reason is there.
     """
 
     datagrams_received: int
     datagrams_sent: int
+    turns: int
+    pause_us: int
+    pause_delay_us: int
     endpoints: int
     ports_free: int
     ports_resting: int

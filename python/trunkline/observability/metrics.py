@@ -66,6 +66,12 @@ class Metrics:
             "Workers of the media plane that crashed since start. Above 0, restart the node when its calls allow.",
             registry=self.registry,
         )
+        self.media_pause = Gauge(
+            "trunkline_media_pause_seconds",
+            "How long the busiest worker of the media plane sleeps between turns, to take more packets at a time. Half "
+            "of it is added to a packet's way on average.",
+            registry=self.registry,
+        )
         self.registrations = Counter(
             "trunkline_registrations_total",
             "Outgoing registrations, by outcome: registered, failed, unregistered.",

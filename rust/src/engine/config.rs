@@ -39,6 +39,8 @@ pub struct EngineConfig {
     pub opus_bitrate_bps: u32,
     /// Decoded audio files in memory: those being played, and those that may be wanted again.
     pub clip_memory_bytes: usize,
+    /// How long a busy worker may sleep on although packets arrive, to take more of them at a time; zero is never.
+    pub longest_pause: Duration,
     /// Commands that may wait for one worker.
     pub command_queue: usize,
     /// Events that may wait for the controller.
@@ -64,6 +66,7 @@ impl Default for EngineConfig {
             opus_complexity: 5,
             opus_bitrate_bps: 24_000,
             clip_memory_bytes: 256 * 1024 * 1024,
+            longest_pause: Duration::from_millis(1),
             command_queue: 1_024,
             event_queue: 8_192,
         }
@@ -83,6 +86,9 @@ impl EngineConfig {
         }
         if self.opus_complexity > 10 {
             return fault("opus_complexity: from 0 to 10");
+        }
+        if self.longest_pause > Duration::from_millis(10) {
+            return fault("longest_pause: at most 10 ms");
         }
         if self.workers > 256 || self.webrtc_bind.port().checked_add(self.highest_worker()).is_none() {
             return fault("workers: too many");
@@ -145,6 +151,7 @@ mod tests {
     fn what_cannot_work_is_refused() {
         assert!(EngineConfig::default().check().is_ok());
         assert!(EngineConfig { rtp_ports: (5_000, 5_000), ..EngineConfig::default() }.check().is_err());
+        assert!(EngineConfig { longest_pause: Duration::from_millis(11), ..EngineConfig::default() }.check().is_err());
         assert!(EngineConfig { opus_complexity: 11, ..EngineConfig::default() }.check().is_err());
         let last_port = SocketAddr::from(([127, 0, 0, 1], 65_535));
         assert!(EngineConfig { webrtc_bind: last_port, workers: 2, ..EngineConfig::default() }.check().is_err());

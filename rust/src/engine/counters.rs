@@ -10,6 +10,9 @@ use crate::error::DropReason;
 pub struct WorkerCounters {
     pub(super) datagrams_received: AtomicU64,
     pub(super) datagrams_sent: AtomicU64,
+    pub(super) turns: AtomicU64,
+    pub(super) pause_us: AtomicU64,
+    pub(super) pause_delay_us: AtomicU64,
     pub(super) endpoints: AtomicU64,
     pub(super) ports_free: AtomicU64,
     pub(super) ports_resting: AtomicU64,
@@ -46,6 +49,12 @@ pub struct Totals {
     pub datagrams_received: u64,
     /// Datagrams given to sockets.
     pub datagrams_sent: u64,
+    /// Times that a worker woke and did what there was to do.
+    pub turns: u64,
+    /// The longest pause that a worker makes at present to take more packets at a time, in microseconds.
+    pub pause_us: u64,
+    /// Delay that such pauses have added, summed over all packets and deadlines, in microseconds.
+    pub pause_delay_us: u64,
     /// Endpoints alive.
     pub endpoints: u64,
     /// Port pairs that could be had.
@@ -68,6 +77,9 @@ impl Totals {
         for worker in workers {
             totals.datagrams_received += read(&worker.datagrams_received);
             totals.datagrams_sent += read(&worker.datagrams_sent);
+            totals.turns += read(&worker.turns);
+            totals.pause_us = totals.pause_us.max(read(&worker.pause_us));
+            totals.pause_delay_us += read(&worker.pause_delay_us);
             totals.endpoints += read(&worker.endpoints);
             totals.ports_free += read(&worker.ports_free);
             totals.ports_resting += read(&worker.ports_resting);

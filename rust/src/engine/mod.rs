@@ -6,6 +6,7 @@
 
 mod board;
 mod clips;
+mod coalesce;
 mod command;
 mod config;
 mod counters;
@@ -216,7 +217,15 @@ impl Engine {
         let (commands, receiver) = sync_channel(config.command_queue);
         let (exited, exit) = sync_channel(1);
         let is_stopping = Arc::clone(&self.is_stopping);
-        let worker = Worker { number, board, commands: receiver, wake: Arc::clone(&wake), is_stopping, exited };
+        let worker = Worker {
+            number,
+            board,
+            commands: receiver,
+            wake: Arc::clone(&wake),
+            is_stopping,
+            longest_pause: config.longest_pause,
+            exited,
+        };
         let thread = Builder::new().name(format!("media-{number}")).spawn(move || worker.run())?;
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(Running { thread, exited: exit });
         self.inputs.push(WorkerInput { commands, wake });

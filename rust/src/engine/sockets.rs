@@ -101,9 +101,9 @@ impl Sockets {
         self.entry(id).is_some_and(|entry| entry.socket.reaches(remote))
     }
 
-    /// Sleeps until a descriptor is readable or `timeout` is over.
-    pub(super) fn wait(&self, readiness: &mut Readiness, timeout: Option<Duration>) -> io::Result<()> {
-        self.poller.wait(readiness, timeout)
+    /// Sleeps for `pause`, then until a descriptor is readable or `timeout`, which includes the pause, is over.
+    pub(super) fn wait(&self, readiness: &mut Readiness, pause: Duration, timeout: Option<Duration>) -> io::Result<()> {
+        self.poller.wait(readiness, pause, timeout)
     }
 
     /// What the readable descriptor at `index` is.
@@ -114,10 +114,11 @@ impl Sockets {
         }
     }
 
-    /// Takes what has arrived at a socket. A socket that is gone, or that reports an error of an earlier send, has
-    /// nothing.
-    pub(super) fn receive(&self, id: SocketId, batch: &mut ReceiveBatch) -> usize {
-        self.entry(id).and_then(|entry| entry.socket.receive(batch).ok()).unwrap_or(0)
+    /// Adds to `batch` what has arrived at a socket, as far as there is room. Returns how many there are.
+    ///
+    /// limit: of datagrams. A socket that is gone, or that reports an error of an earlier send, has nothing.
+    pub(super) fn receive(&self, id: SocketId, limit: usize, batch: &mut ReceiveBatch) -> usize {
+        self.entry(id).and_then(|entry| batch.take(&entry.socket, id, limit).ok()).unwrap_or(0)
     }
 
     /// Sends and forgets everything in `outbox`: the shared socket's datagrams in batches, the others one by one.

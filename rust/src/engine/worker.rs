@@ -1,4 +1,5 @@
-//! The loop of one worker thread: sleep, read the clock once, receive, let deadlines run, send.
+//! The loop of one worker thread: sleep, read the clock once, collect what has arrived, deal with it, let deadlines
+//! run, send.
 //!
 //! Holds nothing but the loop; who does what is in `board`. The only place of the media plane that reads the monotonic
 //! clock.
@@ -15,15 +16,20 @@ use crate::io::{Readiness, ReceiveBatch, Wake};
 use crate::outbox::SocketId;
 
 use super::board::{Board, describe};
+use super::coalesce::Coalescer;
 use super::command::Request;
 use super::event::Event;
-use super::sockets::{Ready, Sockets};
+use super::sockets::{Ready, SHARED, Sockets};
 
-/// Datagrams of one `recvmmsg`.
-const RECEIVE_BATCH: usize = 64;
+/// Datagrams that are collected before they are looked at.
+const BATCH: usize = 256;
 
-/// Full batches taken from one socket in a turn, before the others have theirs.
-const BATCHES_PER_TURN: usize = 4;
+/// Datagrams taken from an endpoint's own socket in a turn. The kernel's buffer keeps the rest, and there is no pause
+/// before the next turn: a far side that sends without measure waits for others, and they do not for it.
+const SOCKET_SHARE: usize = 32;
+
+/// The same for the socket that all browsers share.
+const SHARED_SHARE: usize = 256;
 
 /// Commands carried out in a turn, before packets have theirs.
 const COMMANDS_PER_TURN: usize = 64;
@@ -38,6 +44,8 @@ pub(super) struct Worker {
     pub(super) commands: Receiver<Request>,
     pub(super) wake: Arc<Wake>,
     pub(super) is_stopping: Arc<AtomicBool>,
+    /// What a worker may sleep on although packets arrive.
+    pub(super) longest_pause: Duration,
     /// Told once, when the loop has ended.
     pub(super) exited: SyncSender<()>,
 }
@@ -63,22 +71,30 @@ impl Worker {
 
     fn serve(&mut self) -> std::io::Result<()> {
         let mut readiness = Readiness::new();
-        let mut batch = ReceiveBatch::new(RECEIVE_BATCH);
+        let mut batch = ReceiveBatch::new(BATCH);
+        let mut coalescer = Coalescer::new(self.longest_pause);
+        let mut pause = Duration::ZERO;
         let mut now = Instant::now();
         let mut has_commands = false;
         let mut is_blocked = false;
         loop {
             let timeout = if has_commands && !is_blocked {
+                pause = Duration::ZERO;
                 Some(Duration::ZERO)
             } else {
                 let deadline = self.board.poll_timeout().map(|deadline| deadline.saturating_duration_since(now));
                 if is_blocked { Some(deadline.map_or(EVENT_RETRY, |wait| wait.min(EVENT_RETRY))) } else { deadline }
             };
-            self.board.sockets().wait(&mut readiness, timeout)?;
+            self.board.sockets().wait(&mut readiness, pause, timeout)?;
             now = Instant::now();
+            let (mut found, mut has_more) = (0, false);
             for index in 0..readiness.len() {
                 match Sockets::ready(&readiness, index) {
-                    Some(Ready::Socket(socket)) => self.receive(now, socket, &mut batch),
+                    Some(Ready::Socket(socket)) => {
+                        let (taken, is_drained) = self.receive(now, socket, &mut batch);
+                        found += taken;
+                        has_more |= !is_drained;
+                    }
                     Some(Ready::Commands) => {
                         self.wake.drain();
                         has_commands = true;
@@ -86,6 +102,7 @@ impl Worker {
                     None => {}
                 }
             }
+            self.board.handle_batch(now, &mut batch);
             if self.is_stopping.load(Ordering::Acquire) {
                 self.board.close_all(now, "shutdown");
                 self.board.finish_round(now);
@@ -95,26 +112,33 @@ impl Worker {
             if has_commands && !is_blocked {
                 has_commands = self.obey(now);
             }
-            self.board.handle_timeout(now);
+            found += self.board.handle_timeout(now);
             self.board.finish_round(now);
+            self.board.count_turn(pause, found);
+            pause = coalescer.pause(now, found);
+            if has_more {
+                pause = Duration::ZERO;
+            }
         }
     }
 
-    fn receive(&mut self, now: Instant, socket: SocketId, batch: &mut ReceiveBatch) {
-        for _ in 0..BATCHES_PER_TURN {
-            let count = self.board.sockets().receive(socket, batch);
-            self.board.count_received(count);
-            for index in 0..count {
-                match batch.datagram(index) {
-                    Some(received) if received.is_truncated => self.board.count_oversize(),
-                    Some(received) => self.board.handle_datagram(now, socket, received.remote, received.data),
-                    None => {}
-                }
+    /// Collects what has arrived at one socket, up to its share of a turn. A batch that is full is dealt with first.
+    /// Returns how many datagrams there were, and whether that was all.
+    fn receive(&mut self, now: Instant, socket: SocketId, batch: &mut ReceiveBatch) -> (usize, bool) {
+        let share = if socket == SHARED { SHARED_SHARE } else { SOCKET_SHARE };
+        let mut taken = 0;
+        while taken < share {
+            if batch.room() == 0 {
+                self.board.handle_batch(now, batch);
             }
-            if count < batch.capacity() {
-                return;
+            let wanted = batch.room().min(share - taken);
+            let count = self.board.sockets().receive(socket, wanted, batch);
+            taken += count;
+            if count < wanted {
+                return (taken, true);
             }
         }
+        (taken, false)
     }
 
     /// Carries out what waits, up to a turn's worth. Returns whether there may be more.

@@ -74,11 +74,16 @@ impl Poller {
 
     /// Sleeps until a descriptor is readable or `timeout` is over (`None` waits for ever), and fills `readiness`.
     ///
-    /// A timeout is rounded up to whole milliseconds, so that the worker never spins towards a deadline. An
-    /// interrupted wait reports nothing.
-    pub fn wait(&self, readiness: &mut Readiness, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout_ms =
-            timeout.map_or(-1, |limit| i32::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(i32::MAX));
+    /// pause: sleeps so long first, whatever becomes readable, so that more is found at a time. A timeout is rounded up
+    /// to whole milliseconds, so that the worker never spins towards a deadline. An interrupted wait reports nothing.
+    pub fn wait(&self, readiness: &mut Readiness, pause: Duration, timeout: Option<Duration>) -> io::Result<()> {
+        if !pause.is_zero() {
+            #[expect(clippy::disallowed_methods, reason = "io is where the worker waits")]
+            std::thread::sleep(pause);
+        }
+        let timeout_ms = timeout
+            .map(|limit| limit.saturating_sub(pause))
+            .map_or(-1, |limit| i32::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(i32::MAX));
         let capacity = i32::try_from(readiness.events.len()).unwrap_or(i32::MAX);
         readiness.len = 0;
         // SAFETY: the pointer and the capacity describe the buffer, which outlives the call.
@@ -109,11 +114,11 @@ mod tests {
         let mut readiness = Readiness::new();
         poller.add(&wake, 77).unwrap();
 
-        poller.wait(&mut readiness, Some(Duration::ZERO)).unwrap();
+        poller.wait(&mut readiness, Duration::ZERO, Some(Duration::ZERO)).unwrap();
         assert!(readiness.is_empty());
 
         wake.signal();
-        poller.wait(&mut readiness, Some(Duration::from_secs(1))).unwrap();
+        poller.wait(&mut readiness, Duration::ZERO, Some(Duration::from_secs(1))).unwrap();
         assert_eq!((readiness.len(), readiness.token(0), readiness.token(1)), (1, Some(77), None));
     }
 }

@@ -1,16 +1,30 @@
-//! Datagrams that have arrived, in buffers made once (`recvmmsg`).
+//! The datagrams of one turn, from many sockets, in buffers made once (`recvmmsg`).
+//!
+//! They are all collected before the first is looked at, so that work on several of them can be done together.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::AsRawFd;
 use std::ptr;
 
+use super::UdpSocket;
 use super::address::{NAME_CAPACITY, to_address};
 use crate::net::DATAGRAM_BYTES;
+use crate::outbox::SocketId;
 
-/// Buffers for one `recvmmsg`, made once.
+/// Where a datagram came in, from whom, and how much of it. `remote` is None if the sender has no IP address.
+#[derive(Clone, Copy)]
+struct Label {
+    socket: SocketId,
+    remote: Option<SocketAddr>,
+    len: usize,
+    is_truncated: bool,
+}
+
+/// Buffers for the datagrams of a turn.
 pub struct ReceiveBatch {
     buffers: Box<[[u8; DATAGRAM_BYTES]]>,
+    labels: Box<[Label]>,
     names: Box<[libc::sockaddr_storage]>,
     headers: Box<[libc::mmsghdr]>,
     // Pointed to by `headers`; never read from here.
@@ -24,6 +38,8 @@ unsafe impl Send for ReceiveBatch {}
 
 /// One received datagram.
 pub struct Received<'a> {
+    /// Which of our sockets took it.
+    pub socket: SocketId,
     /// Who sent it; IPv4-mapped IPv6 is shown as IPv4.
     pub remote: SocketAddr,
     /// Its bytes, to be changed in place.
@@ -55,44 +71,73 @@ impl ReceiveBatch {
                 header
             })
             .collect();
-        Self { buffers, names, headers, _vectors: vectors, len: 0 }
+        let empty = Label { socket: SocketId(0), remote: None, len: 0, is_truncated: false };
+        let labels = vec![empty; capacity].into_boxed_slice();
+        Self { buffers, labels, names, headers, _vectors: vectors, len: 0 }
     }
 
-    /// How many datagrams one receive can take.
+    /// How many datagrams there are, of whatever kind.
     #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.headers.len()
+    pub fn len(&self) -> usize {
+        self.len
     }
 
-    /// The datagram at `index` of the last receive. `None` beyond its count, or if its sender has no IP address.
-    pub fn datagram(&mut self, index: usize) -> Option<Received<'_>> {
-        let header = self.headers.get(..self.len)?.get(index)?;
-        let remote = to_address(self.names.get(index)?)?;
-        let length = usize::try_from(header.msg_len).ok()?;
-        let is_truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-        let data = self.buffers.get_mut(index)?.get_mut(..length)?;
-        Some(Received { remote, data, is_truncated })
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
-    pub(super) fn fill(&mut self, fd: RawFd) -> io::Result<usize> {
+    /// How many datagrams still fit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.headers.len() - self.len
+    }
+
+    /// Forgets every datagram.
+    pub fn clear(&mut self) {
         self.len = 0;
-        for header in &mut self.headers {
+    }
+
+    /// The datagrams in the order in which they were taken, but for those whose sender has no IP address.
+    pub fn datagrams(&mut self) -> impl Iterator<Item = Received<'_>> {
+        self.labels.iter().zip(&mut self.buffers).take(self.len).filter_map(|(label, buffer)| {
+            let Label { socket, remote, len, is_truncated } = *label;
+            Some(Received { socket, remote: remote?, data: buffer.get_mut(..len)?, is_truncated })
+        })
+    }
+
+    /// Adds what has arrived at `socket`, known as `id`: up to `limit` datagrams, as far as there is room. Does not
+    /// wait. Returns how many they are.
+    pub fn take(&mut self, socket: &UdpSocket, id: SocketId, limit: usize) -> io::Result<usize> {
+        let end = self.headers.len().min(self.len.saturating_add(limit));
+        let Some(headers) = self.headers.get_mut(self.len..end).filter(|headers| !headers.is_empty()) else {
+            return Ok(0);
+        };
+        for header in &mut *headers {
             header.msg_hdr.msg_namelen = NAME_CAPACITY;
         }
-        let capacity = u32::try_from(self.headers.len()).unwrap_or(u32::MAX);
+        let capacity = u32::try_from(headers.len()).unwrap_or(u32::MAX);
         // SAFETY: every header points to a name and a vector of this value, the vectors to its buffers; all outlive
         // the call, and `capacity` is their number.
-        let count =
-            unsafe { libc::recvmmsg(fd, self.headers.as_mut_ptr(), capacity, libc::MSG_DONTWAIT, ptr::null_mut()) };
-        match usize::try_from(count) {
-            Ok(len) => {
-                self.len = len;
-                Ok(len)
-            }
-            Err(_) => match io::Error::last_os_error() {
-                error if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
-                error => Err(error),
-            },
+        let taken = unsafe {
+            libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), capacity, libc::MSG_DONTWAIT, ptr::null_mut())
+        };
+        let Ok(taken) = usize::try_from(taken) else {
+            let error = io::Error::last_os_error();
+            let is_nothing = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+            return if is_nothing { Ok(0) } else { Err(error) };
+        };
+        let places = self.labels.iter_mut().zip(&self.names).zip(&self.headers);
+        for ((label, name), header) in places.skip(self.len).take(taken) {
+            *label = Label {
+                socket: id,
+                remote: to_address(name),
+                len: usize::try_from(header.msg_len).unwrap_or(0),
+                is_truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            };
         }
+        self.len += taken;
+        Ok(taken)
     }
 }

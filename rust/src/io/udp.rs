@@ -7,8 +7,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 
-use super::ReceiveBatch;
-
 /// A bound, non-blocking UDP socket.
 #[derive(Debug)]
 pub struct UdpSocket {
@@ -50,11 +48,6 @@ impl UdpSocket {
         self.local.is_ipv6() || remote.is_ipv4()
     }
 
-    /// Takes what has arrived, up to the size of `batch`, without waiting. Returns how many datagrams there are.
-    pub fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<usize> {
-        batch.fill(self.as_raw_fd())
-    }
-
     pub(super) fn destination(&self, remote: SocketAddr) -> SocketAddr {
         match remote {
             SocketAddr::V4(v4) if self.local.is_ipv6() => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
@@ -74,17 +67,18 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::io::{SendBatch, SendOutcome};
+    use crate::io::{ReceiveBatch, SendBatch, SendOutcome};
     use crate::net::DATAGRAM_BYTES;
+    use crate::outbox::SocketId;
+
+    const ID: SocketId = SocketId(7);
 
     fn receive_all(socket: &UdpSocket, batch: &mut ReceiveBatch, wanted: usize) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut datagrams = Vec::new();
         for _ in 0..1000 {
-            let count = socket.receive(batch).unwrap();
-            for index in 0..count {
-                let received = batch.datagram(index).unwrap();
-                datagrams.push((received.remote, received.data.to_vec()));
-            }
+            batch.clear();
+            batch.take(socket, ID, usize::MAX).unwrap();
+            datagrams.extend(batch.datagrams().map(|received| (received.remote, received.data.to_vec())));
             if datagrams.len() >= wanted {
                 break;
             }
@@ -148,9 +142,32 @@ mod tests {
         let b = UdpSocket::bind("127.0.0.1:0".parse().unwrap(), 65536).unwrap();
         SendBatch::new(1).send(&a, [(b.local(), vec![7; DATAGRAM_BYTES + 1].as_slice())]);
         let mut batch = ReceiveBatch::new(1);
-        while b.receive(&mut batch).unwrap() == 0 {}
-        let received = batch.datagram(0).unwrap();
+        while batch.take(&b, ID, 1).unwrap() == 0 {}
+        let received = batch.datagrams().next().unwrap();
         assert!(received.is_truncated);
         assert_eq!(received.data.len(), DATAGRAM_BYTES);
+    }
+
+    #[test]
+    fn a_turn_takes_from_several_sockets_and_from_none_more_than_its_share() {
+        let bind = || UdpSocket::bind("127.0.0.1:0".parse().unwrap(), 65536).unwrap();
+        let (sender, loud, quiet) = (bind(), bind(), bind());
+        let mut sending = SendBatch::new(8);
+        sending.send(&sender, [b"1", b"2", b"3", b"4"].map(|data| (loud.local(), data.as_slice())));
+        sending.send(&sender, [(quiet.local(), b"q".as_slice())]);
+
+        let mut batch = ReceiveBatch::new(4);
+        let [first, second] = [SocketId(1), SocketId(2)];
+        assert_eq!(batch.take(&loud, first, 2).unwrap(), 2);
+        assert_eq!(batch.take(&quiet, second, 2).unwrap(), 1);
+        assert_eq!(batch.take(&loud, first, 2).unwrap(), 1, "the batch is full");
+        assert_eq!((batch.len(), batch.room(), batch.take(&loud, first, 2).unwrap()), (4, 0, 0));
+        let taken: Vec<_> = batch.datagrams().map(|received| (received.socket, received.data.to_vec())).collect();
+        let expected = [(first, "1"), (first, "2"), (second, "q"), (first, "3")];
+        assert_eq!(taken, expected.map(|(socket, data)| (socket, data.as_bytes().to_vec())));
+        batch.clear();
+        assert_eq!(batch.datagrams().count(), 0);
+        assert_eq!(batch.take(&loud, first, 2).unwrap(), 1);
+        assert_eq!(batch.datagrams().next().unwrap().data, b"4");
     }
 }

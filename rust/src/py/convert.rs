@@ -58,6 +58,7 @@ pub(super) fn config(settings: &Bound<'_, PyAny>) -> PyResult<EngineConfig> {
         opus_complexity: field(settings, "opus_complexity")?,
         opus_bitrate_bps: field(settings, "opus_bitrate_bps")?,
         clip_memory_bytes: field::<usize>(settings, "clip_memory_mb")?.saturating_mul(1024 * 1024),
+        longest_pause: Duration::from_micros(field(settings, "longest_pause_us")?),
         command_queue: field(settings, "command_queue")?,
         event_queue: field(settings, "event_queue")?,
     })
@@ -196,6 +197,9 @@ pub(super) fn totals<'py>(py: Python<'py>, totals: &Totals) -> PyResult<Bound<'p
     let fields = PyDict::new(py);
     fields.set_item("datagrams_received", totals.datagrams_received)?;
     fields.set_item("datagrams_sent", totals.datagrams_sent)?;
+    fields.set_item("turns", totals.turns)?;
+    fields.set_item("pause_us", totals.pause_us)?;
+    fields.set_item("pause_delay_us", totals.pause_delay_us)?;
     fields.set_item("endpoints", totals.endpoints)?;
     fields.set_item("ports_free", totals.ports_free)?;
     fields.set_item("ports_resting", totals.ports_resting)?;

@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use crate::bridge::{Bridge, CallId, Event as BridgeEvent, LegIndex};
 use crate::codecs::EncoderSettings;
@@ -18,7 +19,7 @@ use crate::dtls::Certificate;
 use crate::endpoint::{Endpoint, EndpointId, Event as EndpointEvent, Lane, Remote};
 use crate::error::{DropReason, MediaError};
 use crate::ice::stun;
-use crate::io::PortAllocator;
+use crate::io::{PortAllocator, ReceiveBatch};
 use crate::net::DatagramKind;
 use crate::outbox::{Outbox, SocketId};
 use crate::pipeline::FirstNumbers;
@@ -109,8 +110,20 @@ impl Board {
         self.timers.next()
     }
 
-    /// Gives one datagram to the bridge that it belongs to.
-    pub(super) fn handle_datagram(&mut self, now: Instant, socket: SocketId, remote: SocketAddr, data: &mut [u8]) {
+    /// Gives the datagrams of a batch to the bridges that they belong to, and empties it.
+    pub(super) fn handle_batch(&mut self, now: Instant, batch: &mut ReceiveBatch) {
+        add(&self.setup.counters.datagrams_received, batch.len());
+        for received in batch.datagrams() {
+            if received.is_truncated {
+                self.setup.counters.count_drops(DropReason::Oversize, 1);
+            } else {
+                self.handle_datagram(now, received.socket, received.remote, received.data);
+            }
+        }
+        batch.clear();
+    }
+
+    fn handle_datagram(&mut self, now: Instant, socket: SocketId, remote: SocketAddr, data: &mut [u8]) {
         let found = match self.setup.sockets.owner(socket) {
             Some(owner) => Some(owner),
             None if socket == SHARED => self.browser(remote, data).map(|place| (place, Lane::Rtp)),
@@ -135,24 +148,29 @@ impl Board {
         }
     }
 
-    /// Counts a datagram that was longer than our buffers.
-    pub(super) fn count_oversize(&self) {
-        self.setup.counters.count_drops(DropReason::Oversize, 1);
-    }
-
-    /// Counts datagrams taken from sockets.
-    pub(super) fn count_received(&self, count: usize) {
-        add(&self.setup.counters.datagrams_received, count);
+    /// Counts a turn that came after a pause and found so many datagrams and deadlines.
+    ///
+    /// What comes during a pause waits for half of it on average.
+    pub(super) fn count_turn(&self, pause: Duration, found: usize) {
+        let counters = &self.setup.counters;
+        add(&counters.turns, 1);
+        let pause_us = usize::try_from(pause.as_micros()).unwrap_or(usize::MAX);
+        counters.pause_us.store(pause_us as u64, Relaxed);
+        add(&counters.pause_delay_us, pause_us.saturating_mul(found) / 2);
     }
 
     /// Gives a turn to every bridge whose deadline has come.
     ///
-    /// One that is due again at once has its next turn in the next round, after everybody's datagrams.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    /// One that is due again at once has its next turn in the next round, after everybody's datagrams. Returns how many
+    /// there were.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> usize {
         self.arm(now);
+        let mut count = 0;
         while let Some(bridge) = self.timers.pop_expired(now) {
             self.turn(now, bridge, |bridge, outbox| bridge.handle_timeout(now, outbox));
+            count += 1;
         }
+        count
     }
 
     /// Sends what the turns so far have queued.
@@ -473,7 +491,6 @@ impl Board {
     }
 
     fn publish_load(&mut self, now: Instant) {
-        use std::sync::atomic::Ordering::Relaxed;
         let counters = &self.setup.counters;
         counters.endpoints.store(self.endpoints.len() as u64, Relaxed);
         counters.ports_free.store(self.setup.ports.available(now) as u64, Relaxed);

@@ -9,7 +9,6 @@ use crate::engine::command::TransportKind;
 use crate::engine::event;
 use crate::ice::stun::{Builder, Class, IntegrityKey};
 use crate::io::{UdpSocket, Wake};
-use std::time::Duration;
 
 fn board() -> (Board, event::EventReceiver) {
     let ip: IpAddr = [127, 0, 0, 3].into();
