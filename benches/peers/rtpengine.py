@@ -5,6 +5,7 @@ Owns the flags that make each kind of call, and what rtpengine's SDP says back.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import re
@@ -20,7 +21,7 @@ from benches.peers.work import Address, Identity, Security, Sound, Target, Work
 
 PORTS = (12_000, 31_999)
 ANSWER_TIMEOUT_S = 1.0
-START_TRIES = 20
+START_LIMIT_S = 10.0
 
 PCMU, PCMA = "0 PCMU/8000", "8 PCMA/8000"
 
@@ -51,7 +52,7 @@ class RtpEngine:
         ]
         async with started(command, core=core, is_silent=True) as process:
             with RunningRtpEngine(process, (host, control)) as relay:
-                relay.wait_until_ready()
+                await relay.wait_until_ready()
                 yield relay
 
 
@@ -71,13 +72,14 @@ class RunningRtpEngine:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def wait_until_ready(self) -> None:
-        """Ask until it answers; RuntimeError if it does not."""
-        for _ in range(START_TRIES):
-            with contextlib.suppress(OSError):
-                self.command({"command": "ping"})
-                return
-        raise RuntimeError("rtpengine does not answer")
+    async def wait_until_ready(self) -> None:
+        """Ask until it answers; TimeoutError if it does not."""
+        async with asyncio.timeout(START_LIMIT_S):
+            while True:
+                with contextlib.suppress(OSError):
+                    self.command({"command": "ping"})
+                    return
+                await asyncio.sleep(0.1)
 
     async def set_up(self, work: Work, generator: Generator) -> list[Target]:
         targets: list[Target] = []
