@@ -11,10 +11,12 @@ use trunkline_media::srtp;
 use crate::figures::{Figures, Part};
 use crate::sound::Sound;
 use crate::webrtc::Session;
-use crate::wire::{Batch, Stamp, Wire};
+use crate::wire::{Inbox, Stamp, Wire};
 
 /// A browser refreshes its ICE consent with every so many packets: 5 s.
 const PACKETS_PER_CHECK: usize = 250;
+/// A socket is emptied with every so many packets.
+const PACKETS_PER_CLEARANCE: usize = 8;
 /// Where a stamp keeps the part of the run in which its packet was sent.
 const PART_SHIFT: u32 = 62;
 
@@ -100,11 +102,11 @@ impl Leg {
     }
 
     /// Does the next bit of ICE and DTLS: one datagram in, what follows from it out.
-    pub(crate) fn connect(&mut self, batch: &mut Batch) {
+    pub(crate) fn connect(&mut self, inbox: &mut Inbox) {
         let Security::Browser(session) = &mut self.security else { return };
         let now = Instant::now();
-        for index in 0..self.wire.receive(batch) {
-            session.handle_datagram(now, batch.datagram(index).0);
+        while let Some((datagram, _)) = self.wire.receive(inbox) {
+            session.handle_datagram(now, datagram);
         }
         let mut buffer = [0; DATAGRAM_BYTES];
         while let Some(length) = session.poll_transmit(now, &mut buffer) {
@@ -142,10 +144,14 @@ impl Leg {
     }
 
     /// Takes in what has arrived. If a mark begins in it, returns when its first sample is heard.
-    pub(crate) fn receive(&mut self, batch: &mut Batch, figures: &mut Figures) -> Option<Stamp> {
+    ///
+    /// That is one datagram as a rule, since as many come as go. To look whether there is another one costs a system
+    /// call, so that is done now and then.
+    pub(crate) fn receive(&mut self, inbox: &mut Inbox, figures: &mut Figures) -> Option<Stamp> {
         let mut heard = None;
-        for index in 0..self.wire.receive(batch) {
-            let (datagram, arrived) = batch.datagram(index);
+        let most = if self.packet.is_multiple_of(PACKETS_PER_CLEARANCE) { usize::MAX } else { 1 };
+        for _ in 0..most {
+            let Some((datagram, arrived)) = self.wire.receive(inbox) else { break };
             // A browser has STUN and RTCP on the same port, and a phone may.
             if DatagramKind::of(datagram) == Some(DatagramKind::Rtp) {
                 heard = self.take(datagram, arrived, figures).or(heard);

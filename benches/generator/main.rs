@@ -33,7 +33,7 @@ use figures::{Figures, Part};
 use leg::{Contexts, Leg, Security};
 use sound::{Sound, Sounds};
 use webrtc::{Identity, Session};
-use wire::Batch;
+use wire::Inbox;
 
 /// What the bench asks for.
 struct Plan {
@@ -138,17 +138,17 @@ fn from_hex(text: &str) -> Vec<u8> {
 
 /// Does ICE and DTLS, where legs have them, to the end.
 fn connect(legs: &mut [Leg]) {
-    let mut batch = Batch::new();
+    let mut inbox = Inbox::new();
     let deadline = Instant::now() + CONNECT_LIMIT;
     while legs.iter().any(|leg| !leg.is_connected()) {
         assert!(Instant::now() < deadline, "not all browsers connect");
         for leg in legs.iter_mut() {
-            leg.connect(&mut batch);
+            leg.connect(&mut inbox);
         }
     }
     // In DTLS 1.3 the client's last flight is still to go.
     for leg in legs {
-        leg.connect(&mut batch);
+        leg.connect(&mut inbox);
     }
 }
 
@@ -157,7 +157,7 @@ fn connect(legs: &mut [Leg]) {
 /// Prints `measuring` and `measured` at the ends of the window, for the bench to sample the relay's CPU, and
 /// `connected COUNT SECONDS` at the end of a storm.
 fn run(plan: &Plan, legs: &mut [Leg], mut storm: Vec<Leg>) -> Figures {
-    let mut batch = Batch::new();
+    let mut inbox = Inbox::new();
     let mut figures = Figures::new(plan.packets(plan.measure));
     let start = Instant::now();
     let step = PTIME / u32::try_from(legs.len()).unwrap();
@@ -186,7 +186,7 @@ fn run(plan: &Plan, legs: &mut [Leg], mut storm: Vec<Leg>) -> Figures {
         // To the last, so that the relay is at work when it is asked for its memory.
         if due <= now {
             figures.note_slip(u32::try_from((now - due).as_nanos()).unwrap_or(u32::MAX));
-            if let Some(heard) = legs[next].receive(&mut batch, &mut figures)
+            if let Some(heard) = legs[next].receive(&mut inbox, &mut figures)
                 // The other leg of the same call made the sound.
                 && let Some((made, part)) = legs[next ^ 1].take_mark()
             {
@@ -197,9 +197,9 @@ fn run(plan: &Plan, legs: &mut [Leg], mut storm: Vec<Leg>) -> Figures {
             due += step;
         } else if figures.part == Part::Storm && !storm.is_empty() {
             storm_turn = (storm_turn + 1) % storm.len();
-            storm[storm_turn].connect(&mut batch);
+            storm[storm_turn].connect(&mut inbox);
             if storm[storm_turn].is_connected() {
-                storm[storm_turn].connect(&mut batch);
+                storm[storm_turn].connect(&mut inbox);
                 storm.swap_remove(storm_turn);
             }
         }

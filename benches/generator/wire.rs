@@ -3,7 +3,7 @@
 //! So the generator may look at a socket when it suits it: a delay ends when the relay's system call has put the packet
 //! into our socket, not when we get round to reading it.
 
-#![expect(unsafe_code, reason = "the standard library has neither recvmmsg nor ancillary data")]
+#![expect(unsafe_code, reason = "the standard library does not give ancillary data")]
 
 use std::io;
 use std::mem;
@@ -14,8 +14,6 @@ use std::time::{Duration, SystemTime};
 
 use trunkline_media::net::DATAGRAM_BYTES;
 
-/// Datagrams of one read. A far side gets one every 20 ms and is looked at as often.
-const BATCH: u8 = 8;
 /// Bytes of ancillary data for one timestamp, with room to spare.
 const CONTROL_BYTES: usize = 64;
 
@@ -77,75 +75,43 @@ impl Wire {
         let _ = self.socket.send(datagram);
     }
 
-    /// Takes what has arrived, up to a batch, without waiting; returns how many datagrams there are.
-    pub(crate) fn receive(&self, batch: &mut Batch) -> usize {
-        for header in &mut batch.headers {
-            header.msg_hdr.msg_controllen = CONTROL_BYTES;
-        }
-        // SAFETY: every header points to a vector and a control buffer of the batch, and the vectors to its buffers;
-        // all live in boxes that outlive the call, and BATCH is their number.
-        let count = unsafe {
-            libc::recvmmsg(
-                self.socket.as_raw_fd(),
-                batch.headers.as_mut_ptr(),
-                BATCH.into(),
-                libc::MSG_DONTWAIT,
-                ptr::null_mut(),
-            )
-        };
-        // Nothing there, or word that nobody listened at the far end.
-        usize::try_from(count).unwrap_or(0)
+    /// Takes one datagram, if there is one, and says when it arrived.
+    pub(crate) fn receive<'a>(&self, inbox: &'a mut Inbox) -> Option<(&'a mut [u8], Stamp)> {
+        let mut vector = libc::iovec { iov_base: inbox.buffer.as_mut_ptr().cast(), iov_len: inbox.buffer.len() };
+        // SAFETY: all-zero bytes are a valid value of this plain C structure.
+        let mut header = unsafe { mem::zeroed::<libc::msghdr>() };
+        header.msg_iov = &raw mut vector;
+        header.msg_iovlen = 1;
+        header.msg_control = inbox.control.0.as_mut_ptr().cast();
+        header.msg_controllen = CONTROL_BYTES;
+        // SAFETY: the header points to the vector and the control buffer, and the vector to the buffer, each with its
+        // length; all outlive the call.
+        let length = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
+        // An error is that nothing is there, or word that nobody listened at the far end.
+        let length = usize::try_from(length).ok()?;
+        Some((&mut inbox.buffer[..length], arrival(&header).unwrap_or_else(Stamp::now)))
     }
 }
 
 #[repr(C, align(16))]
-#[derive(Clone, Copy)]
 struct Control([u8; CONTROL_BYTES]);
 
-/// Buffers for one read, made once.
-pub(crate) struct Batch {
-    buffers: Box<[[u8; DATAGRAM_BYTES]]>,
-    headers: Box<[libc::mmsghdr]>,
-    // Pointed to by `headers`, and not read from here.
-    _controls: Box<[Control]>,
-    _vectors: Box<[libc::iovec]>,
+/// Room for one datagram and what the kernel says about it, made once.
+pub(crate) struct Inbox {
+    buffer: [u8; DATAGRAM_BYTES],
+    control: Control,
 }
 
-impl Batch {
-    pub(crate) fn new() -> Self {
-        let mut buffers = vec![[0; DATAGRAM_BYTES]; BATCH.into()].into_boxed_slice();
-        let mut controls = vec![Control([0; CONTROL_BYTES]); BATCH.into()].into_boxed_slice();
-        let mut vectors: Box<[libc::iovec]> = buffers
-            .iter_mut()
-            .map(|buffer| libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() })
-            .collect();
-        let headers = vectors
-            .iter_mut()
-            .zip(controls.iter_mut())
-            .map(|(vector, control)| {
-                // SAFETY: all-zero bytes are a valid value of this plain C structure.
-                let mut header = unsafe { mem::zeroed::<libc::mmsghdr>() };
-                header.msg_hdr.msg_iov = ptr::from_mut(vector);
-                header.msg_hdr.msg_iovlen = 1;
-                header.msg_hdr.msg_control = ptr::from_mut(control).cast();
-                header
-            })
-            .collect();
-        Self { buffers, headers, _controls: controls, _vectors: vectors }
-    }
-
-    /// The datagram at `index` of the last read and when it arrived.
-    pub(crate) fn datagram(&mut self, index: usize) -> (&mut [u8], Stamp) {
-        let header = &self.headers[index];
-        let arrived = arrival(&header.msg_hdr).unwrap_or_else(Stamp::now);
-        (&mut self.buffers[index][..header.msg_len as usize], arrived)
+impl Inbox {
+    pub(crate) const fn new() -> Self {
+        Self { buffer: [0; DATAGRAM_BYTES], control: Control([0; CONTROL_BYTES]) }
     }
 }
 
 /// The kernel's timestamp among a message's ancillary data.
 fn arrival(header: &libc::msghdr) -> Option<Stamp> {
-    // SAFETY: the header is one that recvmmsg has filled in: its control pointer and length describe a buffer that
-    // lives as long as the batch. The macros stay within it, and null means that there is nothing more.
+    // SAFETY: the header is one that recvmsg has just filled in: its control pointer and length describe a buffer that
+    // is still there. The macros stay within it, and null means that there is nothing more.
     unsafe {
         let mut control = libc::CMSG_FIRSTHDR(header);
         while !control.is_null() {

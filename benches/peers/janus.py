@@ -20,8 +20,8 @@ from random import Random
 from typing import Any
 
 from benches.peers.generator import Generator, ssrc_of_leg
-from benches.peers.process import MissingPeerError, program, started
-from benches.peers.rtpengine import PCMU, free_port, media_address, sdp
+from benches.peers.process import MissingPeerError, free_port, program, started
+from benches.peers.sdp import PCMU, browser_offer, browser_target, media_address, phone_sdp
 from benches.peers.work import Address, Identity, Target, Work
 
 from trunkline.sip.transport import Listener, SipShell
@@ -71,7 +71,7 @@ class Phone:
             assert event.sdp, "Janus offers"
             number = int(user[1])
             self.offered[number] = media_address(event.sdp)
-            self.shell.answer(event.id, sdp(self.legs[number], PCMU))
+            self.shell.answer(event.id, phone_sdp(self.legs[number], PCMU))
 
 
 @contextlib.asynccontextmanager
@@ -201,43 +201,3 @@ def configuration(address: Address) -> dict[str, str]:
             }}
         """,
     }
-
-
-def browser_offer(identity: Identity, far: Address, ssrc: int) -> str:
-    """What a browser with one audio stream would offer; it begins DTLS itself."""
-    host, port = far
-    lines = [
-        "v=0",
-        f"o=- 1 1 IN IP4 {host}",
-        "s=-",
-        "t=0 0",
-        "a=group:BUNDLE 0",
-        "m=audio 9 UDP/TLS/RTP/SAVPF 0",
-        f"c=IN IP4 {host}",
-        "a=rtpmap:0 PCMU/8000",
-        "a=mid:0",
-        "a=sendrecv",
-        "a=rtcp-mux",
-        f"a=ice-ufrag:{identity.ufrag}",
-        f"a=ice-pwd:{identity.pwd}",
-        f"a=fingerprint:sha-256 {identity.fingerprint}",
-        "a=setup:active",
-        f"a=candidate:1 1 udp 2130706431 {host} {port} typ host",
-        "a=end-of-candidates",
-        f"a=ssrc:{ssrc} cname:bench",
-    ]
-    return "\r\n".join([*lines, ""])
-
-
-def browser_target(answer: str) -> Target:
-    """Where a browser sends by this answer, and with which credentials."""
-
-    def field(pattern: str) -> str:
-        found = re.search(pattern, answer, re.MULTILINE)
-        assert found, answer
-        return found[1]
-
-    candidate = re.search(r"^a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ host", answer, re.MULTILINE)
-    assert candidate, answer
-    credentials = (field(r"^a=ice-ufrag:(\S+)"), field(r"^a=ice-pwd:(\S+)"), field(r"^a=fingerprint:sha-256 (\S+)"))
-    return Target((candidate[1], int(candidate[2])), ("webrtc", *credentials))

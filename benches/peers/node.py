@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from typing import Any
 
@@ -21,6 +22,7 @@ from trunkline.media.types import (
     RtpLocal,
     RtpRemote,
     RtpTransport,
+    SdesKeys,
     StreamParameters,
     WebRtcLocal,
     WebRtcRemote,
@@ -30,6 +32,8 @@ from trunkline.media.types import (
 PCMU = Codec(0, "PCMU", 8_000)
 PCMA = Codec(8, "PCMA", 8_000)
 OPUS = Codec(111, "opus", 48_000, 2)
+SALT_BYTES = {"AES_CM_128_HMAC_SHA1_80": 14, "AEAD_AES_128_GCM": 12}
+KEY_BYTES = 16
 SPOKEN_BY_A = {"pcmu": PCMU, "pcma-pcmu": PCMA, "opus-pcmu": OPUS}
 PORTS = (12_000, 31_999)
 
@@ -54,7 +58,7 @@ class Node:
         if self._security == "DTLS-SRTP":
             a, target_a = await self._start_browser(call, self._spoken_by_a)
         else:
-            a, target_a = await self._start_phone(call, far_a, self._spoken_by_a)
+            a, target_a = await self._start_phone(call, far_a, self._spoken_by_a, self._new_keys())
         b, target_b = await self._start_phone(call, far_b, PCMU)
         await self._engine.bridge(call, a, b)
         self._endpoints += [(call, a), (call, b)]
@@ -71,13 +75,31 @@ class Node:
         await self._engine.set_remote(call, endpoint, self._browser, audio(codec))
         return endpoint, [local.candidates[0], "webrtc", local.ice_ufrag, local.ice_pwd, local.fingerprint]
 
-    async def _start_phone(self, call: MediaCallId, far: Address, codec: Codec) -> tuple[EndpointId, Target]:
+    def _new_keys(self) -> SdesKeys | None:
+        salt_bytes = SALT_BYTES.get(self._security)
+        if salt_bytes is None:
+            return None
+        return SdesKeys(
+            suite=self._security,
+            local_key=os.urandom(KEY_BYTES),
+            local_salt=os.urandom(salt_bytes),
+            remote_key=os.urandom(KEY_BYTES),
+            remote_salt=os.urandom(salt_bytes),
+        )
+
+    async def _start_phone(
+        self, call: MediaCallId, far: Address, codec: Codec, keys: SdesKeys | None = None
+    ) -> tuple[EndpointId, Target]:
         endpoint, local = await self._engine.create_endpoint(call, RtpTransport())
         assert isinstance(local, RtpLocal)
         # The generator knows RTCP from RTP and passes it over, so one port will do.
         host, port = far
-        await self._engine.set_remote(call, endpoint, RtpRemote((host, port), (host, port)), audio(codec))
-        return endpoint, [local.rtp]
+        remote = RtpRemote((host, port), (host, port), security=keys)
+        await self._engine.set_remote(call, endpoint, remote, audio(codec))
+        if keys is None:
+            return endpoint, [local.rtp]
+        theirs, ours = keys.remote_key + keys.remote_salt, keys.local_key + keys.local_salt
+        return endpoint, [local.rtp, "sdes", keys.suite, theirs.hex(), ours.hex()]
 
     async def count(self) -> dict[str, int]:
         """Sum up what tells a good run from a bad one."""

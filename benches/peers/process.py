@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Sequence
@@ -125,3 +126,11 @@ async def hear(process: Process) -> str:
 def tell(process: Process, line: str) -> None:
     assert process.stdin
     process.stdin.write(line.encode() + b"\n")
+
+
+def free_port(host: str) -> int:
+    """A UDP port that nobody uses now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port

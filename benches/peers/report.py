@@ -47,6 +47,7 @@ def markdown(heading: Heading, results: Results) -> str:
         _goals_table(goals(results)),
         "## Loads",
         _runs_table(results),
+        *_storm(results),
         "Latency is from one far side's `send` to the packet's arrival in the other's socket. `others` is the share of "
         "the relay's and of the generator's core that went to anything else, `late` by how much the generator sent too "
         "late (p99). `disturbed` counts runs in which others had more than a twentieth of a core.",
@@ -142,6 +143,27 @@ def _run_cells(runs: Sequence[Run]) -> list[str]:
         f"{sum(run.is_disturbed for run in runs)} of {len(runs)}",
         ", ".join(f"{number} {name}" for name, number in faults.items() if number) or "none",
     ]
+
+
+def _storm(results: Results) -> list[str]:
+    """Of the storms: how many connected, how long that took, and what became of the calls meanwhile."""
+    cells = []
+    for (work, relay), runs in results.runs.items():
+        if work.storm:
+            cells.append(
+                [
+                    relay,
+                    str(work.calls),
+                    f"{min(run.storm_connected for run in runs)} of {work.storm}",
+                    Spread.of(run.storm_s for run in runs).show(2),
+                    Spread.of(run.p99_us / 1e3 for run in runs).show(3),
+                    Spread.of(run.storm_p99_us / 1e3 for run in runs).show(3),
+                ]
+            )
+    if not cells:
+        return []
+    head = ["while browsers connect", "calls", "connected", "in seconds", "p99 ms before", "p99 ms meanwhile"]
+    return [table(head, cells)]
 
 
 def _capacity_table(results: Results) -> str:

@@ -62,13 +62,13 @@ ROWS: tuple[Row, ...] = (
         for name, security in (("CM-80", Security.CM_80), ("GCM", Security.GCM))
         for calls in CALLS
     ),
-    Row("webrtc", "DTLS-SRTP <-> RTP", Work(Security.WEBRTC, Sound.PCMU, WEBRTC_CALLS), (TRUNKLINE, JANUS)),
+    Row("webrtc", "DTLS-SRTP <-> RTP", Work(Security.WEBRTC, Sound.PCMU, WEBRTC_CALLS), (TRUNKLINE, JANUS, RTPENGINE)),
     Row("opus", "DTLS-SRTP, Opus <-> RTP, PCMU", Work(Security.WEBRTC, Sound.OPUS, OPUS_CALLS), (TRUNKLINE,)),
     Row(
         "storm",
         f"RTP <-> RTP while {STORM} browsers connect",
         Work(Security.NONE, Sound.PCMU, STORM_CALLS, STORM),
-        (TRUNKLINE,),
+        (TRUNKLINE, RTPENGINE),
     ),
 )
 

@@ -8,22 +8,30 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import re
 import socket
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 
 from benches.peers import bencode
 from benches.peers.bencode import Value
-from benches.peers.generator import Generator
-from benches.peers.process import program, started
-from benches.peers.work import Address, Identity, Security, Sound, Target, Work
+from benches.peers.generator import Generator, ssrc_of_leg
+from benches.peers.process import free_port, program, started
+from benches.peers.sdp import (
+    PCMA,
+    PCMU,
+    browser_offer,
+    browser_target,
+    media_address,
+    phone_sdp,
+    sdes_key_bytes,
+    sdes_of,
+)
+from benches.peers.work import LOOPBACK, Address, Security, Sound, Target, Work
 
+NOBODY = (LOOPBACK, 9)
 PORTS = (12_000, 31_999)
 ANSWER_TIMEOUT_S = 1.0
 START_LIMIT_S = 10.0
-
-PCMU, PCMA = "0 PCMU/8000", "8 PCMA/8000"
 
 
 class RtpEngine:
@@ -82,13 +90,8 @@ class RunningRtpEngine:
                 await asyncio.sleep(0.1)
 
     async def set_up(self, work: Work, generator: Generator) -> list[Target]:
-        targets: list[Target] = []
-        for number, (far_a, far_b) in enumerate(generator.calls):
-            targets += self._start_call(f"call-{number}", work, far_a, far_b)
-        return targets + [
-            self._expect_browser(f"storm-{number}", generator.identity, far)
-            for number, far in enumerate(generator.storm_legs)
-        ]
+        calls = [target for number in range(work.calls) for target in self._start_call(number, work, generator)]
+        return calls + [self._expect_browser(number, generator) for number in range(work.storm)]
 
     async def finish(self) -> dict[str, int]:
         return {}
@@ -106,92 +109,37 @@ class RunningRtpEngine:
             raise RuntimeError(f"rtpengine: {answer}")
         return answer
 
-    def _start_call(self, call: str, work: Work, far_a: Address, far_b: Address) -> list[Target]:
-        key = (
-            base64.b64encode(call.encode().ljust(sdes_key_bytes(work.security), b".")) if work.security.is_sdes else b""
-        )
-        spoken_by_a = PCMA if work.sound is Sound.LAWS else PCMU
-        offer: dict[str, Value] = {
-            "command": "offer",
-            "call-id": call,
-            "from-tag": "a",
-            "sdp": sdp(far_a, spoken_by_a, (work.security, key.decode()) if key else None),
-            "replace": ["origin", "session-connection"],
-            "ICE": "remove",
-            "transport-protocol": "RTP/AVP",
-        }
-        if work.sound is Sound.LAWS:
-            offer["codec"] = {"transcode": ["PCMU"], "mask": ["PCMA"]}
-        for_b = str(self.command(offer)["sdp"])
-        answer: dict[str, Value] = {
-            "command": "answer",
-            "call-id": call,
-            "from-tag": "a",
-            "to-tag": "b",
-            "sdp": sdp(far_b, PCMU),
-            "replace": ["origin", "session-connection"],
-        }
-        for_a = str(self.command(answer)["sdp"])
+    def _start_call(self, number: int, work: Work, generator: Generator) -> list[Target]:
+        far_a, far_b = generator.calls[number]
+        call = f"call-{number}"
+        if work.security is Security.WEBRTC:
+            offer = browser_offer(generator.identity, far_a, ssrc_of_leg(2 * number))
+            for_a, for_b = self._negotiate(call, offer, phone_sdp(far_b, PCMU))
+            return [browser_target(for_a), Target(media_address(for_b))]
+        key = call.encode().ljust(sdes_key_bytes(work.security), b".")
+        crypto = (work.security, base64.b64encode(key).decode()) if work.security.is_sdes else None
+        is_transcoded = work.sound is Sound.LAWS
+        offer = phone_sdp(far_a, PCMA if is_transcoded else PCMU, crypto)
+        codec: dict[str, Value] = {"transcode": ["PCMU"], "mask": ["PCMA"]} if is_transcoded else {}
+        for_a, for_b = self._negotiate(call, offer, phone_sdp(far_b, PCMU), codec)
         security: tuple[str, ...] = ()
-        if key:
+        if crypto:
             suite, theirs = sdes_of(for_a)
             assert suite == work.security, for_a
-            security = (
-                "sdes",
-                suite,
-                base64.b64decode(key).hex(),
-                base64.b64decode(theirs + "=" * (-len(theirs) % 4)).hex(),
-            )
+            security = ("sdes", suite, key.hex(), theirs.hex())
         return [Target(media_address(for_a), security), Target(media_address(for_b))]
 
-    def _expect_browser(self, call: str, identity: Identity, far: Address) -> Target:
-        raise NotImplementedError
+    def _expect_browser(self, number: int, generator: Generator) -> Target:
+        """Make a call for a browser of the storm, whose other side is nobody."""
+        far = generator.storm_legs[number]
+        offer = browser_offer(generator.identity, far, ssrc_of_leg(len(generator.legs) + number))
+        for_a, _ = self._negotiate(f"storm-{number}", offer, phone_sdp(NOBODY, PCMU))
+        return browser_target(for_a)
 
-
-def sdp(far: Address, codec: str, crypto: tuple[Security, str] | None = None) -> str:
-    """One audio stream of a far side, with one payload type."""
-    host, port = far
-    payload_type, _, _ = codec.partition(" ")
-    lines = [
-        "v=0",
-        f"o=- 1 1 IN IP4 {host}",
-        "s=-",
-        f"c=IN IP4 {host}",
-        "t=0 0",
-        f"m=audio {port} {'RTP/SAVP' if crypto else 'RTP/AVP'} {payload_type}",
-        f"a=rtpmap:{codec}",
-        "a=ptime:20",
-        "a=sendrecv",
-    ]
-    if crypto:
-        lines.append(f"a=crypto:1 {crypto[0]} inline:{crypto[1]}")
-    return "\r\n".join([*lines, ""])
-
-
-def media_address(text: str) -> Address:
-    """Where the SDP's audio is to be sent."""
-    host = re.search(r"^c=IN IP4 (\S+)", text, re.MULTILINE)
-    port = re.search(r"^m=audio (\d+)", text, re.MULTILINE)
-    assert host, text
-    assert port, text
-    return host[1], int(port[1])
-
-
-def sdes_of(text: str) -> tuple[str, str]:
-    """Suite and key of the SDP's first crypto attribute."""
-    crypto = re.search(r"^a=crypto:\d+ (\S+) inline:([A-Za-z0-9+/]+)", text, re.MULTILINE)
-    assert crypto, text
-    return crypto[1], crypto[2]
-
-
-def sdes_key_bytes(security: Security) -> int:
-    """Bytes of a suite's master key and salt."""
-    return 30 if security is Security.CM_80 else 28
-
-
-def free_port(host: str) -> int:
-    """A UDP port that nobody uses now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    def _negotiate(self, call: str, offer: str, answer: str, codec: dict[str, Value] | None = None) -> tuple[str, str]:
+        """Pass an offer and its answer; returns what sides A and B are told. B speaks plain RTP."""
+        common: dict[str, Value] = {"call-id": call, "from-tag": "a", "replace": ["origin", "session-connection"]}
+        for_b: dict[str, Value] = {"ICE": "remove", "DTLS": "passive", "transport-protocol": "RTP/AVP"}
+        told_b = self.command(common | for_b | {"command": "offer", "sdp": offer, "codec": codec or {}})
+        told_a = self.command(common | {"command": "answer", "to-tag": "b", "sdp": answer})
+        return str(told_a["sdp"]), str(told_b["sdp"])

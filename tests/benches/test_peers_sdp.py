@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from benches.peers.janus import browser_target
 from benches.peers.process import MissingPeerError, program
-from benches.peers.rtpengine import media_address, sdes_of, sdp
+from benches.peers.sdp import browser_target, media_address, phone_sdp, sdes_of
 from benches.peers.work import Security
 
 ANSWER_OF_JANUS = """v=0
@@ -17,10 +16,10 @@ a=candidate:1 1 udp 2015363327 192.0.2.2 33502 typ host
 
 
 def test_an_offer_with_keys_is_read_back() -> None:
-    text = sdp(("127.0.0.1", 4000), "0 PCMU/8000", (Security.GCM, "QUJD"))
+    text = phone_sdp(("127.0.0.1", 4000), "0 PCMU/8000", (Security.GCM, "QUJD"))
     assert "m=audio 4000 RTP/SAVP 0\r\n" in text
     assert media_address(text) == ("127.0.0.1", 4000)
-    assert sdes_of(text) == ("AEAD_AES_128_GCM", "QUJD")
+    assert sdes_of(text) == ("AEAD_AES_128_GCM", b"ABC")
 
 
 def test_where_a_browser_sends_is_in_the_answer() -> None:
