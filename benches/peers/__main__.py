@@ -29,6 +29,8 @@ from benches.peers.work import Run, Work
 RESULTS = Path(__file__).parent.parent / "results"
 TRIES = 2
 """Of a run that is disturbed or breaks."""
+FAILURES = (RuntimeError, OSError, TimeoutError, AssertionError)
+"""Of a run: a process ended early, did not answer or answered nonsense. The others are still measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Plan:
     relays: frozenset[str]
     repeats: int
     windows: Windows
+    patience: int
     out: Path | None
 
     @property
@@ -69,6 +72,7 @@ def read_plan() -> Plan:
     parser.add_argument("--repeats", type=int, default=3, help="of each row (%(default)s)")
     parser.add_argument("--warm-up", type=float, default=1.0, help="seconds before the window (%(default)s)")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of the window (%(default)s)")
+    parser.add_argument("--patience", type=int, default=20, help="disturbed runs to make again, in all (%(default)s)")
     parser.add_argument("--out", type=Path, help="where to write, without the suffix; none with --only or --relay")
     given = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
@@ -81,26 +85,9 @@ def read_plan() -> Plan:
         relays=frozenset(given.relay),
         repeats=given.repeats,
         windows=Windows(given.warm_up, given.seconds),
+        patience=given.patience,
         out=given.out or (RESULTS / "peers" if is_whole else None),
     )
-
-
-async def run_once(plan: Plan, kind: Kind, work: Work) -> Run:
-    """Measure; again if others disturbed it or something broke. The least disturbed run counts."""
-    runs: list[Run] = []
-    for attempt in range(TRIES):
-        try:
-            run = await measure(plan.bench, kind, work, plan.windows)
-        except (RuntimeError, OSError, TimeoutError) as error:
-            print(f"  {kind.name}: {error!r}", flush=True)
-            if attempt == TRIES - 1 and not runs:
-                raise
-            continue
-        runs.append(run)
-        print(f"  {line(run)}", flush=True)
-        if not run.is_disturbed:
-            break
-    return min(runs, key=lambda run: (run.is_disturbed, run.relay_foreign + run.generator_foreign))
 
 
 def line(run: Run) -> str:
@@ -118,41 +105,63 @@ def line(run: Run) -> str:
     return ", ".join(words)
 
 
-async def run_all(plan: Plan) -> Results:
-    """Rows take turns, so that a noisy minute does not fall on one row alone."""
-    results = Results({}, {})
-    for repeat in range(1, plan.repeats + 1):
-        for row, kind in plan.rows:
-            print(f"{repeat}/{plan.repeats} {row.name}", flush=True)
+class Session:
+    """One time through everything, with what is left of the patience."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._patience = plan.patience
+        self.results = Results({}, {})
+
+    async def run_all(self) -> None:
+        """Rows take turns, so that a noisy minute does not fall on one row alone."""
+        plan = self._plan
+        for repeat in range(1, plan.repeats + 1):
+            for row, kind in plan.rows:
+                print(f"{repeat}/{plan.repeats} {row.name}", flush=True)
+                if run := await self._run_row(row, kind):
+                    self.results.runs.setdefault((row.work, kind.name), []).append(run)
+            for search, kind, guess in plan.searches:
+                print(f"{repeat}/{plan.repeats} calls a core, {search.name}", flush=True)
+                await self._search(search, kind, guess)
+
+    async def _run_row(self, row: Row, kind: Kind) -> Run | None:
+        """Measure; again if others disturbed it or something broke. The less disturbed run counts."""
+        runs: list[Run] = []
+        for attempt in range(TRIES):
+            if attempt:
+                if self._patience <= 0:
+                    break
+                self._patience -= 1
             try:
-                run = await run_once(plan, kind, row.work)
-            except (RuntimeError, OSError, TimeoutError):
-                print(f"  {kind.name} failed: not measured", flush=True)
+                runs.append(await self._measure(kind, row.work))
+            except FAILURES as error:
+                print(f"  {kind.name} failed: {error!r}", flush=True)
                 continue
-            results.runs.setdefault((row.work, kind.name), []).append(run)
-        for search, kind, guess in plan.searches:
-            print(f"{repeat}/{plan.repeats} calls a core, {search.name}", flush=True)
-            await search_once(plan, results, search, kind, guess)
-    return results
+            if not runs[-1].is_disturbed:
+                break
+        return min(runs, key=lambda run: (run.is_disturbed, run.relay_foreign + run.generator_foreign), default=None)
 
+    async def _search(self, search: Search, kind: Kind, guess: int) -> None:
+        found = self.results.capacities.setdefault((search.part, kind.name), [])
+        if found:
+            guess = found[-1].calls
 
-async def search_once(plan: Plan, results: Results, search: Search, kind: Kind, guess: int) -> None:
-    found = results.capacities.setdefault((search.part, kind.name), [])
+        async def measure_calls(calls: int) -> Run:
+            return await self._measure(kind, search.work(calls))
 
-    async def measure_calls(calls: int) -> Run:
-        run = await measure(plan.bench, kind, search.work(calls), plan.windows)
+        try:
+            capacity = await find_capacity(search, kind.name, guess, measure_calls)
+        except FAILURES as error:
+            print(f"  {kind.name} failed: {error!r}", flush=True)
+            return
+        print(f"  {kind.name}: {capacity.calls} calls{' or more' if capacity.is_bound else ''}", flush=True)
+        found.append(capacity)
+
+    async def _measure(self, kind: Kind, work: Work) -> Run:
+        run = await measure(self._plan.bench, kind, work, self._plan.windows)
         print(f"  {line(run)}", flush=True)
         return run
-
-    try:
-        capacity = await find_capacity(
-            search, kind.name, found[-1].calls if found else guess, plan.windows.measure_s, measure_calls
-        )
-    except (RuntimeError, OSError, TimeoutError) as error:
-        print(f"  {kind.name} failed: {error!r}", flush=True)
-        return
-    print(f"  {kind.name}: {capacity.calls} calls{' or more' if capacity.is_bound else ''}", flush=True)
-    found.append(capacity)
 
 
 def write(plan: Plan, results: Results) -> None:
@@ -184,7 +193,9 @@ def main() -> None:
         sys.exit(str(error))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    write(plan, asyncio.run(run_all(plan)))
+    session = Session(plan)
+    asyncio.run(session.run_all())
+    write(plan, session.results)
 
 
 if __name__ == "__main__":

@@ -53,5 +53,5 @@ class RunningForwarder:
             tell(self._process, f"{host} {port}")
         return targets
 
-    async def finish(self) -> dict[str, int]:
+    async def count(self, work: Work) -> dict[str, int]:
         return {}

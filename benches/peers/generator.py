@@ -35,10 +35,15 @@ class Generator:
         """Sockets A and B of each call."""
         return list(zip(self.legs[::2], self.legs[1::2], strict=True))
 
-    async def follow(self, targets: Sequence[Target], sample: Callable[[], None]) -> tuple[Figures, Figures]:
-        """Let it run to the end; `sample` is called at each end of its window. Returns window's and storm's figures."""
+    async def begin(self, targets: Sequence[Target]) -> None:
+        """Say where its legs send, and wait until they are connected and sending."""
         for target in targets:
             tell(self.process, str(target))
+        while await hear(self.process) != "ready":
+            pass
+
+    async def follow(self, sample: Callable[[], None]) -> tuple[Figures, Figures]:
+        """Let it run to the end; `sample` is called at each end of its window. Returns window's and storm's figures."""
         storm: Figures = {}
         figures: Figures = {}
         while True:

@@ -1,8 +1,8 @@
 """The relay of the benches: a media engine with one worker, and nothing else of a node.
 
-Owns the process that is measured. `relay.py` starts it and talks JSON lines with it: the address to
-listen at in, nothing but `"started"` out; the with the addresses of the far sides in, ours out; and when its input
-ends, the counters out.
+Owns the process that is measured. `relay.py` starts it and talks JSON lines with it: the address to listen at in,
+nothing but `"started"` out; the plan with the addresses of the far sides in, ours out; then a question for the counters
+in and the counters out, any number of times, until its input ends.
 """
 
 from __future__ import annotations
@@ -101,11 +101,13 @@ class Node:
         theirs, ours = keys.remote_key + keys.remote_salt, keys.local_key + keys.local_salt
         return endpoint, [local.rtp, "sdes", keys.suite, theirs.hex(), ours.hex()]
 
-    async def count(self) -> dict[str, int]:
-        """Sum up what tells a good run from a bad one."""
-        stats = [await self._engine.get_stats(call, endpoint) for call, endpoint in self._endpoints]
-        drops = {reason: number for reason, number in self._engine.totals().drops.items() if number}
-        return {"concealed": sum(one.concealed_frames for one in stats)} | drops
+    async def count(self, *, with_concealed: bool) -> dict[str, int]:
+        """Sum up what tells a good run from a bad one. Frames that were concealed take a question to each endpoint."""
+        counts = {reason: number for reason, number in self._engine.totals().drops.items() if number}
+        if with_concealed:
+            stats = [await self._engine.get_stats(call, endpoint) for call, endpoint in self._endpoints]
+            counts["concealed"] = sum(one.concealed_frames for one in stats)
+        return counts
 
 
 async def main() -> None:
@@ -119,9 +121,8 @@ async def main() -> None:
     node = Node(engine, plan)
     calls = [target for a, b in plan["calls"] for target in await node.start_call(a, b)]
     write_line(calls + [await node.expect_browser() for _ in range(plan["storm"])])
-    while await read_line() is not None:
-        pass
-    write_line(await node.count())
+    while (question := await read_line()) is not None:
+        write_line(await node.count(**question))
     await engine.stop()
 
 

@@ -27,8 +27,8 @@ class Relay(Protocol):
     async def set_up(self, work: Work, generator: Generator) -> list[Target]:
         """Make the calls; returns where the generator's legs should send, in its order, those of the storm last."""
 
-    async def finish(self) -> dict[str, int]:
-        """End the calls. Returns what the relay itself counted, as far as it is worth a look."""
+    async def count(self, work: Work) -> dict[str, int]:
+        """What the relay itself has counted so far, as far as it is worth a look."""
 
 
 class Kind(Protocol):
@@ -59,7 +59,7 @@ class Direct:
     async def set_up(self, work: Work, generator: Generator) -> list[Target]:
         return [Target(far) for a, b in generator.calls for far in (b, a)]
 
-    async def finish(self) -> dict[str, int]:
+    async def count(self, work: Work) -> dict[str, int]:
         return {}
 
 
@@ -77,6 +77,8 @@ class Trunkline:
             tell(process, json.dumps(host))
             await hear(process)
             yield RunningNode(process)
+            assert process.stdin
+            process.stdin.close()
 
 
 class RunningNode:
@@ -100,8 +102,7 @@ class RunningNode:
             Target((host, port), tuple(security)) for (host, port), *security in json.loads(await hear(self._process))
         ]
 
-    async def finish(self) -> dict[str, int]:
-        assert self._process.stdin
-        self._process.stdin.close()
+    async def count(self, work: Work) -> dict[str, int]:
+        tell(self._process, json.dumps({"with_concealed": work.sound.is_timed_by_marks}))
         counts: dict[str, int] = json.loads(await hear(self._process))
         return counts

@@ -117,7 +117,7 @@ def _runs_table(results: Results) -> str:
         for kind in row.kinds:
             if runs := results.runs.get((row.work, kind.name)):
                 cells.append([row.name, kind.name, str(row.work.calls), *_run_cells(runs)])
-    head = ["load", "relay", "calls", "packets/s", "CPU us/packet", "kernel, %", "p50 ms", "p99 ms", "max ms"]
+    head = ["load", "relay", "calls", "packets/s", "CPU us/packet", "p50 ms", "p99 ms", "max ms"]
     return table([*head, "lost, %", "KiB/call", "others, %", "late ms", "disturbed", "faults"], cells)
 
 
@@ -129,7 +129,6 @@ def _run_cells(runs: Sequence[Run]) -> list[str]:
     return [
         show(0, *[run.packets_per_s for run in runs]).partition(" ")[0],
         show(2, *[run.cpu_us for run in runs]),
-        show(0, *[100 * run.kernel for run in runs]),
         show(3, *[run.p50_us / 1e3 for run in runs]),
         show(3, *[run.p99_us / 1e3 for run in runs]),
         show(2, *[run.max_us / 1e3 for run in runs]),

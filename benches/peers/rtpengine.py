@@ -93,7 +93,7 @@ class RunningRtpEngine:
         calls = [target for number in range(work.calls) for target in self._start_call(number, work, generator)]
         return calls + [self._expect_browser(number, generator) for number in range(work.storm)]
 
-    async def finish(self) -> dict[str, int]:
+    async def count(self, work: Work) -> dict[str, int]:
         return {}
 
     def command(self, request: dict[str, Value]) -> dict[str, Value]:

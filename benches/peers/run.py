@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import socket
+from collections import Counter
 from dataclasses import dataclass
 
 from benches.peers.generator import Figures, Windows, generating
@@ -25,6 +27,9 @@ async def measure(bench: Bench, kind: Kind, work: Work, windows: Windows) -> Run
     """Start both, let them run, end both."""
     # Janus does not gather candidates on the loopback interface; packets between local addresses take it all the same.
     host = main_address() if work.security is Security.WEBRTC else LOOPBACK
+    if work.sound.is_timed_by_marks:
+        # Jitter buffers have to settle, and to be counted.
+        windows = Windows(2 * windows.warm_up_s, windows.measure_s)
     relay_usages: list[Usage] = []
     generator_usages: list[Usage] = []
     async with (
@@ -39,8 +44,12 @@ async def measure(bench: Bench, kind: Kind, work: Work, windows: Windows) -> Run
 
         sample()
         targets = await relay.set_up(work, generator)
-        figures, storm = await generator.follow(targets, sample)
-        counts = await relay.finish()
+        await generator.begin(targets)
+        # What starting up cost is not the window's.
+        await asyncio.sleep(windows.warm_up_s / 3)
+        before = await relay.count(work)
+        figures, storm = await generator.follow(sample)
+        counts = Counter(await relay.count(work)) - Counter(before)
     return _result(kind.name, work, windows, figures, storm, relay_usages, generator_usages, counts)
 
 
@@ -69,7 +78,8 @@ def _result(
         idle, before, after = relay_usages
         cpu_us = (after.cpu_s - before.cpu_s) * 1e6 / max(1.0, figures["arrived"])
         kernel = before.kernel_share(after)
-        memory_kib = (after.resident_kib - idle.resident_kib) / work.calls
+        # The browsers of a storm weigh something too.
+        memory_kib = NAN if work.storm else (after.resident_kib - idle.resident_kib) / work.calls
         relay_foreign = before.foreign_s(after) / windows.measure_s
     _, before, after = generator_usages
     if work.sound.is_timed_by_marks:
@@ -79,6 +89,7 @@ def _result(
     return Run(
         relay=relay,
         calls=work.calls,
+        seconds=windows.measure_s,
         packets_per_s=figures["arrived"] / windows.measure_s,
         cpu_us=cpu_us,
         kernel=kernel,

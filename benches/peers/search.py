@@ -14,14 +14,16 @@ P99_LIMIT_US = 5_000.0
 BASE_CALLS = 50
 MOST_CALLS = 2_600
 """More than that the generator cannot drive from one core."""
-FRAMES_PER_S = 50
 
 Measure = Callable[[int], Awaitable[Run]]
 
 
 @dataclass(slots=True)
 class Capacity:
-    """Outcome of a search. steps: the runs that led to it. is_bound: the generator was late, so it may be more."""
+    """Outcome of a search. steps: the runs that led to it.
+
+    is_bound: where it first failed the generator was late, so it may be more.
+    """
 
     relay: str
     calls: int = 0
@@ -29,20 +31,23 @@ class Capacity:
     steps: list[Run] = field(default_factory=list)
 
 
-async def find_capacity(search: Search, relay: str, guess: int, seconds: float, measure: Measure) -> Capacity:
+async def find_capacity(search: Search, relay: str, guess: int, measure: Measure) -> Capacity:
     """Search from `guess` on. A step that fails while others had the cores is measured again."""
     found = Capacity(relay)
     # A jitter buffer delays on purpose, so transcoded calls are judged by what load adds to that.
     base = await measure(BASE_CALLS) if search.sound.is_timed_by_marks else None
+    failed_at = MOST_CALLS
 
     async def passes(calls: int) -> bool:
+        nonlocal failed_at
         run = await measure(calls)
-        if not keeps_rule(run, base, seconds) and run.is_disturbed:
+        if not keeps_rule(run, base) and run.is_disturbed:
             run = await measure(calls)
         found.steps.append(run)
-        if keeps_rule(run, base, seconds):
+        if keeps_rule(run, base):
             return True
-        found.is_bound = found.is_bound or run.is_generator_late
+        if calls <= failed_at:
+            failed_at, found.is_bound = calls, run.is_generator_late
         return False
 
     found.calls = await highest_passing(passes, guess, most=MOST_CALLS)
@@ -50,16 +55,8 @@ async def find_capacity(search: Search, relay: str, guess: int, seconds: float, 
     return found
 
 
-def keeps_rule(run: Run, base: Run | None, seconds: float) -> bool:
+def keeps_rule(run: Run, base: Run | None) -> bool:
     """Less than 0.1 % lost, and the slowest hundredth added less than 5 ms; more than with a few calls, if `base`."""
     floor_us = base.p99_us if base else 0.0
-    return lost(run, base, seconds) < LOSS_LIMIT and run.p99_us - floor_us < P99_LIMIT_US
-
-
-def lost(run: Run, base: Run | None, seconds: float) -> float:
-    """Share of lost packets, with those whose loss the relay concealed beyond what it does with a few calls."""
-    if base is None:
-        return run.loss
-    legs, base_legs = 2 * run.calls, 2 * base.calls
-    more = run.counts.get("concealed", 0) / legs - base.counts.get("concealed", 0) / base_legs
-    return run.loss + max(0.0, more) / (FRAMES_PER_S * seconds)
+    concealed = run.counts.get("concealed", 0) / (run.packets_per_s * run.seconds)
+    return run.loss + concealed < LOSS_LIMIT and run.p99_us - floor_us < P99_LIMIT_US

@@ -41,22 +41,23 @@ async def highest_passing(
 ) -> int:
     """Find the highest number that passes, to within `near`; 0 if none does. What fails at a number fails above it.
 
-    passes: a coroutine function of the number. It is asked from `guess` on in growing steps until one passes and one
+    passes: a coroutine function of the number. It is asked from `guess` on in growing strides until one passes and one
     fails, then in between. `most` is never exceeded.
     """
     good, bad = 0, 0
-    at = guess
+    at, stride = guess, step
     while not (good and bad):
         if await passes(at):
             good = at
             if at >= most:
                 return good
-            at = min(most, math.ceil(at * step))
+            at = min(most, math.ceil(at * stride))
         else:
             bad = at
             if at <= 1:
                 return 0
-            at = math.floor(at / step)
+            at = max(1, math.floor(at / stride))
+        stride *= step
     while bad / good > near and bad - good > 1:
         middle = round(math.sqrt(good * bad))
         if await passes(middle):

@@ -72,6 +72,7 @@ class Target:
 class Run:
     """Figures of one run. Delays in microseconds, shares and losses as fractions.
 
+    seconds: length of the window. counts: the relay's own, by name; `concealed` frames since soon before the window.
     cpu_us: CPU time of the relay's whole process for each packet that it relayed. kernel: share of that in the kernel.
     memory_kib: growth of the resident memory, for each call. relay_foreign, generator_foreign: share of the core's time
     that went to others. slip: how late the generator sent. storm_*: the same figures while browsers connected.
@@ -79,6 +80,7 @@ class Run:
 
     relay: str
     calls: int
+    seconds: float
     packets_per_s: float
     cpu_us: float = NAN
     kernel: float = NAN

@@ -34,7 +34,7 @@ async def test_finds_the_highest_number_from_any_guess(guess: int, limit: int) -
     found = await highest_passing(passes, guess, most=5_000)
 
     assert found <= limit < max(found * 1.05, found + 1) + 1
-    assert len(asked) == len(set(asked))
+    assert len(asked) == len(set(asked)) <= 16
     assert found in asked
 
 
