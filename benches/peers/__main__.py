@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import fcntl
 import json
 import os
 import resource
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -194,8 +198,21 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     session = Session(plan)
-    asyncio.run(session.run_all())
+    with alone():
+        asyncio.run(session.run_all())
     write(plan, session.results)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Wait for other benches on this machine to end, and keep them waiting."""
+    with Path(tempfile.gettempdir(), "trunkline-bench.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another bench is running: waiting for its end", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 if __name__ == "__main__":

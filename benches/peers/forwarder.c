@@ -16,10 +16,10 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { DATAGRAM_BYTES = 2048, EVENTS = 256, BATCH = 256, SOCKET_SHARE = 8 };
+enum { DATAGRAM_BYTES = 2048, EVENTS = 256, BATCH = 256, SOCKET_SHARE = 32 };
 
 /* As in coalesce.rs, under the same names. */
-enum { ENOUGH = 24, FORGETTING = 16, UNIT = 1 << 10 };
+enum { ENOUGH = 16, FORGETTING = 16, UNIT = 1 << 10 };
 static const uint64_t LONGEST_NS = 1000000, LONGEST_SPAN_NS = 1000000000;
 
 static char buffers[BATCH][DATAGRAM_BYTES];
@@ -43,14 +43,18 @@ static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 /* The pause after a turn that began at `now` and found so many datagrams. */
 static uint64_t pause_ns(uint64_t now, uint64_t found) {
-    static uint64_t turned_at, found_sum, span_sum;
+    static uint64_t turned_at, found_sum, span_sum, pause;
     uint64_t span = turned_at ? least(now - turned_at, LONGEST_SPAN_NS) : LONGEST_SPAN_NS;
     turned_at = now;
     found_sum = found_sum - found_sum / FORGETTING + found * UNIT;
     span_sum = span_sum - span_sum / FORGETTING + (span ? span : 1);
     uint64_t expected = found_sum * LONGEST_NS / span_sum;
     uint64_t worth = LONGEST_NS * least(expected > UNIT ? expected - UNIT : 0, 2 * UNIT) / (2 * UNIT);
-    return least(worth, LONGEST_NS * ENOUGH * UNIT / (expected ? expected : 1));
+    uint64_t period = least(worth, LONGEST_NS * ENOUGH * UNIT / (expected ? expected : 1));
+    /* What the last turn worked on is time in which datagrams were gathered, too. */
+    uint64_t worked = span > pause ? span - pause : 0;
+    pause = period > worked ? period - worked : 0;
+    return pause;
 }
 
 /* Sends what was collected: with one call for each run of datagrams that leave by the same socket. */
