@@ -22,6 +22,7 @@ ALLOWED_NEIGHBOURS = {
     ("net", "error"): "an address that does not parse is an error",
     ("error", "net"): "an error may name a path",
     ("codecs", "dsp"): "samples are rounded in one place, and the tests measure levels",
+    ("dtmf", "dsp"): "one table of the digits' frequencies",
     ("jitter", "codecs"): "playout decodes by way of the decoder trait",
     ("jitter", "dsp"): "playout stretches and shrinks frames",
 }

@@ -17,9 +17,14 @@ pub const MAX_CADENCE: usize = 8;
 /// Level of each of the two waves of a DTMF digit, in dBm0 (Q.24: far above any detector's floor, no clipping).
 pub const DTMF_LEVEL_DBM0: f64 = -10.0;
 
-const DTMF_ROWS_HZ: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
-const DTMF_COLUMNS_HZ: [f64; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
-const DTMF_KEYS: [u8; 16] = *b"123A456B789C*0#D";
+/// Lower frequency of the keys of each row, top first, in Hz (Q.23).
+pub const DTMF_ROWS_HZ: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
+
+/// Upper frequency of the keys of each column, left first, in Hz (Q.23).
+pub const DTMF_COLUMNS_HZ: [f64; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
+
+/// The keys row by row.
+pub const DTMF_KEYS: [u8; 16] = *b"123A456B789C*0#D";
 
 /// Peak amplitude, in 16-bit steps, of a sine wave of this level.
 #[must_use]

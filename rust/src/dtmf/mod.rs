@@ -1,13 +1,15 @@
-//! DTMF digits, and RFC 4733 telephone-events that carry them.
+//! DTMF digits, RFC 4733 telephone-events that carry them, and the tones of them in audio.
 //!
-//! Owns [`Digit`], the event payload ([`event::Event`]), the [`Receiver`] that makes exactly one digit of many packets and
-//! the [`Sender`] that makes packets of digits. Must not know of sockets, RTP headers or clocks: time and timestamps are
-//! arguments. RFC 4733.
+//! Owns [`Digit`], the event payload ([`event::Event`]), the [`Receiver`] that makes exactly one digit of many packets, the
+//! [`Sender`] that makes packets of digits, and the [`Detector`] that hears digits in PCM. Must not know of sockets, RTP
+//! headers or clocks: time and timestamps are arguments. RFC 4733, ITU-T Q.23, Q.24.
 
+mod detector;
 pub mod event;
 mod receiver;
 mod sender;
 
+pub use detector::Detector;
 pub use event::Event;
 pub use receiver::{END_TIMEOUT, Received, Receiver};
 pub use sender::{Outgoing, QUEUE_DIGITS, Sender};
