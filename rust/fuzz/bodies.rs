@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use trunkline_media::dtls::{Certificate, Handshake, Role};
-use trunkline_media::dtmf::Receiver;
+use trunkline_media::dtmf::{Detector, Received, Receiver};
 use trunkline_media::ice::{Agent, Credentials, stun};
 use trunkline_media::net::{Path, SrtpProfile};
 use trunkline_media::rtcp::{Compound, Packet};
@@ -65,7 +65,7 @@ pub(super) fn srtp(data: &[u8]) {
     }
 }
 
-/// Telephone-event payloads: each chunk of eight bytes is a timestamp and an event.
+/// Telephone-event payloads: each chunk of eight bytes is a timestamp and an event. And the same bytes as audio.
 pub(super) fn dtmf(now: Instant, data: &[u8]) {
     let mut receiver = Receiver::new(8_000);
     for chunk in data.chunks(8) {
@@ -74,4 +74,28 @@ pub(super) fn dtmf(now: Instant, data: &[u8]) {
         let _ = receiver.handle_packet(now, timestamp, timestamp % 2 == 0, payload);
         while receiver.poll_event().is_some() {}
     }
+    tones(data);
+}
+
+/// G.711-like audio: each byte is the upper half of a sample; one in 64 is a loss of so many samples. Keys that went
+/// down must come up.
+fn tones(data: &[u8]) {
+    let Some(mut detector) = Detector::new(8_000) else { return };
+    let mut is_down = false;
+    let mut pcm = [0; 160];
+    for chunk in data.chunks(pcm.len()) {
+        for (sample, byte) in pcm.iter_mut().zip(chunk) {
+            *sample = i16::from_be_bytes([*byte, 0]);
+        }
+        match chunk {
+            [first, second, ..] if first % 64 == 0 => detector.lose(u32::from(*second) * 8),
+            _ => detector.hear(&pcm[..chunk.len()]),
+        }
+        while let Some(event) = detector.poll_event() {
+            assert_eq!(matches!(event, Received::Ended { .. }), is_down);
+            is_down = !is_down;
+        }
+    }
+    detector.finish();
+    assert_eq!(detector.poll_event().is_some(), is_down);
 }

@@ -6,13 +6,18 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
+use trunkline_media::bridge::{Dtmf, Event, StreamParameters};
+use trunkline_media::codecs::EncoderSettings;
+use trunkline_media::dsp::tone::Oscillator;
+use trunkline_media::dtmf::Kind;
+use trunkline_media::endpoint::SocketIds;
 use trunkline_media::net::{Pt, SeqNo, Ssrc};
 use trunkline_media::outbox::SocketId;
 use trunkline_media::rtp::Header;
 
 use crate::support::memory::{Lab, RTP, WEB};
 use crate::support::sound::Speaker;
-use crate::support::{opus, pcmu};
+use crate::support::{events, opus, pcmu, stream};
 
 struct Counting;
 
@@ -123,5 +128,38 @@ fn a_relayed_packet_allocates_nothing() {
 fn a_transcoded_packet_allocates_nothing() {
     let (to_web, to_phone, allocated) = run(opus(), 600, 50);
     assert!(to_web >= 545 && to_phone >= 545, "{to_web} and {to_phone} packets");
+    assert_eq!(allocated, 0);
+}
+
+/// A leg that is listened to presses keys as tones; the other one is told by events.
+#[test]
+fn listening_for_digits_allocates_nothing() {
+    let mut lab = Lab::new();
+    let heard = StreamParameters { dtmf: Dtmf { sent: Kind::Inband, hears_tones: true }, ..stream(&[pcmu()]) };
+    let from = lab.rtp_leg_on(SocketIds { rtp: SocketId(3), rtcp: SocketId(4) }, &heard);
+    let to = lab.rtp_leg(&[pcmu(), events(101, 8_000)]);
+    lab.bridge.join(from, to).unwrap();
+    let mut keys = Oscillator::dtmf('5', 8_000).unwrap().with_cadence(800, 800);
+    let settings = EncoderSettings::default();
+    let mut encoder = pcmu().codec.encoder(&settings).unwrap();
+    let (mut digits, mut allocated) = (0, 0);
+    for step in 0..400 {
+        let (mut pcm, mut payload) = ([0; 160], [0; 160]);
+        keys.fill(&mut pcm);
+        encoder.encode(&pcm, &mut payload).unwrap();
+        let mut packet = plain_packet(step, &payload);
+        lab.outbox.clear();
+        let count = allocations(|| {
+            let _ = lab.rtp_datagram(from, &mut packet);
+            lab.advance(Duration::from_millis(20));
+            while let Some(event) = lab.bridge.poll_event() {
+                digits += usize::from(matches!(event, Event::Digit { .. }));
+            }
+        });
+        if step >= 50 {
+            allocated += count;
+        }
+    }
+    assert!(digits >= 38, "{digits} digits");
     assert_eq!(allocated, 0);
 }

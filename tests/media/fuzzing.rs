@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
+use trunkline_media::dsp::tone::Oscillator;
 use trunkline_media::dtls::Certificate;
 
 use crate::support::now;
@@ -42,6 +43,21 @@ proptest! {
     #[test]
     fn likely_stun(data in beginning_with(b"\0\x01\0\x40\x21\x12\xa4\x42aaaaaaaaaaaa\0\x06\0\x08")) {
         bodies::stun_message(now(), &data);
+    }
+
+    #[test]
+    fn likely_dtmf(
+        digit in 0_usize..16,
+        damage in prop::collection::vec((0_usize..4_000, any::<u8>()), 0..60),
+    ) {
+        let mut pcm = [0; 4_000];
+        let digit = char::from(b"0123456789*#ABCD"[digit]);
+        Oscillator::dtmf(digit, 8_000).unwrap().with_cadence(500, 400).fill(&mut pcm);
+        let mut data: Vec<u8> = pcm.iter().map(|sample| sample.to_be_bytes()[0]).collect();
+        for (place, byte) in damage {
+            data[place] = byte;
+        }
+        bodies::dtmf(now(), &data);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod floods;
 mod fuzzing;
 mod limits;
 mod muting;
+mod pairings;
 mod playing;
 mod srtp_legs;
 mod support;

@@ -79,6 +79,29 @@ class Codec:
     parameters: tuple[tuple[str, str], ...] = ()
 
 
+class DtmfKind(StrEnum):
+    """How a digit travels."""
+
+    RFC4733 = "rfc4733"
+    """As telephone-events; to a far side that negotiated none, as tones."""
+    INBAND = "inband"
+    """As two tones in the audio."""
+    INFO = "info"
+    """In SIP INFO, which the media plane knows nothing of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dtmf:
+    """How digits travel between us and a far side.
+
+    sent: how they get to it; of `INFO` the media plane sends none. hears_tones: listen to its audio for digits; events
+    are taken wherever they were negotiated.
+    """
+
+    sent: DtmfKind = DtmfKind.RFC4733
+    hears_tones: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class StreamParameters:
     """One negotiated audio stream.
@@ -92,6 +115,7 @@ class StreamParameters:
     send: tuple[Codec, ...]
     ptime_ms: int = 20
     direction: Direction = Direction.SENDRECV
+    dtmf: Dtmf = Dtmf()
 
 
 # --- transports, local and remote ---------------------------------------------------------------------------------
@@ -473,12 +497,13 @@ class MediaInactive:
 
 @dataclass(frozen=True, slots=True)
 class DtmfReceived:
-    """One whole digit, once. digit: one of `0123456789*#ABCD`."""
+    """One whole digit, once. digit: one of `0123456789*#ABCD`. by: `rfc4733` or `inband` (`DtmfKind`)."""
 
     call: MediaCallId
     endpoint: EndpointId
     digit: str
     duration_ms: int
+    by: str = DtmfKind.RFC4733
 
 
 @dataclass(frozen=True, slots=True)

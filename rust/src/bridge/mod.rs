@@ -6,6 +6,7 @@
 //!
 //! The worker gives each bridge a turn at a time, and a panic in one turn ends this bridge alone.
 
+mod keys;
 mod out;
 mod types;
 
@@ -14,22 +15,22 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::codecs::{EncoderSettings, Kind};
-use crate::dtmf::{self, Digit};
+use crate::dtmf::{self, Digit, Received};
 use crate::endpoint::{Direction, Endpoint, EndpointId, Lane, Media, Remote};
 use crate::error::{DropReason, MediaError};
-use crate::net::Pt;
 use crate::outbox::Outbox;
 use crate::pipeline::{FirstNumbers, Format, Inbound, Pipeline, Source};
 
-pub use types::{CallId, Event, LegIndex, Muted, Stats, StreamParameters, Voice};
+pub use types::{CallId, Dtmf, Event, LegIndex, Muted, Stats, StreamParameters, Voice};
 
+use keys::Keys;
 use out::Out;
 
 /// Endpoints that one call may have at a time: two legs, and room for transfers and parallel ringing.
 pub const MAX_LEGS: usize = 16;
 
-/// Clock of telephone-events until a packet says otherwise (RFC 4733 section 2.5.1.1).
-const EVENT_CLOCK_RATE_HZ: u32 = 8_000;
+/// Bytes of the longest payload that is replaced by silence.
+const LONGEST_PAYLOAD_BYTES: usize = 1_500;
 
 struct Leg {
     endpoint: Endpoint,
@@ -37,8 +38,10 @@ struct Leg {
     receive: Vec<Format>,
     ptime_ms: u32,
     heard: Option<Kind>,
-    digits: dtmf::Receiver,
-    digits_clock_rate_hz: u32,
+    /// What its far side presses.
+    keys: Keys,
+    /// How digits get to its far side.
+    sent_digits: dtmf::Kind,
     /// What of the far side's voice does not get through.
     said: Muted,
     /// What of our voice to the far side does not get through.
@@ -112,8 +115,8 @@ impl Bridge {
             receive: Vec::new(),
             ptime_ms: 20,
             heard: None,
-            digits: dtmf::Receiver::new(EVENT_CLOCK_RATE_HZ),
-            digits_clock_rate_hz: EVENT_CLOCK_RATE_HZ,
+            keys: Keys::new(),
+            sent_digits: dtmf::Kind::default(),
             said: Muted::default(),
             hearing: Muted::default(),
             peer: None,
@@ -178,6 +181,8 @@ impl Bridge {
         leg.endpoint.set_direction(now, audio.direction);
         leg.receive.clone_from(&audio.receive);
         leg.ptime_ms = audio.ptime_ms;
+        leg.sent_digits = audio.dtmf.sent;
+        leg.keys.listen(audio.dtmf.hears_tones);
         leg.pipeline.set_send(&audio.send, audio.ptime_ms);
         if let Some(peer) = leg.peer {
             self.feed(index, peer);
@@ -311,8 +316,8 @@ impl Bridge {
                 let mut out = Out { now, endpoint: &mut leg.endpoint, outbox, refused: None };
                 leg.pipeline.handle_timeout(now, &mut out);
             }
-            if leg.digits.poll_timeout().is_some_and(|due| due <= now) {
-                leg.digits.handle_timeout(now);
+            if leg.keys.poll_timeout().is_some_and(|due| due <= now) {
+                leg.keys.handle_timeout(now);
                 self.pass_digits(now, index);
             }
             self.collect(index);
@@ -327,7 +332,7 @@ impl Bridge {
         let legs = self.legs.iter().flatten();
         legs.filter_map(|leg| {
             let endpoint = leg.endpoint.poll_timeout();
-            [endpoint, leg.pipeline.poll_timeout(), leg.digits.poll_timeout()].into_iter().flatten().min()
+            [endpoint, leg.pipeline.poll_timeout(), leg.keys.poll_timeout()].into_iter().flatten().min()
         })
         .min()
     }
@@ -351,28 +356,38 @@ impl Bridge {
         let Ok(leg) = self.leg_mut(index) else { return Err(DropReason::UnknownSource) };
         let header = &media.header;
         let payload = header.payload_of(data);
-        if let Some(clock_rate_hz) = event_clock_rate_hz(&leg.receive, header.pt) {
-            if leg.digits_clock_rate_hz != clock_rate_hz {
-                leg.digits_clock_rate_hz = clock_rate_hz;
-                leg.digits = dtmf::Receiver::new(clock_rate_hz);
-            }
-            if media.is_restart {
-                leg.digits.reset();
-            }
-            let result = leg.digits.handle_packet(now, header.timestamp, header.marker, payload);
+        let mut packet = Inbound { header, extended_seq: media.extended_seq, is_restart: media.is_restart, payload };
+        let format = leg.receive.iter().find(|format| format.pt == header.pt).copied();
+        let kind = format.map(|format| format.codec.kind());
+        if let Some(format) = format.filter(|_| kind == Some(Kind::TelephoneEvent)) {
+            let result = leg.keys.take_event(now, &packet, format.codec.clock_rate_hz());
             if result.is_err() {
                 leg.endpoint.count_drop(DropReason::Codec);
             }
             self.pass_digits(now, index);
             return result.map_err(|_| DropReason::Codec);
         }
-        leg.heard = kind_of(&leg.receive, header.pt).filter(|kind| kind.is_speech()).or(leg.heard);
-        let Some(peer) = leg.peer else {
+        if let Some(format) = format.filter(|format| format.codec.kind().is_speech()) {
+            leg.heard = kind;
+            if leg.keys.hear(now, &packet, format) {
+                self.pass_digits(now, index);
+            }
+        }
+        let Ok(leg) = self.leg_mut(index) else { return Err(DropReason::UnknownSource) };
+        let (peer, pressed_by) = (leg.peer, leg.keys.pressed_by());
+        let Some(peer) = peer else {
             leg.endpoint.count_drop(DropReason::NotBridged);
             return Err(DropReason::NotBridged);
         };
-        let packet = Inbound { header, extended_seq: media.extended_seq, is_restart: media.is_restart, payload };
         let Ok(to) = self.leg_mut(peer) else { return Err(DropReason::NotBridged) };
+        // Who is told of a key does not hear its tone as well.
+        let is_told = pressed_by.is_some_and(|by| by != to.sent_digits || by != dtmf::Kind::Inband);
+        let mut silence;
+        if is_told {
+            silence = [0; LONGEST_PAYLOAD_BYTES];
+            let len = format.and_then(|format| format.codec.write_silence(payload, &mut silence));
+            packet.payload = len.and_then(|len| silence.get(..len)).unwrap_or(payload);
+        }
         let mut out = Out { now, endpoint: &mut to.endpoint, outbox, refused: None };
         let result = to.pipeline.handle_packet(now, &packet, &mut out);
         // What the way out refused is counted there.
@@ -385,26 +400,32 @@ impl Bridge {
         result.and(refused)
     }
 
-    /// Tells of digits that began or ended, and presses the same keys on the peer.
+    /// Tells of digits that began or ended, and presses the same keys on the peer, unless its audio holds them already
+    /// or the controller has to tell it.
     fn pass_digits(&mut self, now: Instant, index: LegIndex) {
         loop {
             let Ok(leg) = self.leg_mut(index) else { return };
-            let Some(received) = leg.digits.poll_event() else { return };
-            let (id, peer, said) = (leg.endpoint.id(), leg.peer, leg.said);
-            if let dtmf::Received::Ended { digit, duration_ms } = received {
-                self.events.push_back(Event::Digit(id, digit, duration_ms));
+            let Some((received, kind)) = leg.keys.poll_event() else { return };
+            let (endpoint, peer, said) = (leg.endpoint.id(), leg.peer, leg.said);
+            if let Received::Ended { digit, duration_ms } = received {
+                self.events.push_back(Event::Digit { endpoint, digit, duration_ms, kind });
             }
             let Some(Ok(to)) = peer.map(|peer| self.leg_mut(peer)) else { continue };
-            let is_muted = [said, to.hearing].contains(&Muted::AudioAndDigits);
+            let muted = [said, to.hearing];
+            let is_needed = match to.sent_digits {
+                dtmf::Kind::Rfc4733 => true,
+                dtmf::Kind::Inband => kind != dtmf::Kind::Inband || muted != [Muted::Nothing; 2],
+                dtmf::Kind::Info => false,
+            };
             match received {
-                dtmf::Received::Began { .. } if is_muted => {}
-                dtmf::Received::Began { digit, .. } if to.endpoint.can_send() => {
+                Received::Began { .. } if !is_needed || muted.contains(&Muted::AudioAndDigits) => {}
+                Received::Began { digit, .. } if to.endpoint.can_send() => {
                     if let Err(reason) = to.pipeline.press(now, digit) {
                         to.endpoint.count_drop(reason);
                     }
                 }
-                dtmf::Received::Began { .. } => to.endpoint.count_drop(DropReason::NotReady),
-                dtmf::Received::Ended { duration_ms, .. } => to.pipeline.release(duration_ms),
+                Received::Began { .. } => to.endpoint.count_drop(DropReason::NotReady),
+                Received::Ended { duration_ms, .. } => to.pipeline.release(duration_ms),
             }
         }
     }
@@ -450,14 +471,4 @@ impl Bridge {
         let leg = self.legs.get_mut(index.0).and_then(Option::as_deref_mut);
         leg.ok_or(MediaError::UnknownEndpoint(0))
     }
-}
-
-fn kind_of(formats: &[Format], pt: Pt) -> Option<Kind> {
-    formats.iter().find(|format| format.pt == pt).map(|format| format.codec.kind())
-}
-
-/// The clock of this payload type, if it carries telephone-events.
-fn event_clock_rate_hz(formats: &[Format], pt: Pt) -> Option<u32> {
-    let format = formats.iter().find(|format| format.pt == pt)?;
-    (format.codec.kind() == Kind::TelephoneEvent).then(|| format.codec.clock_rate_hz())
 }

@@ -1,7 +1,7 @@
 //! What a bridge is told and what it tells: plain data.
 
 use crate::codecs::Kind;
-use crate::dtmf::Digit;
+use crate::dtmf::{self, Digit};
 use crate::endpoint::{Counters, Direction, EndpointId, Event as EndpointEvent};
 use crate::error::DropCounters;
 use crate::pipeline::Format;
@@ -25,6 +25,17 @@ pub struct StreamParameters {
     pub ptime_ms: u32,
     /// What we do with the stream.
     pub direction: Direction,
+    /// How digits come and go.
+    pub dtmf: Dtmf,
+}
+
+/// How digits travel between us and a far side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dtmf {
+    /// How they get to it. Of [`dtmf::Kind::Info`] the bridge sends none: the controller does.
+    pub sent: dtmf::Kind,
+    /// Whether its audio is listened to. Events are taken wherever they were negotiated.
+    pub hears_tones: bool,
 }
 
 /// One direction of an endpoint, as its far side sees it.
@@ -54,7 +65,16 @@ pub enum Event {
     /// An endpoint's own.
     Endpoint(EndpointId, EndpointEvent),
     /// One whole digit arrived.
-    Digit(EndpointId, Digit, u32),
+    Digit {
+        /// At which endpoint.
+        endpoint: EndpointId,
+        /// Which.
+        digit: Digit,
+        /// How long the key was down.
+        duration_ms: u32,
+        /// How it came: as events or as tones.
+        kind: dtmf::Kind,
+    },
     /// A source came to its end.
     PlayDone(EndpointId),
 }

@@ -423,7 +423,7 @@ impl Plan {
         // Off its frequency the window sees less of it. Its response is the product of that of a block and that of the
         // weights, both functions of the angle by which the wave drifts in a block.
         let cosine = turned.re / turned.power().sqrt();
-        let half = ((1.0 + cosine) / 2.0).sqrt();
+        let half = f32::midpoint(1.0, cosine).sqrt();
         let response = (4.0 * half.powi(3) - half) / 3.0 * (1.0 - (1.0 - cosine) / 12.0);
         let power = self.power(now) / (response * response);
         (power >= self.floor).then_some(power)

@@ -34,6 +34,33 @@ pub enum DtmfError {
     QueueFull,
 }
 
+/// How a digit travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Kind {
+    /// As telephone-events (RFC 4733); to a far side that negotiated none, as tones.
+    #[default]
+    Rfc4733,
+    /// As two tones in the audio (ITU-T Q.23).
+    Inband,
+    /// In the signalling (SIP INFO), which the media plane knows nothing of.
+    Info,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Rfc4733, Self::Inband, Self::Info];
+
+    /// A stable word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rfc4733 => "rfc4733",
+            Self::Inband => "inband",
+            Self::Info => "info",
+        }
+    }
+}
+
 /// One of the sixteen DTMF digits (RFC 4733 section 3.2, codes 0 to 15).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digit(u8);

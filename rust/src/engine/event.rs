@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_cha
 use std::time::Duration;
 
 use crate::bridge::{CallId, Stats};
+use crate::dtmf;
 use crate::endpoint::EndpointId;
 use crate::io::Wake;
 use crate::net::Ssrc;
@@ -135,6 +136,8 @@ pub enum Event {
         digit: char,
         /// How long the key was down.
         duration_ms: u32,
+        /// How it came.
+        by: dtmf::Kind,
     },
     /// A source came to its end.
     PlayDone {

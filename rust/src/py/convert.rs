@@ -7,10 +7,10 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::bridge::{Muted, Stats, StreamParameters, Voice};
+use crate::bridge::{Dtmf, Muted, Stats, StreamParameters, Voice};
 use crate::codecs::{Codec, Kind};
 use crate::dtls::Fingerprint;
-use crate::dtmf::Digit;
+use crate::dtmf::{Digit, Kind as DtmfKind};
 use crate::endpoint::{Direction, EndpointId, Remote, Security};
 use crate::engine::{Command, EngineConfig, Event, Local, PlaySource, Totals, TransportKind};
 use crate::error::MediaError;
@@ -156,10 +156,11 @@ pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>
             fields.set_item("idle_s", idle.as_secs_f64())?;
             "MediaInactive"
         }
-        Event::DtmfReceived { call, endpoint, digit, duration_ms } => {
+        Event::DtmfReceived { call, endpoint, digit, duration_ms, by } => {
             about(&fields, call.0, endpoint)?;
             fields.set_item("digit", digit)?;
             fields.set_item("duration_ms", duration_ms)?;
+            fields.set_item("by", by.name())?;
             "DtmfReceived"
         }
         Event::PlayDone { call, endpoint } => {
@@ -328,6 +329,7 @@ fn stream_parameters(audio: &Bound<'_, PyAny>) -> PyResult<StreamParameters> {
         send: formats(&attribute(audio, "send")?)?,
         ptime_ms: field(audio, "ptime_ms")?,
         direction: direction(&field::<String>(audio, "direction")?)?,
+        dtmf: dtmf(&attribute(audio, "dtmf")?)?,
     })
 }
 
@@ -378,6 +380,13 @@ fn voice(text: &str) -> PyResult<Voice> {
         "hears" => Ok(Voice::Hears),
         other => Err(PyValueError::new_err(format!("unknown voice: {other}"))),
     }
+}
+
+fn dtmf(dtmf: &Bound<'_, PyAny>) -> PyResult<Dtmf> {
+    let name: String = field(dtmf, "sent")?;
+    let sent = DtmfKind::ALL.into_iter().find(|kind| kind.name() == name);
+    let sent = sent.ok_or_else(|| PyValueError::new_err(format!("unknown kind of DTMF: {name}")))?;
+    Ok(Dtmf { sent, hears_tones: field(dtmf, "hears_tones")? })
 }
 
 fn direction(text: &str) -> PyResult<Direction> {

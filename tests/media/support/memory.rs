@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use trunkline_media::bridge::{Bridge, CallId, Event, LegIndex};
+use trunkline_media::bridge::{Bridge, CallId, Event, LegIndex, StreamParameters};
 use trunkline_media::codecs::EncoderSettings;
 use trunkline_media::dtls::Certificate;
 use trunkline_media::endpoint::{Endpoint, EndpointId, Identity, Lane, Limits, Remote, Security, SocketIds};
@@ -72,12 +72,16 @@ impl Lab {
 
     /// A plain leg whose far side is known.
     pub(crate) fn rtp_leg(&mut self, formats: &[Format]) -> LegIndex {
-        let sockets = SocketIds { rtp: RTP, rtcp: RTCP };
-        let leg =
-            self.add(Endpoint::rtp(Self::identity(11), sockets, self.certificate.clone(), self.limits, self.clock));
+        self.rtp_leg_on(SocketIds { rtp: RTP, rtcp: RTCP }, &stream(formats))
+    }
+
+    /// The same on sockets of its own.
+    pub(crate) fn rtp_leg_on(&mut self, sockets: SocketIds, stream: &StreamParameters) -> LegIndex {
+        let identity = Self::identity(10 + u64::from(sockets.rtp.0));
+        let leg = self.add(Endpoint::rtp(identity, sockets, self.certificate.clone(), self.limits, self.clock));
         let remote =
             Remote::Rtp { rtp: Self::far_rtp(), rtcp: Self::far_rtcp(), is_muxed: false, security: Security::Clear };
-        self.bridge.set_remote(self.now, leg, remote, &stream(formats), &mut self.outbox).unwrap();
+        self.bridge.set_remote(self.now, leg, remote, stream, &mut self.outbox).unwrap();
         leg
     }
 

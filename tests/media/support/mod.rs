@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use trunkline_media::bridge::{CallId, Stats, StreamParameters};
+use trunkline_media::bridge::{CallId, Dtmf, Stats, StreamParameters};
 use trunkline_media::codecs::Codec;
 use trunkline_media::endpoint::{Direction, EndpointId, Remote};
 use trunkline_media::engine::{
@@ -63,7 +63,13 @@ pub(crate) fn events(pt: u8, clock_rate_hz: u32) -> Format {
 }
 
 pub(crate) fn stream(formats: &[Format]) -> StreamParameters {
-    StreamParameters { receive: formats.to_vec(), send: formats.to_vec(), ptime_ms: 20, direction: Direction::SendRecv }
+    StreamParameters {
+        receive: formats.to_vec(),
+        send: formats.to_vec(),
+        ptime_ms: 20,
+        direction: Direction::SendRecv,
+        dtmf: Dtmf::default(),
+    }
 }
 
 /// A running engine with one worker, and the commands of a controller.

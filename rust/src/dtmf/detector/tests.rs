@@ -309,13 +309,13 @@ fn synthetic_sounds(rate_hz: u32) -> Vec<(&'static str, Vec<i16>)> {
         seconds(2).map(|s| to_i16(amplitude(level) * wave(s))).collect()
     };
     let mut dice = Dice(1);
-    let noise = seconds(20).map(|_| to_i16(20_000.0 * (dice.roll() - 0.5))).collect();
+    let noise = seconds(10).map(|_| to_i16(20_000.0 * (dice.roll() - 0.5))).collect();
     let sweep = |from: f64, to: f64| {
         seconds(10).map(|s| to_i16(8_000.0 * (TAU * (from * s + (to - from) * s * s / 20.0)).sin())).collect()
     };
     // Harmonics of a gliding pitch under three formants, two of which move: vowels.
     let mut phase = 0.0;
-    let voice = seconds(60)
+    let voice = seconds(30)
         .map(|s| {
             let pitch = 170.0 + 110.0 * (TAU * 0.31 * s).sin() + 4.0 * (TAU * 5.0 * s).sin();
             phase += pitch / f64::from(rate_hz);
@@ -329,7 +329,7 @@ fn synthetic_sounds(rate_hz: u32) -> Vec<(&'static str, Vec<i16>)> {
         })
         .collect();
     // Two melodies at once, a semitone at a time, which come as near to the digits as an organ does.
-    let organ = seconds(60)
+    let organ = seconds(30)
         .map(|s| {
             let note = |step: f64, octave: f64| 440.0 * 2_f64.powf((s * step).floor() % 12.0 / 12.0 + octave);
             let voice =
@@ -359,14 +359,12 @@ fn synthetic_sounds(rate_hz: u32) -> Vec<(&'static str, Vec<i16>)> {
 
 #[test]
 fn is_deaf_to_noise_voices_and_music() {
-    for rate_hz in [8_000, 16_000] {
-        for (name, pcm) in synthetic_sounds(rate_hz) {
-            assert_eq!(digits(rate_hz, &pcm), [], "{name} at {rate_hz} Hz");
-        }
+    for (name, pcm) in synthetic_sounds(8_000) {
+        assert_eq!(digits(8_000, &pcm), [], "{name}");
     }
 }
 
-/// A minute and a half of the ITU's speech, at seven pitches: over ten minutes.
+/// A minute and a half of the ITU's speech, at five pitches: over seven minutes.
 #[test]
 fn is_deaf_to_recorded_speech() {
     let files = [
@@ -380,16 +378,15 @@ fn is_deaf_to_recorded_speech() {
     ];
     for (name, rate_hz) in files {
         let Some(speech) = vector_samples(name) else { continue };
-        for pitch in [0.8, 0.87, 0.94, 1.0, 1.07, 1.15, 1.25] {
-            let shifted = at_pitch(&speech, pitch);
-            assert_eq!(digits(rate_hz, &shifted), [], "{name} at pitch {pitch}");
+        for pitch in [0.8, 0.9, 1.0, 1.12, 1.25] {
             let mut detector = Detector::new(rate_hz).unwrap();
-            let mut muted = 0;
-            for frame in shifted.chunks(usize::try_from(rate_hz / 50).unwrap()) {
+            let mut withheld = 0;
+            for frame in at_pitch(&speech, pitch).chunks(usize::try_from(rate_hz / 50).unwrap()) {
                 detector.hear(frame);
-                muted += usize::from(detector.is_tone());
+                assert_eq!(detector.poll_event(), None, "{name} at pitch {pitch}");
+                withheld += usize::from(detector.is_tone());
             }
-            assert!(muted <= 1, "{muted} packets of {name} at pitch {pitch} would be withheld");
+            assert!(withheld <= 1, "{withheld} packets of {name} at pitch {pitch} would be withheld");
         }
     }
 }
@@ -424,7 +421,7 @@ proptest! {
 
     #[test]
     fn a_dialled_number_is_heard_as_it_was_dialled(
-        keys in prop::collection::vec((0_usize..16, 40_u32..300, 40_u32..200, -22_i8..0, -6_i8..3), 1..10),
+        keys in prop::collection::vec((0_usize..16, 40_u32..300, 40_u32..200, -18_i8..0, -6_i8..3), 1..10),
         rate in prop::sample::select(RATES_HZ.to_vec()),
         seed: u64,
     ) {

@@ -513,8 +513,8 @@ fn tell(bridge: &mut Bridge, events: &mut EventOutput, ended: &mut Vec<(Endpoint
 fn translate(call: CallId, event: BridgeEvent) -> Option<Event> {
     let (endpoint, event) = match event {
         BridgeEvent::Endpoint(endpoint, event) => (endpoint, event),
-        BridgeEvent::Digit(endpoint, digit, duration_ms) => {
-            return Some(Event::DtmfReceived { call, endpoint, digit: digit.as_char(), duration_ms });
+        BridgeEvent::Digit { endpoint, digit, duration_ms, kind: by } => {
+            return Some(Event::DtmfReceived { call, endpoint, digit: digit.as_char(), duration_ms, by });
         }
         BridgeEvent::PlayDone(endpoint) => return Some(Event::PlayDone { call, endpoint }),
     };

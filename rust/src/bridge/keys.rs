@@ -1,0 +1,147 @@
+//! The keys that one leg's far side presses: told by RFC 4733 events, or heard as tones in its audio.
+//!
+//! Owns the receiver of events and, where the leg is listened to, a decoder and a detector beside the audio's own way:
+//! a relayed packet stays a relayed packet. Packets are heard in the order of arrival without a jitter buffer, so that a
+//! tone is known before it has been passed on; late ones are left out, lost ones are bridged by the detector. Must not
+//! know what becomes of a digit.   RFC 4733, ITU-T Q.24.
+
+use std::time::Instant;
+
+use crate::codecs::{Codec, Decoder, MAX_PACKET_MS};
+use crate::dtmf::{Detector, DtmfError, END_TIMEOUT, Kind, Received, Receiver};
+use crate::net::Pt;
+use crate::pipeline::{Format, Inbound};
+
+/// Clock of telephone-events until a packet says otherwise (RFC 4733 section 2.5.1.1).
+const EVENT_CLOCK_RATE_HZ: u32 = 8_000;
+
+/// Rate at which audio is listened to: every codec of ours decodes to it, and no digit has a wave above half of it.
+const LISTENING_RATE_HZ: u32 = 8_000;
+
+const LONGEST_PACKET_SAMPLES: usize = (LISTENING_RATE_HZ / 1_000 * MAX_PACKET_MS) as usize;
+
+/// One leg's keys.
+pub(super) struct Keys {
+    events: Receiver,
+    events_clock_rate_hz: u32,
+    tones: Option<Box<Tones>>,
+}
+
+/// A listener beside the audio's way.
+struct Tones {
+    detector: Detector,
+    decoder: Option<(Pt, Box<dyn Decoder>)>,
+    pcm: [i16; LONGEST_PACKET_SAMPLES],
+    /// Unwrapped sequence number and samples of the newest packet.
+    newest: Option<(u32, u32)>,
+    heard_at: Option<Instant>,
+}
+
+impl Keys {
+    /// Keys told by events only.
+    pub(super) fn new() -> Self {
+        Self { events: Receiver::new(EVENT_CLOCK_RATE_HZ), events_clock_rate_hz: EVENT_CLOCK_RATE_HZ, tones: None }
+    }
+
+    /// Begins or ends to listen for tones. Allocates.
+    pub(super) fn listen(&mut self, is_listening: bool) {
+        if is_listening == self.tones.is_some() {
+            return;
+        }
+        self.tones = Detector::new(LISTENING_RATE_HZ).filter(|_| is_listening).map(|detector| {
+            let pcm = [0; LONGEST_PACKET_SAMPLES];
+            Box::new(Tones { detector, decoder: None, pcm, newest: None, heard_at: None })
+        });
+    }
+
+    /// Takes a telephone-event packet of a payload type with this clock rate. Fails as [`Receiver::handle_packet`] does.
+    pub(super) fn take_event(
+        &mut self,
+        now: Instant,
+        packet: &Inbound<'_>,
+        clock_rate_hz: u32,
+    ) -> Result<(), DtmfError> {
+        if self.events_clock_rate_hz != clock_rate_hz {
+            self.events_clock_rate_hz = clock_rate_hz;
+            self.events = Receiver::new(clock_rate_hz);
+        }
+        if packet.is_restart {
+            self.events.reset();
+        }
+        self.events.handle_packet(now, packet.header.timestamp, packet.header.marker, packet.payload)
+    }
+
+    /// Listens to an audio packet, and returns true; or returns false if the leg is not listened to.
+    pub(super) fn hear(&mut self, now: Instant, packet: &Inbound<'_>, format: Format) -> bool {
+        let Some(tones) = &mut self.tones else { return false };
+        tones.hear(now, packet, format);
+        true
+    }
+
+    /// By what a key is going down or held at the moment, if one is: its tone may be in the audio.
+    pub(super) fn pressed_by(&self) -> Option<Kind> {
+        if self.events.is_active() {
+            return Some(Kind::Rfc4733);
+        }
+        let is_tone = self.tones.as_ref().is_some_and(|tones| tones.detector.is_tone());
+        is_tone.then_some(Kind::Inband)
+    }
+
+    /// The next thing that happened, and how it was noticed.
+    pub(super) fn poll_event(&mut self) -> Option<(Received, Kind)> {
+        let event = self.events.poll_event().map(|event| (event, Kind::Rfc4733));
+        event.or_else(|| Some((self.tones.as_mut()?.detector.poll_event()?, Kind::Inband)))
+    }
+
+    /// Ends keys of which nothing is heard any more.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.events.handle_timeout(now);
+        if let Some(tones) = &mut self.tones
+            && tones.poll_timeout().is_some_and(|due| due <= now)
+        {
+            tones.detector.finish();
+        }
+    }
+
+    /// When that is due.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let tones = self.tones.as_ref().and_then(|tones| tones.poll_timeout());
+        [self.events.poll_timeout(), tones].into_iter().flatten().min()
+    }
+}
+
+impl Tones {
+    fn hear(&mut self, now: Instant, packet: &Inbound<'_>, format: Format) {
+        if packet.is_restart {
+            self.detector.finish();
+            self.newest = None;
+        }
+        let missing = match self.newest {
+            Some((newest, _)) if packet.extended_seq <= newest => return,
+            Some((newest, samples)) => (packet.extended_seq - newest - 1).saturating_mul(samples),
+            None => 0,
+        };
+        // What cannot be decoded here is counted where the audio goes.
+        let Some(samples) = self.decode(packet.payload, format.pt, &format.codec) else { return };
+        self.newest = Some((packet.extended_seq, u32::try_from(samples).unwrap_or(0)));
+        self.heard_at = Some(now);
+        if missing > 0 {
+            self.detector.lose(missing);
+        }
+        self.detector.hear(self.pcm.get(..samples).unwrap_or(&[]));
+    }
+
+    /// Fills the front of `pcm`; returns how much of it.
+    fn decode(&mut self, payload: &[u8], pt: Pt, codec: &Codec) -> Option<usize> {
+        if self.decoder.as_ref().is_none_or(|(known, _)| *known != pt) {
+            self.decoder = Some((pt, codec.decoder(LISTENING_RATE_HZ).ok()?));
+        }
+        let (_, decoder) = self.decoder.as_mut()?;
+        decoder.decode(payload, &mut self.pcm).ok()
+    }
+
+    /// When a digit ends because its stream fell silent.
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.heard_at.filter(|_| self.detector.is_tone()).map(|at| at + END_TIMEOUT)
+    }
+}
