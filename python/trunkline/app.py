@@ -239,7 +239,7 @@ def _listeners(config: SipConfig) -> tuple[Listener, ...]:
 
 
 def _controller_settings(config: Config) -> ControllerSettings:
-    sip = CodecPolicy(config.media.sip_codecs)
+    sip = CodecPolicy(config.media.sip_codecs, config.calls.dtmf)
     return ControllerSettings(
         max_calls=config.calls.max_calls,
         run=RunSettings(

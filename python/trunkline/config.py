@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from trunkline.dtmf import DtmfMode
 from trunkline.errors import ConfigError
 
 ENV_PREFIX = "TRUNKLINE_"
@@ -343,6 +344,12 @@ class CallsConfig(_Section):
         ge=0,
         le=3600,
         description="Seconds that an ended call stays visible to REST `find`. Pollers want a few.",
+    )
+    dtmf: DtmfMode = Field(
+        default=DtmfMode.AUTO,
+        description="How digits travel on SIP legs, both ways. `auto`: telephone-events (RFC 4733) if the peer "
+        "negotiates them, else SIP INFO if its Allow names that, else tones in the audio. `rfc4733`, `info` and "
+        "`inband` are for peers that promise what they do not keep. INFO from a peer is taken in any case.",
     )
     player: Literal["silence", "tone"] = Field(
         default="silence",

@@ -417,9 +417,8 @@ async def test_digits_before_any_media_are_refused_and_digits_that_fail_do_not_e
 async def test_a_digit_in_an_info_of_the_phone_reaches_the_browser_and_the_call():
     async with world() as w:
         _, call, invite = await answered(w)
-        await w.sip_says(InfoReceived(invite, "application/dtmf-relay", b"Signal= 7\r\nDuration=100\r\n"))
-        await w.sip_says(InfoReceived(invite, "application/dtmf", b"8"))
-        await w.sip_says(InfoReceived(invite, "application/media_control+xml", b"<xml/>"))
+        await w.sip_says(InfoReceived(invite, "7", 100))
+        await w.sip_says(InfoReceived(invite, "8", 160))
         assert call.dtmf_received == "78"
         assert w.media.endpoint("webrtc")[1].digits == "78"
 

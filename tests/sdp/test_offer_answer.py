@@ -2,6 +2,7 @@
 
 import pytest
 
+from trunkline.dtmf import DtmfMode
 from trunkline.errors import NegotiationError, SdpError
 from trunkline.media.types import Codec, Direction, RtpLocal, RtpRemote
 from trunkline.sdp import CodecPolicy, SessionIdentity, parse
@@ -144,7 +145,7 @@ def test_answers_events_at_the_clock_rates_of_the_audio(
 
 def test_negotiates_no_events_when_the_policy_has_none() -> None:
     text = offer("m=audio 4000 RTP/AVP 0 101", "a=rtpmap:101 telephone-event/8000")
-    policy = CodecPolicy(dtmf=False)
+    policy = CodecPolicy(dtmf=DtmfMode.INBAND)
     assert answer_offer(parse(text), LOCAL, policy, IDENTITY).description.media[0].formats == ("0",)
     assert "telephone-event" not in str(make_offer(LOCAL, policy, IDENTITY))
 

@@ -390,7 +390,7 @@ def test_info_reaches_the_far_side_and_its_status_comes_back(pair: Pair) -> None
     pair.alice.ua.send_info(pair.network.now, call, "application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n")
     pair.alice.drain()
     pair.network.run(0.1)
-    assert pair.bob.events[-1] == InfoReceived(incoming, "application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n")
+    assert pair.bob.events[-1] == InfoReceived(incoming, "5", 160)
     assert pair.alice.events[-1] == InfoAnswered(call, 200)
 
 

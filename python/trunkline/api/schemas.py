@@ -13,7 +13,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from trunkline.calls.events import DtmfMethod
-from trunkline.calls.model import Call, CallStatus
+from trunkline.calls.model import Call, CallStatus, ReceivedDigit, Side
+from trunkline.dtmf import DtmfKind
 from trunkline.sip.types import Account, Transport
 
 
@@ -146,6 +147,23 @@ class SendDtmfRequest(Message):
     type: DtmfType = Field(default="RFC2833", description="`RFC2833`, or SIP INFO by `INFO` or `INFO_RELAY`.")
 
 
+class DigitObject(BaseModel):
+    """A DTMF digit that one side pressed."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, populate_by_name=True)
+
+    digit: str
+    duration_ms: int = Field(description="How long the key was down.")
+    leg: Side = Field(description="`a` if the caller pressed it, `b` if the callee did.")
+    type: DtmfKind = Field(description="How it came: `rfc4733`, `inband` or `info`.")
+    at: float = Field(description="Unix time in seconds at which the key came up.")
+
+    @classmethod
+    def of(cls, digit: ReceivedDigit) -> DigitObject:
+        """Describe a digit."""
+        return cls(digit=digit.key, duration_ms=digit.duration_ms, leg=digit.side, type=digit.by, at=digit.at)
+
+
 class CallObject(BaseModel):
     """A call as WCS clients know it. From `reason` on the fields are ours."""
 
@@ -184,6 +202,7 @@ class CallObject(BaseModel):
     codec_caller: str | None = Field(default=None, description="Audio codec sent to the caller.")
     codec_callee: str | None = Field(default=None, description="Audio codec sent to the callee.")
     dtmf_received: str = Field(default="", description="Digits heard from the SIP side, the newest 64.")
+    dtmf_digits: list[DigitObject] = Field(default=[], description="Digits of both sides, the newest 64.")
     created_at: float = Field(description="Unix time in seconds.")
     answered_at: float | None = None
     ended_at: float | None = None
@@ -213,6 +232,7 @@ class CallObject(BaseModel):
             codec_caller=(call.a and call.a.codec) or None,
             codec_callee=(call.b and call.b.codec) or None,
             dtmf_received=call.dtmf_received,
+            dtmf_digits=[DigitObject.of(digit) for digit in call.digits],
             created_at=call.created_at,
             answered_at=call.answered_at,
             ended_at=call.ended_at,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from trunkline.calls.dtmf import DoubleFilter
 from trunkline.calls.events import (
     Action,
     ActionFailed,
@@ -35,8 +36,9 @@ from trunkline.calls.events import (
     input_of,
 )
 from trunkline.calls.machine import CLOSING, STATUS, step
-from trunkline.calls.model import DTMF_KEPT, Call, CallEnd, CallState, EndReason, LegKind, Side
+from trunkline.calls.model import Call, CallEnd, CallState, EndReason, ReceivedDigit, Side
 from trunkline.calls.ports import Clock, LegPort, MediaPort, TimerHandle
+from trunkline.dtmf import DtmfKind
 from trunkline.errors import (
     CapacityError,
     LocalProtocolError,
@@ -128,6 +130,7 @@ class CallRun:
         self._arrived = asyncio.Event()
         self._timers: dict[Timer, TimerHandle] = {}
         self._joined: EndpointId | None = None
+        self._doubles = DoubleFilter()
 
     def attach(self, a: LegPort, b: LegPort) -> None:
         """Give the call its legs; once, before `run`."""
@@ -308,10 +311,10 @@ class CallRun:
         if joined is not None:
             await self._media.unbridge(self._media_call, joined)
 
-    async def _send_dtmf(self, side: Side, digits: str, method: DtmfMethod) -> None:
+    async def _send_dtmf(self, side: Side, digits: str, method: DtmfMethod, duration_ms: int | None = None) -> None:
         """Send digits; what fails is told to the client, and the call goes on."""
         try:
-            await self._legs[side].send_dtmf(digits, is_info=method is DtmfMethod.INFO)
+            await self._legs[side].send_dtmf(digits, method=method, duration_ms=duration_ms)
         except (TrunklineError, TimeoutError) as error:
             _log.warning("dtmf_not_sent", count=len(digits), method=method.value, error=str(error))
             self._legs[side.other].dtmf_failed(str(error))
@@ -319,11 +322,30 @@ class CallRun:
             _log.info("dtmf_sent", count=len(digits), method=method.value, leg=side.value)
 
     async def _note_dtmf(self, event: DtmfHeard) -> None:
-        _log.info("dtmf_received", leg=event.side.value, is_relayed=event.is_relayed)
-        if self._legs[event.side].leg.kind is LegKind.SIP:
-            self.call.dtmf_received = (self.call.dtmf_received + event.digit)[-DTMF_KEPT:]
-        if not event.is_relayed:
-            await self._send_dtmf(event.side.other, event.digit, DtmfMethod.RTP)
+        """Keep a digit, once, and send it on if the media plane does not."""
+        digit = ReceivedDigit(event.side, event.digit, event.duration_ms, event.by, self._clock.now())
+        is_double = self._doubles.is_double(digit)
+        _log.info(
+            "dtmf_received",
+            leg=event.side.value,
+            by=event.by.value,
+            duration_ms=event.duration_ms,
+            is_double=is_double,
+        )
+        if event.by is DtmfKind.INFO:
+            await self._ignore_tones(event.side)
+        if is_double:
+            return
+        self.call.digits.append(digit)
+        other = self._legs[event.side.other].leg
+        if event.by is DtmfKind.INFO or other.dtmf is DtmfKind.INFO:
+            await self._send_dtmf(event.side.other, event.digit, DtmfMethod.RTP, event.duration_ms)
+
+    async def _ignore_tones(self, side: Side) -> None:
+        try:
+            await self._legs[side].ignore_tones()
+        except (TrunklineError, TimeoutError) as error:
+            _log.warning("tones_not_ignored", leg=side.value, error=str(error))
 
     def _log_end(self) -> None:
         call, end = self.call, self.call.end
@@ -373,7 +395,7 @@ class CallRun:
             case MediaInactive():
                 self.post(MediaSilent(side))
             case DtmfReceived(digit=digit):
-                self.post(DtmfHeard(side, digit, is_relayed=True))
+                self.post(DtmfHeard(side, digit, event.duration_ms, DtmfKind(event.by)))
             case EndpointClosed(request=None, reason="dtls_closed"):
                 # The browser closed its peer connection: it hangs up, and may not have said so yet.
                 self.post(LegEnded(CallEnd(EndReason.NORMAL, by=side)))

@@ -11,15 +11,16 @@ from enum import StrEnum
 from typing import assert_never
 
 from trunkline.calls.model import CallEnd, EndReason, Side
+from trunkline.dtmf import DtmfKind
 
 
 class DtmfMethod(StrEnum):
     """How digits leave on the SIP leg."""
 
     RTP = "rtp"
-    """RFC 4733 events, or tones where the far side knows none."""
+    """In the way that was negotiated: RFC 4733 events, else tones, or INFO where `calls.dtmf` has it so."""
     INFO = "info"
-    """SIP INFO with `application/dtmf-relay`."""
+    """SIP INFO with `application/dtmf-relay`, whatever was negotiated."""
 
 
 # --- inputs --------------------------------------------------------------------------------------------------------
@@ -136,12 +137,15 @@ class DtmfRequested:
 
 @dataclass(frozen=True, slots=True)
 class DtmfHeard:
-    """A leg's far side pressed a digit. The media plane, or INFO's sender, has already said how long."""
+    """A leg's far side pressed a digit, and let go of it.
+
+    by: how it came. The media plane carries across what came as events or tones, but to a leg that is told by INFO.
+    """
 
     side: Side
     digit: str
-    is_relayed: bool
-    """The media plane carries it across by itself (RFC 4733); a digit from INFO is ours to send on."""
+    duration_ms: int
+    by: DtmfKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,19 @@ Owns the endpoint of one leg and its SDP session identity. Knows neither SIP nor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from trunkline.calls.events import CallEvent
 from trunkline.calls.model import Call, Leg, LegDirection, LegKind, Side
 from trunkline.calls.ports import MediaPort
 from trunkline.ids import LegId, MediaCallId
 from trunkline.media.types import Codec, Local, RtpRemote, StreamParameters, Transport, WebRtcRemote
-from trunkline.sdp.codecs import CodecPolicy
+from trunkline.sdp.codecs import CodecPolicy, choose_dtmf
 from trunkline.sdp.model import SessionIdentity
+
+DIGIT_MS: Final = 120
+"""How long a digit lasts whose sender did not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,8 @@ class MediaLeg:
         self._leg = Leg(LegId(f"{context.call.id}/{context.side}"), kind, direction)
         self._policy = context.policies[kind]
         self._codecs: tuple[Codec, ...] = ()
+        self._negotiated: tuple[WebRtcRemote | RtpRemote, StreamParameters] | None = None
+        self._ignores_tones = False
         self._identity = SessionIdentity(context.session_id, 1, "0.0.0.0")  # noqa: S104 - replaced with the endpoint's
 
     @property
@@ -58,16 +64,36 @@ class MediaLeg:
         self._leg.endpoint, local = await self._context.media.create_endpoint(self._context.media_call, transport)
         return local
 
-    async def _set_remote(self, remote: WebRtcRemote | RtpRemote, audio: StreamParameters) -> None:
+    async def _set_remote(
+        self, remote: WebRtcRemote | RtpRemote, audio: StreamParameters, *, takes_info: bool = False
+    ) -> None:
+        """Tell the endpoint its far side. takes_info: it says that it takes digits by INFO."""
         if self._leg.endpoint is None:
             return
+        dtmf = choose_dtmf(self._policy, audio.send, takes_info=takes_info)
+        if self._ignores_tones:
+            dtmf = replace(dtmf, hears_tones=False)
+        audio = replace(audio, dtmf=dtmf)
         await self._context.media.set_remote(self._context.media_call, self._leg.endpoint, remote, audio)
+        self._negotiated = remote, audio
         self._codecs = audio.send
         self._leg.codec = audio.send[0].name
+        self._leg.dtmf = dtmf.sent
 
-    async def _play_digits(self, digits: str) -> None:
+    async def ignore_tones(self) -> None:
+        """Listen to the far side's audio for digits no longer."""
+        self._ignores_tones = True
+        if self._negotiated is None or self._leg.endpoint is None or not self._negotiated[1].dtmf.hears_tones:
+            return
+        remote, audio = self._negotiated
+        audio = replace(audio, dtmf=replace(audio.dtmf, hears_tones=False))
+        await self._context.media.set_remote(self._context.media_call, self._leg.endpoint, remote, audio)
+        self._negotiated = remote, audio
+
+    async def _play_digits(self, digits: str, duration_ms: int | None) -> None:
         if self._leg.endpoint is not None:
-            await self._context.media.send_dtmf(self._context.media_call, self._leg.endpoint, digits)
+            call, endpoint = self._context.media_call, self._leg.endpoint
+            await self._context.media.send_dtmf(call, endpoint, digits, duration_ms or DIGIT_MS)
 
     async def close(self) -> None:
         """Close the endpoint; nothing if there is none."""

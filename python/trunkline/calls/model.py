@@ -8,10 +8,12 @@ Status numbers and phrases: RFC 3261 section 21. Q.850 causes: RFC 3398 section 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Final
 
+from trunkline.dtmf import DtmfKind
 from trunkline.ids import CallId, EndpointId, LegId, SessionId
 
 
@@ -208,7 +210,8 @@ class CallEnd:
 class Leg:
     """One side of a call, as its adapter keeps it.
 
-    codec: name of the audio codec we send on it, empty before negotiation. sip_call_id: of its dialog, for logs.
+    codec: name of the audio codec we send on it, empty before negotiation. dtmf: how digits get to its far side, None
+    before that. sip_call_id: of its dialog, for logs.
     """
 
     id: LegId
@@ -216,7 +219,23 @@ class Leg:
     direction: LegDirection
     endpoint: EndpointId | None = None
     codec: str = ""
+    dtmf: DtmfKind | None = None
     sip_call_id: str = ""
+
+
+DTMF_KEPT: Final = 64
+"""How many received digits a `Call` remembers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedDigit:
+    """A digit that a far side pressed. key: one of `0123456789*#ABCD`. at: Unix time in seconds, of its end."""
+
+    side: Side
+    key: str
+    duration_ms: int
+    by: DtmfKind
+    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +263,7 @@ class Call:
     """A live call. Written by its `call_run` and its legs alone; everybody else reads.
 
     sip_status: the last status of the SIP side. created_at, answered_at, ended_at: Unix time in seconds.
-    dtmf_received: digits heard from the SIP side, the newest `DTMF_KEPT`.
+    digits: those that its far sides pressed, the newest `DTMF_KEPT`.
     """
 
     request: CallRequest
@@ -258,13 +277,15 @@ class Call:
     ended_at: float | None = None
     end: CallEnd | None = None
     has_early_media: bool = False
-    dtmf_received: str = ""
+    digits: deque[ReceivedDigit] = field(default_factory=lambda: deque(maxlen=DTMF_KEPT))
+
+    @property
+    def dtmf_received(self) -> str:
+        """Digits heard from the SIP side, oldest first."""
+        kinds = {side: leg.kind for side, leg in ((Side.A, self.a), (Side.B, self.b)) if leg is not None}
+        return "".join(digit.key for digit in self.digits if kinds.get(digit.side) is LegKind.SIP)
 
     @property
     def id(self) -> CallId:
         """The id its starter chose, or ours."""
         return self.request.id
-
-
-DTMF_KEPT: Final = 64
-"""How many received digits a `Call` remembers."""

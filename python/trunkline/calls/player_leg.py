@@ -6,6 +6,7 @@ otherwise join two.
 
 from __future__ import annotations
 
+from trunkline.calls.events import DtmfMethod
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import CallEnd, Leg, LegDirection, LegKind
 from trunkline.ids import LegId
@@ -52,8 +53,11 @@ class PlayerLeg:
     def refuse_offer(self) -> None:
         """Never comes."""
 
-    async def send_dtmf(self, digits: str, *, is_info: bool) -> None:
+    async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None) -> None:
         """Nobody hears it."""
+
+    async def ignore_tones(self) -> None:
+        """Nobody is heard."""
 
     def dtmf_failed(self, info: str) -> None:
         """Nobody to tell."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from trunkline.calls.events import DtmfMethod
 from trunkline.calls.model import Call, CallEnd, Leg
 from trunkline.ids import CallId, EndpointId, MediaCallId
 from trunkline.media.types import Codec, Direction, Event, Local, Remote, Source, StreamParameters, Transport
@@ -178,8 +179,14 @@ class LegPort(Protocol):
     def refuse_offer(self) -> None:
         """Refuse a new offer that came at the wrong time."""
 
-    async def send_dtmf(self, digits: str, *, is_info: bool) -> None:
-        """Send digits to the far side, by INFO if asked and the leg can. MediaError or InvalidCallState if not."""
+    async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None) -> None:
+        """Send digits to the far side. duration_ms: of each; None is as long as is usual.
+
+        MediaError, CapacityError or InvalidCallState if they cannot be sent.
+        """
+
+    async def ignore_tones(self) -> None:
+        """Listen to the far side's audio for digits no longer: it sends them in another way. Nothing if nobody does."""
 
     def dtmf_failed(self, info: str) -> None:
         """Say that digits from this leg's client could not be sent."""

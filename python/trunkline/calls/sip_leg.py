@@ -13,6 +13,7 @@ from typing import Final
 
 from trunkline.calls.events import (
     DtmfHeard,
+    DtmfMethod,
     LegAnswered,
     LegDescribed,
     LegEnded,
@@ -25,13 +26,16 @@ from trunkline.calls.media_leg import LegContext, MediaLeg
 from trunkline.calls.model import CallEnd, EndReason, LegDirection, LegKind, reason_for_status
 from trunkline.calls.ports import SipPort
 from trunkline.calls.sip_events import InviteEvent, RegistrationEvent, SipEvents
+from trunkline.dtmf import DtmfKind
 from trunkline.errors import CapacityError, InvalidCallState, LocalProtocolError, MediaError, NegotiationError, SdpError
 from trunkline.media.types import Codec, RtpLocal, RtpRemote, RtpTransport
+from trunkline.observability.logging import get_logger
 from trunkline.sdp import offer_answer
 from trunkline.sdp.codecs import read_codecs
 from trunkline.sdp.model import SessionDescription
 from trunkline.sdp.offer_answer import Negotiated
 from trunkline.sdp.parser import parse
+from trunkline.sip.info import DEFAULT_MS, RELAY, Digit, write
 from trunkline.sip.types import (
     Account,
     EndCause,
@@ -54,10 +58,10 @@ from trunkline.sip.types import (
     ReinviteReceived,
 )
 
-DTMF_RELAY: Final = "application/dtmf-relay"
-DTMF_PLAIN: Final = "application/dtmf"
-DTMF_DURATION_MS: Final = 160
-DIGITS: Final = frozenset("0123456789*#ABCD")
+_log = get_logger(__name__)
+
+QUEUED_DIGITS: Final = 64
+"""INFOs that may wait for the answer to the one before."""
 
 _ENDED: Final[dict[EndCause, EndReason]] = {
     EndCause.REMOTE_BYE: EndReason.NORMAL,
@@ -111,7 +115,9 @@ class SipLeg(MediaLeg):
         self._has_tried = False
         self._has_rung = False
         self._is_over = False
-        self._digits: deque[str] = deque()
+        self._takes_info = isinstance(what, IncomingInvite) and what.takes_info
+        self._digits: deque[Digit] = deque()
+        """Digits that go by INFO, the one that is under way first."""
         if isinstance(what, IncomingInvite):
             self._invite = what.id
             sip.events.bind_invite(what.id, self.handle)
@@ -130,6 +136,7 @@ class SipLeg(MediaLeg):
                 post(LegTried())
             case InviteProgress(_, status, _, sdp):
                 self._has_tried = True
+                self._takes_info |= event.takes_info
                 call.sip_status = status
                 if status == 180:
                     self._has_rung = True
@@ -139,6 +146,7 @@ class SipLeg(MediaLeg):
                     post(LegRang())
             case InviteAnswered(_, sdp):
                 call.sip_status = 200
+                self._takes_info |= event.takes_info
                 post(LegAnswered(sdp or ""))
             case InviteFailed(_, status, phrase):
                 self._ended(self._reason_for(status), status, phrase)
@@ -152,12 +160,10 @@ class SipLeg(MediaLeg):
                     post(LegDescribed(self._context.side, sdp or ""))
             case ReinviteReceived(_, sdp):
                 post(LegReoffered(self._context.side, sdp or ""))
-            case InfoReceived(_, content_type, body):
-                digit = read_dtmf_info(content_type, body)
-                if digit:
-                    post(DtmfHeard(self._context.side, digit, is_relayed=False))
-            case InfoAnswered():
-                self._send_next_digit()
+            case InfoReceived(_, digit, duration_ms):
+                post(DtmfHeard(self._context.side, digit, duration_ms, DtmfKind.INFO))
+            case InfoAnswered(_, status):
+                self._digit_answered(status)
             case ReinviteFailed():
                 pass
 
@@ -251,7 +257,7 @@ class SipLeg(MediaLeg):
         await self._take(offer_answer.accept_answer(self._offer, parse(description)))
 
     async def _take(self, negotiated: Negotiated[RtpRemote]) -> None:
-        await self._set_remote(negotiated.remote, negotiated.audio)
+        await self._set_remote(negotiated.remote, negotiated.audio, takes_info=self._takes_info)
         self._has_remote = True
 
     async def describe(self, preferred: tuple[Codec, ...]) -> None:
@@ -317,27 +323,30 @@ class SipLeg(MediaLeg):
             with suppress(InvalidCallState):  # the dialog ended meanwhile
                 self._sip.verbs.answer_reinvite(self._invite, sdp, status)
 
-    async def send_dtmf(self, digits: str, *, is_info: bool) -> None:
-        """Send digits as RFC 4733 events, or one INFO after the other so that they stay in order."""
-        if not is_info:
-            await self._play_digits(digits)
+    async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None) -> None:
+        """Send digits as was negotiated; or one INFO after the other, so that they stay in order."""
+        if method is not DtmfMethod.INFO and self._leg.dtmf is not DtmfKind.INFO:
+            await self._play_digits(digits, duration_ms)
             return
+        if len(self._digits) + len(digits) > QUEUED_DIGITS:
+            raise CapacityError("too many digits are waiting")
         is_idle = not self._digits
-        self._digits.extend(digits)
+        self._digits.extend(Digit(key, duration_ms or DEFAULT_MS) for key in digits)
         if is_idle:
             self._send_digit()
 
     def _send_digit(self) -> None:
         if self._invite is None or self._is_over or not self._digits:
             return
-        body = f"Signal={self._digits[0]}\r\nDuration={DTMF_DURATION_MS}\r\n".encode("ascii")
         try:
-            self._sip.verbs.send_info(self._invite, DTMF_RELAY, body)
+            self._sip.verbs.send_info(self._invite, RELAY, write(self._digits[0]))
         except InvalidCallState:
             self._digits.clear()
             raise
 
-    def _send_next_digit(self) -> None:
+    def _digit_answered(self, status: int) -> None:
+        if status >= 300:
+            _log.warning("dtmf_refused", leg=self._context.side.value, status=status)
         if self._digits:
             self._digits.popleft()
             with suppress(InvalidCallState):  # the call ended: so did the digits
@@ -365,17 +374,3 @@ class SipLeg(MediaLeg):
             self._sip.events.unbind_registration(self._registration)
             self._sip.verbs.unregister(self._registration)
             self._registration = None
-
-
-def read_dtmf_info(content_type: str, body: bytes) -> str:
-    """Read the digit of an INFO; empty if there is none. Takes `Signal=5` lines and a bare digit."""
-    if content_type not in {DTMF_RELAY, DTMF_PLAIN}:
-        return ""
-    text = body[:256].decode("ascii", "replace")
-    for line in text.splitlines():
-        name, equals, value = line.partition("=")
-        if equals and name.strip().lower() != "signal":
-            continue
-        digit = (value if equals else name).strip().upper()
-        return digit if digit in DIGITS else ""
-    return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from trunkline.calls.events import LegAnswered, LegEnded, LegRang
+from trunkline.calls.events import DtmfMethod, LegAnswered, LegEnded, LegRang
 from trunkline.calls.media_leg import LegContext, MediaLeg
 from trunkline.calls.model import CallEnd, EndReason, LegDirection, LegKind
 from trunkline.calls.ports import WebPort
@@ -96,9 +96,9 @@ class WebLeg(MediaLeg):
     def refuse_offer(self) -> None:
         """Nothing: browsers do not offer again."""
 
-    async def send_dtmf(self, digits: str, *, is_info: bool) -> None:
+    async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None) -> None:
         """Send digits to the browser as RFC 4733 events; it has no INFO."""
-        await self._play_digits(digits)
+        await self._play_digits(digits, duration_ms)
 
     def dtmf_failed(self, info: str) -> None:
         """Say that the browser's digits could not be sent."""

@@ -7,7 +7,6 @@ means: `phone` and `numbers` do.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
@@ -38,7 +37,6 @@ TEST_TONE: Final = Tone(frequencies_hz=(440.0,))
 GREETING: Final = Tone(frequencies_hz=(660.0,))
 
 _MAX_EVENTS = 256
-_DIGIT_IN_INFO = re.compile(rb"^[ \t]*(?:signal[ \t]*=[ \t]*)?([0-9A-D*#])[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 Event = sip_types.Event | media_types.Event
 _EventT = TypeVar("_EventT", InviteAnswered, InviteConfirmed)
@@ -194,9 +192,8 @@ class DemoCall:
                 await self._link.accept_answer(answer)
             case DtmfReceived(digit=digit) if self._reads_back:
                 await self._read_back(digit)
-            case InfoReceived(body=body) if self._reads_back:
-                if found := _DIGIT_IN_INFO.search(body):
-                    await self._read_back(found[1].decode().upper())
+            case InfoReceived(digit=digit) if self._reads_back:
+                await self._read_back(digit)
             case PlayDone() if self._reads_back:
                 self._is_playing_digit = False
                 await self._read_back()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
+from trunkline.dtmf import DtmfKind
 from trunkline.ids import EndpointId, MediaCallId, RequestId
 
 Address = tuple[str, int]
@@ -77,17 +78,6 @@ class Codec:
     clock_rate: int
     channels: int = 1
     parameters: tuple[tuple[str, str], ...] = ()
-
-
-class DtmfKind(StrEnum):
-    """How a digit travels."""
-
-    RFC4733 = "rfc4733"
-    """As telephone-events; to a far side that negotiated none, as tones."""
-    INBAND = "inband"
-    """As two tones in the audio."""
-    INFO = "info"
-    """In SIP INFO, which the media plane knows nothing of."""
 
 
 @dataclass(frozen=True, slots=True)

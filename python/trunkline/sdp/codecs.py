@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from trunkline.dtmf import DtmfKind, DtmfMode
 from trunkline.errors import NegotiationError, SdpError
-from trunkline.media.types import Codec
+from trunkline.media.types import Codec, Dtmf
 from trunkline.sdp.model import Attribute, MediaDescription
 from trunkline.sdp.parser import number
 
@@ -57,10 +58,10 @@ _CANONICAL = {name.lower(): name for name in (*_OURS, TELEPHONE_EVENT, "CN")}
 
 @dataclass(frozen=True, slots=True)
 class CodecPolicy:
-    """What one leg may use. audio: names, best first. dtmf: negotiate RFC 4733 events."""
+    """What one leg may use. audio: names, best first."""
 
     audio: tuple[str, ...] = ("opus", "PCMU", "PCMA")
-    dtmf: bool = True
+    dtmf: DtmfMode = DtmfMode.AUTO
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.audio if name not in _OURS]
@@ -104,7 +105,20 @@ def offer_codecs(policy: CodecPolicy) -> tuple[Codec, ...]:
     """
     audio = tuple(_OURS[name] for name in policy.audio)
     rates = sorted({codec.clock_rate for codec in audio})
-    return audio + (tuple(_TELEPHONE_EVENTS[rate] for rate in rates) if policy.dtmf else ())
+    return audio + (tuple(_TELEPHONE_EVENTS[rate] for rate in rates) if policy.dtmf.has_events else ())
+
+
+def choose_dtmf(policy: CodecPolicy, send: Iterable[Codec], *, takes_info: bool) -> Dtmf:
+    """Choose how digits travel on a leg. send: what we may send to it. takes_info: its far side's Allow names INFO.
+
+    Without telephone-events, `AUTO` listens to the audio in any case: many a peer allows INFO and sends its digits as
+    tones.
+    """
+    if policy.dtmf is DtmfMode.AUTO and not any(codec.name == TELEPHONE_EVENT for codec in send):
+        return Dtmf(DtmfKind.INFO if takes_info else DtmfKind.INBAND, hears_tones=True)
+    if policy.dtmf is DtmfMode.AUTO:
+        return Dtmf()
+    return Dtmf(DtmfKind(policy.dtmf), hears_tones=policy.dtmf is DtmfMode.INBAND)
 
 
 def choose_codecs(offered: Iterable[Codec], policy: CodecPolicy) -> tuple[Codec, ...]:
@@ -119,7 +133,7 @@ def choose_codecs(offered: Iterable[Codec], policy: CodecPolicy) -> tuple[Codec,
     audio = tuple(codec for codec in found if codec)
     if not audio:
         raise NegotiationError("no common audio codec")
-    return audio + (_matching_events(offered, audio) if policy.dtmf else ())
+    return audio + (_matching_events(offered, audio) if policy.dtmf.has_events else ())
 
 
 def answered_codecs(offered: Iterable[Codec], answer: Iterable[Codec]) -> tuple[tuple[Codec, ...], tuple[Codec, ...]]:

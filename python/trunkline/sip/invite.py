@@ -16,6 +16,7 @@ from trunkline.sip.client import AccountAccess, ClientRequest
 from trunkline.sip.core import Core, hop_of
 from trunkline.sip.dialog import Dialog
 from trunkline.sip.headers import Reason, plain_text
+from trunkline.sip.info import DigitGate
 from trunkline.sip.message import Request, Response, reason_phrase
 from trunkline.sip.transaction import ServerTransaction
 from trunkline.sip.types import (
@@ -164,6 +165,7 @@ class InviteUsage(ABC):
         self._outgoing: ClientRequest | None = None
         self._offer = ""
         self._acks: dict[tuple[str, int], Acknowledgement] = {}
+        self._digits = DigitGate()
 
     # --- verbs ---
 
@@ -211,10 +213,10 @@ class InviteUsage(ABC):
             self._handle_bye(now, request)
         elif request.method == "INVITE":
             self._handle_reinvite(now, transaction)
+        elif request.method == "INFO":
+            self._handle_info(now, transaction)
         else:
             transaction.respond(now, self._core.response(request, 200))
-            if request.method == "INFO" and not self._is_over:
-                self._core.emit(InfoReceived(self.id, request.content_type, request.body))
 
     def handle_ack(self, now: float, request: Request) -> None:
         """Stop repeating the 2xx that this ACK belongs to."""
@@ -322,6 +324,17 @@ class InviteUsage(ABC):
             self._incoming = transaction
             transaction.respond(now, request.response(100))
             self._core.emit(ReinviteReceived(self.id, request.sdp))
+
+    def _handle_info(self, now: float, transaction: ServerTransaction) -> None:
+        verdict = self._digits.judge(now, transaction.request)
+        response = self._core.response(transaction.request, verdict.status)
+        for name, value in verdict.headers:
+            response.headers.add(name, value)
+        transaction.respond(now, response)
+        if verdict.count:
+            self._core.counters[verdict.count] += 1
+        if verdict.digit is not None and not self._is_over:
+            self._core.emit(InfoReceived(self.id, verdict.digit.key, verdict.digit.duration_ms))
 
     def _ask_to_retry(self, now: float, transaction: ServerTransaction) -> None:
         """Refuse an INVITE while an earlier one waits for our answer.   RFC 3261 section 14.2."""

@@ -73,7 +73,8 @@ class OutboundInvite(InviteUsage):
         if tag is not None and tag not in self._early and client.sent is not None:
             self._early[tag] = dialog = Dialog.of_uac(client.sent, response)
             self._core.dialogs[dialog.id] = self
-        self._core.emit(InviteProgress(self.id, response.status, plain_text(response.reason), response.sdp))
+        phrase = plain_text(response.reason)
+        self._core.emit(InviteProgress(self.id, response.status, phrase, response.sdp, response.takes_info))
 
     def handle_final(self, now: float, client: ClientRequest, response: Response) -> None:
         """Take the answer: acknowledge it, and end what nobody wants."""
@@ -111,7 +112,7 @@ class OutboundInvite(InviteUsage):
         dialog.remote_cseq = None if early is None else early.remote_cseq
         self.dialog = dialog
         self._core.dialogs[dialog.id] = self
-        self._core.emit(InviteAnswered(self.id, response.sdp))
+        self._core.emit(InviteAnswered(self.id, response.sdp, response.takes_info))
 
     def _fail(self, status: int, reason: str, cause: int | None) -> None:
         if not self._is_over:

@@ -285,6 +285,14 @@ class _Message:
             return None
 
     @property
+    def takes_info(self) -> bool:
+        """Whether Allow names INFO; False also if there is none, or none that can be read."""
+        try:
+            return "INFO" in self.option_tags("Allow")
+        except SipParseError:
+            return False
+
+    @property
     def content_type(self) -> str:
         """Type of the body in lower case, without parameters; empty if not given."""
         return (self.headers.get("Content-Type") or "").partition(";")[0].strip(" \t").lower()

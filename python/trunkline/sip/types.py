@@ -9,7 +9,7 @@ outbound INVITE, or could not be reached) or `InviteEnded` (everything else). Af
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
@@ -201,20 +201,22 @@ class InviteTrying:
 
 @dataclass(frozen=True, slots=True)
 class InviteProgress:
-    """A provisional response other than 100. sdp: early media, as a rule with 183."""
+    """A provisional response other than 100. sdp: early media, as a rule with 183. takes_info: Allow names INFO."""
 
     id: InviteId
     status: int
     reason: str
     sdp: str | None
+    takes_info: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class InviteAnswered:
-    """An outbound INVITE was answered with 2xx and acknowledged. sdp: the answer."""
+    """An outbound INVITE was answered with 2xx and acknowledged. sdp: the answer. takes_info: Allow names INFO."""
 
     id: InviteId
     sdp: str | None
+    takes_info: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +249,7 @@ class IncomingInvite:
 
     registration: whose contact was called, None if the request named no contact of ours. caller, callee: addresses
     as URI text. display_name: the caller's, may be empty. sdp: the offer; None is a late offer, and `answer` then
-    carries ours. headers: all of the request.
+    carries ours. headers: all of the request. takes_info: Allow names INFO.
     """
 
     id: InviteId
@@ -258,6 +260,7 @@ class IncomingInvite:
     sdp: str | None
     headers: HeaderFields
     path: Path
+    takes_info: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,11 +298,11 @@ class ReinviteFailed:
 
 @dataclass(frozen=True, slots=True)
 class InfoReceived:
-    """An INFO within the dialog; it has been answered 200. content_type: in lower case, without parameters."""
+    """A DTMF digit in an INFO; it has been answered 200. digit: one of `0123456789*#ABCD`."""
 
     id: InviteId
-    content_type: str
-    body: bytes
+    digit: str
+    duration_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,7 +255,11 @@ class UserAgent:
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """Counts since start: received, malformed, stray_responses, refused, overload, unreachable."""
+        """Counts since start.
+
+        received, malformed, stray_responses, refused, overload, unreachable; of INFO info_malformed, info_unsupported and
+        info_limited.
+        """
         return Counter(self._core.counters)
 
     @property
@@ -413,6 +417,7 @@ class UserAgent:
                 sdp=request.sdp,
                 headers=_plain_fields(request),
                 path=transaction.path,
+                takes_info=request.takes_info,
             )
         )
 
