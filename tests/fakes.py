@@ -10,6 +10,7 @@ from typing import Any
 
 from trunkline.calls.model import Call, CallStatus
 from trunkline.config import MediaConfig
+from trunkline.dtmf import DtmfMode
 from trunkline.errors import MediaError
 from trunkline.ids import CallId, EndpointId, MediaCallId
 from trunkline.media.types import (
@@ -79,6 +80,7 @@ class FakeEndpoint:
     remotes_set: int = 0
     source: Source | None = None
     digits: str = ""
+    digit_ms: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -165,6 +167,7 @@ class FakeMedia:
         record = self._take("send_dtmf", endpoint)
         assert record is not None
         record.digits += digits
+        record.digit_ms.append(duration_ms)
 
     async def close(self, call: MediaCallId, endpoint: EndpointId) -> None:
         self.live.pop(endpoint, None)
@@ -302,7 +305,7 @@ def phone_offer(*codecs: str, direction: Direction = Direction.SENDRECV, port: i
     return str(offer_answer.make_offer(local, policy, _IDENTITY, direction=direction))
 
 
-def phone_answer(offer: str, *codecs: str) -> str:
+def phone_answer(offer: str, *codecs: str, dtmf: DtmfMode = DtmfMode.AUTO) -> str:
     """Return how a SIP phone answers."""
-    policy = CodecPolicy(codecs or ("PCMU", "PCMA"))
+    policy = CodecPolicy(codecs or ("PCMU", "PCMA"), dtmf)
     return str(offer_answer.answer_offer(parse(offer), _PHONE, policy, _IDENTITY).description)

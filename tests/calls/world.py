@@ -16,6 +16,7 @@ from trunkline.calls.registry import Registry
 from trunkline.calls.sessions import CallOrder, SessionRequest, Sessions, WebSession
 from trunkline.calls.sip_events import SipEvents
 from trunkline.calls.sip_leg import SipAccess
+from trunkline.dtmf import DtmfMode
 from trunkline.ids import CallId, SessionId
 from trunkline.media.types import Event as MediaEvent
 from trunkline.media.types import Tone
@@ -30,7 +31,7 @@ PATH = Path(Transport.UDP, ("192.0.2.1", 5060), ("198.51.100.9", 5060))
 class World:
     """Make it with `world()`. Verbs of far sides are methods; what they saw is in the fakes."""
 
-    def __init__(self, max_calls: int = 10) -> None:
+    def __init__(self, max_calls: int = 10, dtmf: DtmfMode = DtmfMode.AUTO) -> None:
         self.clock, self.media, self.sip, self.web = FakeClock(), FakeMedia(), FakeSip(), FakeWeb()
         self.events = SipEvents()
         self.metrics = Metrics()
@@ -43,7 +44,7 @@ class World:
                     max_duration_s=DURATION_S,
                     player_source=Tone((440.0,)),
                 ),
-                policies={kind: CodecPolicy() for kind in LegKind},
+                policies={kind: CodecPolicy(dtmf=dtmf) for kind in LegKind},
             ),
             media=self.media,
             clock=self.clock,
@@ -134,9 +135,9 @@ class World:
 
 
 @asynccontextmanager
-async def world(max_calls: int = 10) -> AsyncIterator[World]:
+async def world(max_calls: int = 10, dtmf: DtmfMode = DtmfMode.AUTO) -> AsyncIterator[World]:
     """Run a gateway of fakes; on leaving, everything must have been given back."""
-    made = World(max_calls)
+    made = World(max_calls, dtmf)
     async with made.controller:
         yield made
         await made.controller.stop()

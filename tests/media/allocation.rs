@@ -139,7 +139,7 @@ fn listening_for_digits_allocates_nothing() {
     let from = lab.rtp_leg_on(SocketIds { rtp: SocketId(3), rtcp: SocketId(4) }, &heard);
     let to = lab.rtp_leg(&[pcmu(), events(101, 8_000)]);
     lab.bridge.join(from, to).unwrap();
-    let mut keys = Oscillator::dtmf('5', 8_000).unwrap().with_cadence(800, 800);
+    let mut keys = Oscillator::dtmf('5', 8_000).unwrap().with_cadence([800, 800]);
     let settings = EncoderSettings::default();
     let mut encoder = pcmu().codec.encoder(&settings).unwrap();
     let (mut digits, mut allocated) = (0, 0);

@@ -52,7 +52,7 @@ proptest! {
     ) {
         let mut pcm = [0; 4_000];
         let digit = char::from(b"0123456789*#ABCD"[digit]);
-        Oscillator::dtmf(digit, 8_000).unwrap().with_cadence(500, 400).fill(&mut pcm);
+        Oscillator::dtmf(digit, 8_000).unwrap().with_cadence([500, 400]).fill(&mut pcm);
         let mut data: Vec<u8> = pcm.iter().map(|sample| sample.to_be_bytes()[0]).collect();
         for (place, byte) in damage {
             data[place] = byte;

@@ -257,7 +257,7 @@ class UserAgent:
     def counters(self) -> Mapping[str, int]:
         """Counts since start.
 
-        received, malformed, stray_responses, refused, overload, unreachable; of INFO info_malformed, info_unsupported and
+        received, malformed, stray_responses, refused, overload, unreachable; of INFO: info_malformed, info_unsupported,
         info_limited.
         """
         return Counter(self._core.counters)
