@@ -22,7 +22,7 @@ from pathlib import Path
 from benches.peers import report
 from benches.peers.generator import Windows
 from benches.peers.goals import Results
-from benches.peers.process import Cores, MissingPeerError
+from benches.peers.process import Cores, MissingPeerError, watch_closely
 from benches.peers.relay import Kind
 from benches.peers.rows import ROWS, SEARCHES, Row, Search
 from benches.peers.run import Bench, measure
@@ -199,6 +199,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     session = Session(plan)
     with alone():
+        watch_closely()
         asyncio.run(session.run_all())
     write(plan, session.results)
 

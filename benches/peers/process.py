@@ -40,8 +40,9 @@ class Cores:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process has used so far, and how long its core was busy with anything."""
+    """What a process has used so far, and how long its core was busy with anything. at_s: when that was looked up."""
 
+    at_s: float
     cpu_s: float
     user_ticks: int
     kernel_ticks: int
@@ -59,16 +60,20 @@ class Usage:
         resident = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
         assert resident
         core_s = (user + nice + system + irq + softirq + steal) / TICKS_PER_S
-        return cls(cpu_s, int(fields[11]), int(fields[12]), core_s, int(resident[1]))
+        return cls(time.monotonic(), cpu_s, int(fields[11]), int(fields[12]), core_s, int(resident[1]))
+
+    def cpu_share(self, later: Usage) -> float:
+        """How much of the time until `later` was used."""
+        return (later.cpu_s - self.cpu_s) / (later.at_s - self.at_s)
 
     def kernel_share(self, later: Usage) -> float:
         """Which part of what was used until `later` was used in the kernel; by ticks, so roughly."""
         kernel = later.kernel_ticks - self.kernel_ticks
         return kernel / max(1, kernel + later.user_ticks - self.user_ticks)
 
-    def foreign_s(self, later: Usage) -> float:
-        """How long others had the core until `later`; by ticks, so roughly."""
-        return max(0.0, (later.core_s - self.core_s) - (later.cpu_s - self.cpu_s))
+    def foreign_share(self, later: Usage) -> float:
+        """How much of the core others had until `later`; by ticks, so roughly."""
+        return max(0.0, (later.core_s - self.core_s) / (later.at_s - self.at_s) - self.cpu_share(later))
 
 
 @contextlib.asynccontextmanager
@@ -104,6 +109,12 @@ async def started(
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def watch_closely() -> None:
+    """Let this process, which sleeps unless there is something to read, go before those that it measures."""
+    if os.geteuid() == 0:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(2))
 
 
 def _prefer_mostly() -> None:

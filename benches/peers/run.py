@@ -49,7 +49,7 @@ async def measure(bench: Bench, kind: Kind, work: Work, windows: Windows) -> Run
         await asyncio.sleep(windows.warm_up_s / 3)
         before = await relay.count(work)
         figures, storm = await generator.follow(sample)
-        counts = Counter(await relay.count(work)) - Counter(before)
+        counts = dict(Counter(await relay.count(work)) - Counter(before))
     return _result(kind.name, work, windows, figures, storm, relay_usages, generator_usages, counts)
 
 
@@ -76,11 +76,12 @@ def _result(
     cpu_us = kernel = memory_kib = relay_foreign = NAN
     if relay_usages:
         idle, before, after = relay_usages
-        cpu_us = (after.cpu_s - before.cpu_s) * 1e6 / max(1.0, figures["arrived"])
+        # Of the rates, not of the sums: the ends of the window are sampled when word of them comes.
+        cpu_us = before.cpu_share(after) * 1e6 / max(1.0, figures["arrived"] / windows.measure_s)
         kernel = before.kernel_share(after)
         # The browsers of a storm weigh something too.
         memory_kib = NAN if work.storm else (after.resident_kib - idle.resident_kib) / work.calls
-        relay_foreign = before.foreign_s(after) / windows.measure_s
+        relay_foreign = before.foreign_share(after)
     _, before, after = generator_usages
     if work.sound.is_timed_by_marks:
         missing = figures["lost"] + 50 * max(0.0, figures["marks"] - figures["delays"] - 2 * work.calls)
@@ -103,7 +104,7 @@ def _result(
         slip_p99_us=figures["slip_p99"],
         slip_max_us=figures["slip_max"],
         relay_foreign=relay_foreign,
-        generator_foreign=before.foreign_s(after) / windows.measure_s,
+        generator_foreign=before.foreign_share(after),
         storm_p99_us=storm["p99"],
         storm_connected=int(storm.get("connected", 0)),
         storm_s=storm.get("took_s", math.nan),

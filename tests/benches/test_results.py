@@ -131,3 +131,9 @@ def test_transcoded_calls_are_judged_by_what_load_adds_and_conceals() -> None:
     # 50,000 packets a second for 3 s: 150 are 0.1 %.
     assert keeps_rule(replace(loaded, counts={"concealed": 149}), base)
     assert not keeps_rule(replace(loaded, counts={"concealed": 150}), base)
+
+
+def test_json_holds_what_the_relay_counted(results: Results) -> None:
+    results.runs[RTP_500, "trunkline"][0] = replace(run("trunkline"), counts={"rtp_late": 3})
+    written = json.loads(json.dumps(as_json(HEADING, results)))
+    assert written["loads"][0]["runs"][0]["counts"] == {"rtp_late": 3}
