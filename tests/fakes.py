@@ -130,7 +130,8 @@ class FakeMedia:
             )
         port = 31_000 + 2 * int(endpoint)
         rtcp = port if transport.rtcp_mux else port + 1
-        return endpoint, RtpLocal(("192.0.2.1", port), ("192.0.2.1", rtcp), int(endpoint), "cname")
+        fingerprint = ":".join(["AB"] * 32)
+        return endpoint, RtpLocal(("192.0.2.1", port), ("192.0.2.1", rtcp), int(endpoint), "cname", fingerprint)
 
     async def set_remote(
         self, call: MediaCallId, endpoint: EndpointId, remote: Remote, audio: StreamParameters

@@ -32,6 +32,7 @@ from trunkline.media.types import Source, Tone
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
 from trunkline.sdp.codecs import CodecPolicy
+from trunkline.sdp.security import MediaSecurity, SecurityPolicy
 from trunkline.sip.transport import Listener, SipShell, StreamLimits
 from trunkline.sip.types import IncomingRequest, Transport, UaConfig
 from trunkline.sip.ua import UserAgent
@@ -107,7 +108,7 @@ class App:
             limits=StreamLimits(max_connections=config.sip.max_tcp_connections, idle_s=config.sip.tcp_idle_s),
         )
         self.controller = CallController(
-            _controller_settings(config),
+            _controller_settings(config, rng),
             media=self._media,
             clock=self._clock,
             registry=Registry(config.calls.find_retention_s),
@@ -238,7 +239,7 @@ def _listeners(config: SipConfig) -> tuple[Listener, ...]:
     return tuple(Listener(transport, config.host, config.port) for transport, is_on in wanted if is_on)
 
 
-def _controller_settings(config: Config) -> ControllerSettings:
+def _controller_settings(config: Config, rng: Random) -> ControllerSettings:
     sip = CodecPolicy(config.media.sip_codecs, config.calls.dtmf)
     return ControllerSettings(
         max_calls=config.calls.max_calls,
@@ -249,6 +250,11 @@ def _controller_settings(config: Config) -> ControllerSettings:
             player_source=_player_source(config.calls),
         ),
         policies={LegKind.WEB: CodecPolicy(config.media.web_codecs), LegKind.SIP: sip, LegKind.PLAYER: sip},
+        security=SecurityPolicy(
+            mode=MediaSecurity(config.sip.media_security),
+            random_bytes=rng.randbytes,
+            suites=config.sip.srtp_suites,
+        ),
     )
 
 

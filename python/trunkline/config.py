@@ -23,6 +23,14 @@ ENV_DELIMITER = "__"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 AudioCodecName = Literal["opus", "PCMU", "PCMA"]
+SrtpSuiteName = Literal[
+    "AEAD_AES_256_GCM",
+    "AEAD_AES_128_GCM",
+    "AES_CM_128_HMAC_SHA1_80",
+    "AES_256_CM_HMAC_SHA1_80",
+    "AES_CM_128_HMAC_SHA1_32",
+    "AES_256_CM_HMAC_SHA1_32",
+]
 
 
 class _Section(BaseModel):
@@ -177,6 +185,20 @@ class SipConfig(_Section):
         le=86_400,
         description="Seconds of validity asked for in REGISTER; refreshed well before. Shorter heals sooner after a "
         "registrar's restart, longer loads it less.",
+    )
+    media_security: Literal["plain", "optional", "required", "sdes", "dtls"] = Field(
+        default="optional",
+        description="How media of SIP legs is protected. `plain`: RTP only. `optional`: SRTP with whoever can, RTP "
+        "with the others; offers carry keys beside RTP/AVP (RFC 8643). `required`: SDES or DTLS-SRTP, offers ask for "
+        "SDES; plain RTP is refused with 488. `sdes`, `dtls`: only that. SDES keys are as secret as the signalling is.",
+    )
+    srtp_suites: tuple[SrtpSuiteName, ...] = Field(
+        default=(
+            *("AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_80"),
+            *("AES_CM_128_HMAC_SHA1_32", "AES_256_CM_HMAC_SHA1_32"),
+        ),
+        min_length=1,
+        description="Crypto suites of SDES that are taken, best first. Our offers carry the first three.",
     )
     max_tcp_connections: int = Field(
         default=1024,

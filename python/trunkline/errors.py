@@ -8,6 +8,7 @@
     |       +-- SipParseError
     |       +-- SdpError
     |       +-- NegotiationError     no common codec, transport or crypto (488)
+    |           +-- PlainMediaRefused  plain RTP where the policy wants SRTP
     +-- TransportError
     |   +-- ConnectFailed
     |   +-- TransportClosed
@@ -85,6 +86,12 @@ class NegotiationError(RemoteProtocolError):
     code = "negotiation"
     sip_status = 488
     http_status = 422
+
+
+class PlainMediaRefused(NegotiationError):
+    """The far side has only plain RTP, and the policy wants its media protected."""
+
+    code = "plain_media_refused"
 
 
 class TransportError(TrunklineError):

@@ -22,6 +22,7 @@ from trunkline.media.types import Event as MediaEvent
 from trunkline.media.types import Tone
 from trunkline.observability.metrics import Metrics
 from trunkline.sdp.codecs import CodecPolicy
+from trunkline.sdp.security import SecurityPolicy
 from trunkline.sip.types import Account, Event, IncomingInvite, InviteId, Path, Registered, Transport
 
 RING_S, SETUP_S, DURATION_S = 30.0, 90.0, 3600.0
@@ -31,7 +32,9 @@ PATH = Path(Transport.UDP, ("192.0.2.1", 5060), ("198.51.100.9", 5060))
 class World:
     """Make it with `world()`. Verbs of far sides are methods; what they saw is in the fakes."""
 
-    def __init__(self, max_calls: int = 10, dtmf: DtmfMode = DtmfMode.AUTO) -> None:
+    def __init__(
+        self, max_calls: int = 10, dtmf: DtmfMode = DtmfMode.AUTO, security: SecurityPolicy | None = None
+    ) -> None:
         self.clock, self.media, self.sip, self.web = FakeClock(), FakeMedia(), FakeSip(), FakeWeb()
         self.events = SipEvents()
         self.metrics = Metrics()
@@ -45,6 +48,7 @@ class World:
                     player_source=Tone((440.0,)),
                 ),
                 policies={kind: CodecPolicy(dtmf=dtmf) for kind in LegKind},
+                security=security,
             ),
             media=self.media,
             clock=self.clock,
@@ -135,9 +139,11 @@ class World:
 
 
 @asynccontextmanager
-async def world(max_calls: int = 10, dtmf: DtmfMode = DtmfMode.AUTO) -> AsyncIterator[World]:
+async def world(
+    max_calls: int = 10, dtmf: DtmfMode = DtmfMode.AUTO, security: SecurityPolicy | None = None
+) -> AsyncIterator[World]:
     """Run a gateway of fakes; on leaving, everything must have been given back."""
-    made = World(max_calls, dtmf)
+    made = World(max_calls, dtmf, security)
     async with made.controller:
         yield made
         await made.controller.stop()

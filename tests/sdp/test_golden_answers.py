@@ -23,7 +23,7 @@ WEB_LOCAL = WebRtcLocal(
 
 def rtp_local(offer: str) -> RtpLocal:
     """As the caller makes it: one port for both if the offer allows that."""
-    is_muxed = offer_answer.offers_rtcp_mux(parse(offer))
+    is_muxed = offer_answer.offered_audio(parse(offer)).has("rtcp-mux")
     return RtpLocal(("203.0.113.1", 31000), ("203.0.113.1", 31000 if is_muxed else 31001), 12345, "node1")
 
 

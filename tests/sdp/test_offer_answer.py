@@ -6,7 +6,7 @@ from trunkline.dtmf import DtmfMode
 from trunkline.errors import NegotiationError, SdpError
 from trunkline.media.types import Codec, Direction, RtpLocal, RtpRemote
 from trunkline.sdp import CodecPolicy, SessionIdentity, parse
-from trunkline.sdp.offer_answer import accept_answer, answer_offer, make_offer, offer_again, offers_rtcp_mux
+from trunkline.sdp.offer_answer import accept_answer, answer_offer, make_offer, offer_again, offered_audio
 
 LOCAL = RtpLocal(("203.0.113.1", 31000), ("203.0.113.1", 31001), 1, "c")
 MUXED = RtpLocal(("203.0.113.1", 31000), ("203.0.113.1", 31000), 1, "c")
@@ -73,7 +73,7 @@ def test_reads_the_far_address(media: tuple[str, ...], remote: RtpRemote) -> Non
 
 def test_agrees_to_rtcp_mux_when_its_port_takes_both() -> None:
     description = parse(offer("m=audio 4000 RTP/AVP 0", "a=rtcp-mux"))
-    assert offers_rtcp_mux(description)
+    assert offered_audio(description).has("rtcp-mux")
     negotiated = answer_offer(description, MUXED, POLICY, IDENTITY)
     assert negotiated.remote == RtpRemote(("192.0.2.1", 4000), ("192.0.2.1", 4000), rtcp_mux=True)
     assert "a=rtcp-mux" in negotiated.description.media[0].lines()

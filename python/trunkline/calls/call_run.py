@@ -45,6 +45,7 @@ from trunkline.errors import (
     MediaError,
     NegotiationError,
     NoRoute,
+    PlainMediaRefused,
     SdpError,
     TransportError,
     TrunklineError,
@@ -69,6 +70,7 @@ INBOX_LIMIT: Final = 256
 
 _REASONS: Final[tuple[tuple[type[Exception], EndReason], ...]] = (
     # The first that fits.
+    (PlainMediaRefused, EndReason.PLAIN_MEDIA_REFUSED),
     (NegotiationError, EndReason.NO_COMMON_CODECS),
     (SdpError, EndReason.BAD_DESCRIPTION),
     (CapacityError, EndReason.CAPACITY),

@@ -23,6 +23,7 @@ from trunkline.ids import CallId
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
 from trunkline.sdp.codecs import CodecPolicy
+from trunkline.sdp.security import SecurityPolicy
 
 _log = get_logger(__name__)
 
@@ -37,11 +38,12 @@ _ORIGIN: Final = {LegKind.WEB: "web", LegKind.SIP: "sip", LegKind.PLAYER: "rest"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerSettings:
-    """Limits of the node's calls. policies: codecs for each kind of leg."""
+    """Limits of the node's calls. policies: codecs for each kind of leg. security: of SIP legs, None is plain RTP."""
 
     max_calls: int
     run: RunSettings
     policies: Mapping[LegKind, CodecPolicy]
+    security: SecurityPolicy | None = None
 
 
 class CallController:
@@ -129,6 +131,7 @@ class CallController:
                 post=run.post,
                 policies=self._settings.policies,
                 session_id=self._rng.getrandbits(_SESSION_ID_BITS),
+                security=self._settings.security,
             )
 
         a = make_a(context(Side.A))

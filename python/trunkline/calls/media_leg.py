@@ -17,6 +17,7 @@ from trunkline.ids import LegId, MediaCallId
 from trunkline.media.types import Codec, Local, RtpRemote, StreamParameters, Transport, WebRtcRemote
 from trunkline.sdp.codecs import CodecPolicy, choose_dtmf
 from trunkline.sdp.model import SessionIdentity
+from trunkline.sdp.security import SecurityPolicy
 
 DIGIT_MS: Final = 120
 """How long a digit lasts whose sender did not say."""
@@ -27,6 +28,7 @@ class LegContext:
     """What a leg is given of its call.
 
     post: takes what the far side does. policies: codecs for each kind of leg. session_id: random, for our `o=` lines.
+    security: of SIP legs, None is plain RTP.
     """
 
     call: Call
@@ -36,6 +38,7 @@ class LegContext:
     post: Callable[[CallEvent], None]
     policies: Mapping[LegKind, CodecPolicy]
     session_id: int
+    security: SecurityPolicy | None = None
 
 
 class MediaLeg:

@@ -128,6 +128,7 @@ class EndReason(Enum):
 
     # We could not carry it.
     NO_COMMON_CODECS = _failed("no_common_codecs", 488, 88, "No common codecs")
+    PLAIN_MEDIA_REFUSED = _failed("plain_media_refused", 488, 88, "Unencrypted media is refused")
     BAD_DESCRIPTION = _failed("bad_description", 400, 111, "Failed by session creation")
     NO_ROUTE = _failed("no_route", 404, 3, "Failed by session creation")
     CAPACITY = _failed("capacity", 503, 34, "Failed by session creation")

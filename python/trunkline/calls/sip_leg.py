@@ -28,10 +28,10 @@ from trunkline.calls.ports import SipPort
 from trunkline.calls.sip_events import InviteEvent, RegistrationEvent, SipEvents
 from trunkline.dtmf import DtmfKind
 from trunkline.errors import CapacityError, InvalidCallState, LocalProtocolError, MediaError, NegotiationError, SdpError
-from trunkline.media.types import Codec, RtpLocal, RtpRemote, RtpTransport
+from trunkline.media.types import Codec, RtpLocal, RtpRemote, RtpTransport, Security
 from trunkline.observability.logging import get_logger
 from trunkline.sdp import offer_answer
-from trunkline.sdp.codecs import read_codecs
+from trunkline.sdp.codecs import CodecPolicy, read_codecs
 from trunkline.sdp.model import SessionDescription
 from trunkline.sdp.offer_answer import Negotiated
 from trunkline.sdp.parser import parse
@@ -111,6 +111,9 @@ class SipLeg(MediaLeg):
         """What we said last."""
         self._has_remote = False
         """Whether the endpoint knows the far side."""
+        self._security = context.security
+        self._current: Security | None = None
+        """How media is protected now; None is plain RTP."""
         self._local: RtpLocal | None = None
         self._has_tried = False
         self._has_rung = False
@@ -209,28 +212,31 @@ class SipLeg(MediaLeg):
         has_mux = False
         if self._remote_offer:
             self._offer = parse(self._remote_offer)
-            has_mux = offer_answer.offers_rtcp_mux(self._offer)
-            index = offer_answer.audio_index(self._offer, offer_answer.RTP_PROTOCOLS)
-            self._codecs = read_codecs(self._offer.media[index])
+            audio = offer_answer.offered_audio(self._offer, self._security)
+            has_mux = audio.has("rtcp-mux")
+            self._codecs = read_codecs(audio)
         local = await self._create(RtpTransport(rtcp_mux=has_mux))
         assert isinstance(local, RtpLocal)
         self._local = local
         self._identity = replace(self._identity, address=local.rtp[0])
         if self._offer is not None:
-            offer_answer.answer_offer(self._offer, local, self._policy, self._identity)
+            offer_answer.answer_offer(self._offer, local, self._policy, self._identity, security=self._security)
 
     async def dial(self, preferred: tuple[Codec, ...]) -> None:
         """Send INVITE with an offer; first REGISTER if the account needs it."""
         assert self._local is not None
         assert self._outbound is not None
         policy = self._policy.preferring(preferred)
-        self._offer = self._described = offer_answer.make_offer(self._local, policy, self._identity)
+        self._offer = self._described = self._make_offer(self._local, policy)
         if self._outbound.register_expires_s is None:
             self._send_invite()
             return
         verbs, events = self._sip.verbs, self._sip.events
         self._registration = verbs.register(self._outbound.account, self._outbound.register_expires_s)
         events.bind_registration(self._registration, self._registration_changed)
+
+    def _make_offer(self, local: RtpLocal, policy: CodecPolicy) -> SessionDescription:
+        return offer_answer.make_offer(local, policy, self._identity, security=self._security)
 
     def _send_invite(self) -> None:
         outbound = self._outbound
@@ -259,15 +265,18 @@ class SipLeg(MediaLeg):
     async def _take(self, negotiated: Negotiated[RtpRemote]) -> None:
         await self._set_remote(negotiated.remote, negotiated.audio, takes_info=self._takes_info)
         self._has_remote = True
+        self._current = negotiated.remote.security
 
     async def describe(self, preferred: tuple[Codec, ...]) -> None:
         """Answer the caller's offer, or make ours if it left that to us (RFC 3261 section 13.2.1)."""
         assert self._local is not None
         policy = self._policy.preferring(preferred)
         if self._offer is None:
-            self._offer = self._described = offer_answer.make_offer(self._local, policy, self._identity)
+            self._offer = self._described = self._make_offer(self._local, policy)
             return
-        negotiated = offer_answer.answer_offer(self._offer, self._local, policy, self._identity)
+        negotiated = offer_answer.answer_offer(
+            self._offer, self._local, policy, self._identity, security=self._security
+        )
         await self._take(negotiated)
         self._described = negotiated.description
 
@@ -299,7 +308,9 @@ class SipLeg(MediaLeg):
                 offer = parse(description)
                 # Staying with the codec in use spares the other leg a change.
                 policy = self._policy.preferring(self._codecs[:1])
-                negotiated = offer_answer.answer_offer(offer, self._local, policy, identity)
+                negotiated = offer_answer.answer_offer(
+                    offer, self._local, policy, identity, security=self._security, current=self._current
+                )
                 await self._take(negotiated)
                 ours = negotiated.description
             else:

@@ -83,7 +83,7 @@ async def open_link(
     offer: what it is going to answer, which decides whether RTCP shares its port. on_event: gets spontaneous events.
     Raises MediaError or CapacityError if there is no endpoint to be had; SdpError or NegotiationError for a bad offer.
     """
-    is_muxed = offer is not None and offer_answer.offers_rtcp_mux(parse(offer))
+    is_muxed = offer is not None and offer_answer.offered_audio(parse(offer)).has("rtcp-mux")
     call = media.new_call()
     media.subscribe(call, on_event)
     try:

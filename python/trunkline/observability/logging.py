@@ -35,7 +35,7 @@ _IDENTITY_NAMES = frozenset(
 )
 """Names of fields that say who: written partly."""
 
-_CORRELATION_NAMES = frozenset({"event", "call_id", "sip_call_id", "session_id", "leg", "node", "level", "timestamp"})
+_CORRELATION_NAMES = frozenset({"call_id", "sip_call_id", "session_id", "leg", "node", "level", "timestamp"})
 """Names of fields that are written as they are, because lines are found by them."""
 
 _AUTHORIZATION_HEADER = re.compile(r"(\b(?:proxy-)?authorization\s*:)[^\r\n]*", re.IGNORECASE)

@@ -1,8 +1,8 @@
-"""Offer and answer.   RFC 3264, and for plain RTP RFC 3551 (profiles), 3605 (`rtcp`), 5761 (`rtcp-mux`).
+"""Offer and answer.   RFC 3264, and for the SIP side RFC 3551 (profiles), 3605 (`rtcp`), 5761 (`rtcp-mux`).
 
 Owns the rules that both kinds of leg share (order and number of m-lines, rejection, directions) and the SIP side's
-negotiation over RTP/AVP and RTP/AVPF. `webrtc` adds the browser's transport. Must not open ports: addresses come in,
-facts for the media plane go out.
+negotiation, to which `security` adds SRTP. `webrtc` adds the browser's transport. Must not open ports: addresses come
+in, facts for the media plane go out.
 
 One audio stream is negotiated: the first that we can take. Everything else in an offer is answered with port 0.
 """
@@ -14,7 +14,16 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from trunkline.errors import LocalProtocolError, NegotiationError, SdpError
-from trunkline.media.types import Address, Codec, Direction, RtpLocal, RtpRemote, StreamParameters, WebRtcRemote
+from trunkline.media.types import (
+    Address,
+    Codec,
+    Direction,
+    RtpLocal,
+    RtpRemote,
+    Security,
+    StreamParameters,
+    WebRtcRemote,
+)
 from trunkline.sdp.codecs import (
     DEFAULT_PTIME_MS,
     CodecPolicy,
@@ -28,10 +37,20 @@ from trunkline.sdp.codecs import (
 )
 from trunkline.sdp.model import Attribute, Connection, MediaDescription, SessionDescription, SessionIdentity
 from trunkline.sdp.parser import number
+from trunkline.sdp.security import (
+    DTLS_PROTOCOLS,
+    PLAIN_PROTOCOLS,
+    SDES_PROTOCOLS,
+    SecurityPolicy,
+    answered_security,
+    secure_answer,
+    secure_offer,
+    secured_index,
+)
 
 RemoteT = TypeVar("RemoteT", WebRtcRemote, RtpRemote)
 
-RTP_PROTOCOLS = frozenset({"RTP/AVP", "RTP/AVPF"})
+_PROTOCOLS = PLAIN_PROTOCOLS | SDES_PROTOCOLS | DTLS_PROTOCOLS
 
 _REVERSED = {Direction.SENDONLY: Direction.RECVONLY, Direction.RECVONLY: Direction.SENDONLY}
 _DIRECTION_NAMES = frozenset(Direction)
@@ -47,12 +66,19 @@ class Negotiated(Generic[RemoteT]):
 
 
 def make_offer(
-    local: RtpLocal, policy: CodecPolicy, identity: SessionIdentity, *, direction: Direction = Direction.SENDRECV
+    local: RtpLocal,
+    policy: CodecPolicy,
+    identity: SessionIdentity,
+    *,
+    security: SecurityPolicy | None = None,
+    direction: Direction = Direction.SENDRECV,
 ) -> SessionDescription:
-    """Write an RTP/AVP offer of one audio stream, with the codecs of the policy in its order."""
+    """Write an offer of one audio stream, with the codecs of the policy in its order. security: None is plain RTP."""
     codecs = offer_codecs(policy)
-    audio = _rtp_section(local, codecs, "RTP/AVP", DEFAULT_PTIME_MS, direction, is_muxed=local.rtp == local.rtcp)
-    return _rtp_session(local, identity, (audio,))
+    secured = secure_offer(local, security)
+    is_muxed = secured.needs_mux or local.rtp == local.rtcp
+    audio = _rtp_section(local, codecs, secured.protocol, DEFAULT_PTIME_MS, direction, is_muxed=is_muxed)
+    return _rtp_session(local, identity, (_with(audio, secured.attributes),))
 
 
 def offer_again(
@@ -72,13 +98,15 @@ def offer_again(
 def accept_answer(offer: SessionDescription, answer: SessionDescription) -> Negotiated[RtpRemote]:
     """Read the answer to our RTP offer.
 
-    Raises NegotiationError if the audio was rejected or shares no codec with the offer, SdpError if the answer does not
-    fit the offer's m-lines.
+    Raises NegotiationError if the audio was rejected, shares no codec with the offer or lacks the protection that it
+    asked for; SdpError if the answer does not fit the offer's m-lines.
     """
     ours_section, theirs = matching_audio(offer, answer)
-    if theirs.port == 0 or theirs.protocol not in RTP_PROTOCOLS:
+    if theirs.port == 0 or theirs.protocol not in _PROTOCOLS:
         raise NegotiationError("the answer rejects the audio")
-    remote = _rtp_remote(answer, theirs, is_muxed=ours_section.has("rtcp-mux") and theirs.has("rtcp-mux"))
+    security = answered_security(ours_section, answer, theirs)
+    is_muxed = ours_section.has("rtcp-mux") and theirs.has("rtcp-mux")
+    remote = _rtp_remote(answer, theirs, security, is_muxed=is_muxed)
     audio = answered_stream(offer, ours_section, theirs, offered_direction(answer, theirs, remote.rtp))
     return Negotiated(offer, remote, audio)
 
@@ -89,30 +117,36 @@ def answer_offer(
     policy: CodecPolicy,
     identity: SessionIdentity,
     *,
+    security: SecurityPolicy | None = None,
+    current: Security | None = None,
     direction: Direction = Direction.SENDRECV,
 ) -> Negotiated[RtpRemote]:
     """Answer an RTP offer: its first usable audio stream is taken, each other m-line gets port 0.
 
-    local: `rtp == rtcp` if its port takes both; rtcp-mux is agreed to only then. direction: what we would do.
+    local: `rtp == rtcp` if its port takes both; rtcp-mux is agreed to only then. security: None is plain RTP. current:
+    the protection of the leg so far. direction: what we would do.
     Raises NegotiationError if there is no usable audio stream, address or common codec; SdpError if it is malformed.
     """
-    index = audio_index(offer, RTP_PROTOCOLS)
+    index = secured_index(offer, security)
     section = offer.media[index]
     codecs = choose_codecs(read_codecs(section), policy)
-    remote = _rtp_remote(offer, section, is_muxed=section.has("rtcp-mux") and local.rtp == local.rtcp)
+    secured = secure_answer(offer, section, local, security, current)
+    is_muxed = section.has("rtcp-mux") and local.rtp == local.rtcp
+    remote = _rtp_remote(offer, section, secured.security, is_muxed=is_muxed)
     agreed = answer_direction(offered_direction(offer, section, remote.rtp), direction)
     audio = StreamParameters(ours(codecs), codecs, ptime_ms(section, codecs[0]), agreed)
     mine = _rtp_section(local, audio.receive, section.protocol, audio.ptime_ms, agreed, is_muxed=remote.rtcp_mux)
+    mine = _with(mine, secured.attributes)
     media = tuple(_kept_mid(section, mine) if i == index else rejected(m) for i, m in enumerate(offer.media))
     return Negotiated(_rtp_session(local, identity, media), remote, audio)
 
 
-def offers_rtcp_mux(offer: SessionDescription) -> bool:
-    """Say whether the answerer may use one port for RTP and RTCP: ask before making an `RtpTransport` for the answer.
+def offered_audio(offer: SessionDescription, security: SecurityPolicy | None = None) -> MediaDescription:
+    """Return the audio stream that `answer_offer` will take. Raises NegotiationError if there is no usable one.
 
-    Raises NegotiationError if there is no usable audio stream.
+    Ask whether it has `rtcp-mux` before making an `RtpTransport` for the answer.
     """
-    return offer.media[audio_index(offer, RTP_PROTOCOLS)].has("rtcp-mux")
+    return offer.media[secured_index(offer, security)]
 
 
 # --- rules shared with webrtc ---------------------------------------------------------------------------------------
@@ -216,17 +250,25 @@ def _rtp_section(  # the parts of one m-section; a dataclass for one caller woul
     return MediaDescription("audio", local.rtp[1], protocol, formats, attributes=tuple(attributes))
 
 
+def _with(section: MediaDescription, attributes: tuple[Attribute, ...]) -> MediaDescription:
+    """Return the section with these before its direction."""
+    *others, direction = section.attributes
+    return replace(section, attributes=(*others, *attributes, direction))
+
+
 def _kept_mid(offered: MediaDescription, answer: MediaDescription) -> MediaDescription:
     mid = offered.value("mid")
     return replace(answer, attributes=(Attribute("mid", mid), *answer.attributes)) if mid else answer
 
 
-def _rtp_remote(description: SessionDescription, media: MediaDescription, *, is_muxed: bool) -> RtpRemote:
+def _rtp_remote(
+    description: SessionDescription, media: MediaDescription, security: Security | None, *, is_muxed: bool
+) -> RtpRemote:
     connection = description.connection_of(media)
     if connection is None:
         raise SdpError("no c= line for the audio stream")
     rtp = (_ip_literal(connection.address), media.port)
-    return RtpRemote(rtp, rtp if is_muxed else _rtcp_address(media, rtp), is_muxed)
+    return RtpRemote(rtp, rtp if is_muxed else _rtcp_address(media, rtp), is_muxed, security)
 
 
 def _rtcp_address(media: MediaDescription, rtp: Address) -> Address:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from trunkline.errors import NegotiationError, SdpError
 from trunkline.media.types import Address, Codec, Direction, StreamParameters, WebRtcLocal, WebRtcRemote
 from trunkline.sdp.codecs import CodecPolicy, choose_codecs, codec_attributes, offer_codecs, ours, ptime_ms, read_codecs
+from trunkline.sdp.fingerprints import read_fingerprints
 from trunkline.sdp.model import Attribute, Connection, MediaDescription, SessionDescription, SessionIdentity
 from trunkline.sdp.offer_answer import (
     Negotiated,
@@ -35,8 +36,6 @@ OFFER_MID = "0"
 _TRANSPORT_ATTRIBUTES = frozenset(
     {"ice-ufrag", "ice-pwd", "fingerprint", "setup", "rtcp-mux", "candidate", "end-of-candidates"}
 )
-_HASH_BYTES = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
-_HEX_PAIRS = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2})*")
 _ICE_UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
 _ICE_PWD = re.compile(r"[A-Za-z0-9+/]{22,256}")
 _HOST_TYPE_PREFERENCE = 126
@@ -264,19 +263,7 @@ def _remote(description: SessionDescription, media: MediaDescription, *, is_dtls
 
 
 def _fingerprints(description: SessionDescription, media: MediaDescription) -> tuple[tuple[str, str], ...]:
-    """Return the usable fingerprints; the innermost level that has any decides.   RFC 8122 5."""
-    levels = (*_transport_sections(description, media), description)
-    lines = next((found for level in levels if (found := tuple(level.values("fingerprint")))), ())
-    fingerprints = []
-    for line in lines:
-        hash_name, _, digest = line.partition(" ")
-        length = _HASH_BYTES.get(hash_name.lower())
-        if length is None:
-            continue
-        digest = digest.strip().upper()
-        if not _HEX_PAIRS.fullmatch(digest) or len(digest) != 3 * length - 1:
-            raise SdpError("a=fingerprint: malformed")
-        fingerprints.append((hash_name.lower(), digest))
+    fingerprints = read_fingerprints((*_transport_sections(description, media), description))
     if not fingerprints:
         raise NegotiationError("no DTLS fingerprint of SHA-256 or better")
-    return tuple(fingerprints)
+    return fingerprints

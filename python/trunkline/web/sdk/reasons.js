@@ -64,6 +64,7 @@ const GATEWAY_TEXTS = {
   server_unreachable: 'SIP server not reachable',
   request_timeout: 'No response from the SIP server',
   no_common_codecs: 'No audio format in common with the other side',
+  plain_media_refused: 'The other side does not encrypt its audio',
   bad_description: 'The audio set-up was not understood',
   no_route: 'No route to this number',
   capacity: 'All lines are in use; try again soon',
