@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.audio import Samples, read_wav, tone, write_wav
+from harness.ecdsa import ecdsa_environment
 from harness.network import Host
 from harness.processes import Process
 
@@ -45,6 +46,7 @@ module g711.so
 module aufile.so
 module aubridge.so
 module sndfile.so
+{encryption}
 module_tmp uuid.so
 module_tmp account.so
 module_app menu.so
@@ -56,7 +58,10 @@ snd_path recordings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneSettings:
-    """One phone. answers: `auto` or `manual`. codec: the only one it offers and takes."""
+    """One phone. answers: `auto` or `manual`. codec: the only one it offers and takes.
+
+    encryption: `srtp` (SDES beside RTP/AVP, if the far side can), `srtp-mand` (SDES or no call), `dtls_srtp`, or none.
+    """
 
     login: str
     password: str
@@ -68,6 +73,17 @@ class PhoneSettings:
     codec: str = "PCMU"
     tone_hz: float = 700.0
     tone_dbfs: float = -12.0
+    encryption: str = ""
+
+
+def _encryption_modules(settings: PhoneSettings) -> str:
+    match settings.encryption:
+        case "":
+            return ""
+        case "dtls_srtp":
+            return "module dtls_srtp.so\nrtcp_mux yes"
+        case _:
+            return "module srtp.so"
 
 
 @dataclass(slots=True)
@@ -103,16 +119,22 @@ class Baresip(Process):
                 rtp_last=self.rtp_ports.stop - 1,
                 interface=interface,
                 control=control,
+                encryption=_encryption_modules(settings),
             )
         )
         (folder / "accounts").write_text(
             f"<sip:{settings.login}@{settings.domain};transport={settings.transport}>;auth_pass={settings.password}"
             f';outbound="sip:{settings.proxy};transport={settings.transport}";regint=600;ptime=20'
-            f";answermode={settings.answers};audio_codecs={settings.codec}\n"
+            f";answermode={settings.answers};audio_codecs={settings.codec}"
+            f"{f';mediaenc={settings.encryption}' if settings.encryption else ''}\n"
         )
         (folder / "contacts").write_text("")
         super().__init__(
-            host.command(["baresip", "-f", str(folder)]), folder / "baresip.log", directory=folder, keep_stdin=True
+            host.command(["baresip", "-f", str(folder)]),
+            folder / "baresip.log",
+            environment=ecdsa_environment(folder) if settings.encryption == "dtls_srtp" else None,
+            directory=folder,
+            keep_stdin=True,
         )
         self._host = host
         self._control = control
