@@ -181,6 +181,7 @@ def write(plan: Plan, results: Results) -> None:
         ".json": json.dumps(report.as_json(heading, results), indent=1) + "\n",
         ".svg": picture(results),
     }
+    plan.out.parent.mkdir(parents=True, exist_ok=True)
     for suffix, content in contents.items():
         scratch = plan.out.with_suffix(f"{suffix}.tmp")
         scratch.write_text(content)

@@ -103,7 +103,7 @@ class Run:
     @property
     def is_generator_late(self) -> bool:
         """The generator did not send when it should have, so the load was not what is claimed."""
-        return self.slip_p99_us > 2_000
+        return self.slip_p99_us > 10_000
 
     @property
     def is_disturbed(self) -> bool:
