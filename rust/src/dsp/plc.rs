@@ -213,7 +213,7 @@ impl Concealer {
 
     /// Appends samples to the history and replaces them with those that are due.
     fn delay(&mut self, pcm: &mut [i16]) {
-        for block in pcm.chunks_mut(FRAME_SAMPLES) {
+        for block in pcm.chunks_mut(HISTORY_SAMPLES - DELAY_SAMPLES) {
             let kept = HISTORY_SAMPLES - block.len();
             self.history.copy_within(block.len().., 0);
             self.history[kept..].copy_from_slice(block);

@@ -97,8 +97,8 @@ fn mix(old: i16, new: i16, place: usize, length: usize) -> i16 {
 }
 
 fn rms(pcm: &[i16]) -> f64 {
-    let energy: f64 = pcm.iter().map(|&sample| f64::from(sample) * f64::from(sample)).sum();
-    (energy / f64::from(u32::try_from(pcm.len().max(1)).unwrap_or(u32::MAX))).sqrt()
+    let energy: i64 = pcm.iter().map(|&sample| i64::from(sample) * i64::from(sample)).sum();
+    (approximate(energy) / f64::from(u32::try_from(pcm.len().max(1)).unwrap_or(u32::MAX))).sqrt()
 }
 
 /// The period whose two stretches correlate best, looking at every `stride`th sample.
@@ -109,14 +109,22 @@ fn best(pcm: &[i16], periods: impl Iterator<Item = usize>, stride: usize) -> Opt
 }
 
 fn correlation(first: &[i16], second: &[i16], stride: usize) -> f64 {
-    let (mut product, mut first_energy, mut second_energy) = (0.0, 1.0, 1.0);
-    for (&a, &b) in first.iter().zip(second).step_by(stride) {
-        let (a, b) = (f64::from(a), f64::from(b));
-        product += a * b;
-        first_energy += a * a;
-        second_energy += b * b;
-    }
-    product / f64::sqrt(first_energy * second_energy)
+    let [product, first_energy, second_energy] =
+        if stride == 1 { sums(first.iter().zip(second)) } else { sums(first.iter().zip(second).step_by(stride)) };
+    approximate(product) / f64::sqrt((approximate(first_energy) + 1.0) * (approximate(second_energy) + 1.0))
+}
+
+/// Products and squares, as integers so that the compiler may add them in any order, several at a time.
+fn sums<'a>(pairs: impl Iterator<Item = (&'a i16, &'a i16)>) -> [i64; 3] {
+    pairs.fold([0; 3], |[product, first, second], (&a, &b)| {
+        let (a, b) = (i32::from(a), i32::from(b));
+        [product + i64::from(a * b), first + i64::from(a * a), second + i64::from(b * b)]
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sums of a few hundred squares of 16 bits are below 2^53")]
+fn approximate(sum: i64) -> f64 {
+    sum as f64
 }
 
 #[cfg(test)]

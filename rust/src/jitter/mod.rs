@@ -22,6 +22,8 @@ pub struct Config {
     pub max_payload_bytes: usize,
     /// Packets that can wait.
     pub slots: usize,
+    /// Bytes of payload that can wait in all.
+    pub buffer_bytes: usize,
     /// Lowest target delay, in milliseconds: slack for a timer that is late.
     pub min_delay_ms: u32,
     /// Highest delay: older audio than this is dropped.
@@ -32,7 +34,8 @@ impl Config {
     /// What suits a phone call.
     #[must_use]
     pub const fn new(clock_rate_hz: u32, max_payload_bytes: usize) -> Self {
-        Self { clock_rate_hz, max_payload_bytes, slots: 32, min_delay_ms: 10, max_delay_ms: 400 }
+        // 64 packets are 640 ms in packets of 10 ms; 6 KiB are 768 ms of G.711, and 500 ms of Opus at 98 kbit/s.
+        Self { clock_rate_hz, max_payload_bytes, slots: 64, buffer_bytes: 6_144, min_delay_ms: 10, max_delay_ms: 400 }
     }
 }
 
@@ -92,6 +95,8 @@ pub enum Signal {
 pub struct Stats {
     /// Packets kept.
     pub kept: u64,
+    /// Packets decoded, comfort noise among them.
+    pub decoded: u64,
     /// Packets that were here already.
     pub duplicate: u64,
     /// Packets that came after their time.
@@ -120,4 +125,16 @@ pub struct Stats {
     pub target_delay_ms: u32,
     /// How much later samples come out than those of the fastest packet could have, in milliseconds.
     pub playout_delay_ms: u32,
+    /// The same on average over all packets played.
+    pub mean_playout_delay_ms: u32,
+    /// The same of the packet that waited longest.
+    pub longest_playout_delay_ms: u32,
+}
+
+impl Stats {
+    /// Packets that came and were not played: late ones and flushed ones.
+    #[must_use]
+    pub const fn discarded(&self) -> u64 {
+        self.late + self.flushed
+    }
 }

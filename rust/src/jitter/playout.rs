@@ -1,10 +1,11 @@
 //! Joins buffer, delay estimate, decoder and concealment into one source of PCM.
 //!
-//! Two measures rule everything. The *lag* of a packet is the time from the moment when the fastest packet's first sample
-//! could have been played to the moment when this packet's first sample is played. Its *slack* is how long it waited to be
-//! decoded, on the same scale; lag exceeds slack by the samples queued ahead of it. A packet is in time if its lateness
-//! does not exceed its slack, so slack is held at the estimator's target: by cutting out pitch periods when it is higher,
-//! by doubling some when it is lower, and for free in silence.
+//! Owns the order of events at a pull: what is decoded, recovered, made up or given as noise. How long packets wait is
+//! judged in [`waits`], what fills a gap is made in [`gaps`]. The delay is corrected by cutting out or doubling pitch
+//! periods, by longer and shorter gaps, and for free in silence.
+
+mod gaps;
+mod waits;
 
 use std::time::Instant;
 
@@ -14,29 +15,19 @@ use super::queue::Queue;
 use super::tracker::{Tracker, Verdict};
 use super::{Config, Content, Inserted, Packet, Signal, Stats};
 use crate::codecs::{Decoder, MAX_PACKET_MS};
+use crate::dsp::cn;
 use crate::dsp::timescale::{Likeness, Period};
-use crate::dsp::{cn, plc};
+use gaps::Filler;
+use waits::{Correction, Waits};
 
-/// Slack above the target that is left alone: more than one period of any voice, so that corrections do not alternate.
+/// How far above the highest delay a packet may be before it is dropped.
 const TOLERANCE_US: i64 = 15_000;
 
-/// Slack above the target at which less perfect splices are taken.
-const URGENT_US: i64 = 80_000;
-
-/// What a gap may be made longer by, to raise the slack.
-const LONGEST_EXTENSION_US: i64 = 20_000;
-
-/// Output between two splices, unless urgent.
-const SPLICE_INTERVAL_MS: u32 = 60;
-
-/// Concealment after which the stream counts as silent.
-const LONGEST_CONCEALMENT_MS: u32 = 120;
+/// Output between two splices, or two looks for a place for one, unless it is urgent.
+const SPLICE_INTERVAL_MS: u32 = 40;
 
 /// Timestamps of neighbouring packets may disagree by so much with their length.
 const TIMESTAMP_SLOP_US: i64 = 10_000;
-
-/// Packets whose least slack counts: packets that do not fit the pull evenly have slacks that go up and down.
-const SLACKS: usize = 8;
 
 /// What is heard at the end of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,16 +45,16 @@ enum Phase {
 /// One received stream's way from packets to PCM. Allocates at construction only.
 pub struct Playout {
     decoder: Box<dyn Decoder>,
-    /// Whether `decoder` conceals by itself, else `concealer` does.
-    decoder_conceals: bool,
-    concealer: plc::Concealer,
-    noise: cn::Generator,
+    rate_hz: u32,
+    filler: Filler,
     tracker: Tracker,
     estimator: Estimator,
     buffer: Buffer,
     queue: Queue,
     config: Config,
     stats: Stats,
+    /// Sum of the lags of all packets decoded, for the mean.
+    lags_us: i64,
     /// All times are microseconds since the first call.
     epoch: Option<Instant>,
     phase: Phase,
@@ -71,12 +62,9 @@ pub struct Playout {
     last_seq: Option<i64>,
     /// Where the packet decoded last ends, if something may follow it.
     next_timestamp: Option<i64>,
-    /// What is concealed at a time.
-    chunk: usize,
-    /// Of the packet decoded last; None after silence.
-    lag_us: Option<i64>,
-    slacks_us: [i64; SLACKS],
-    slacks: usize,
+    waits: Waits,
+    /// Length of the present pull.
+    step_us: i64,
     /// Output until the next splice may come.
     splice_pause: usize,
     last_signal: Signal,
@@ -87,30 +75,24 @@ impl Playout {
     #[must_use]
     pub fn new(config: Config, mut decoder: Box<dyn Decoder>) -> Self {
         let rate_hz = decoder.sample_rate_hz();
-        let mut probe = [0; 480];
-        let chunk = samples(rate_hz, 10).min(probe.len());
-        let decoder_conceals = decoder.conceal(&mut probe[..chunk]);
-        decoder.reset();
         Self {
+            filler: Filler::new(&mut *decoder),
             decoder,
-            decoder_conceals,
-            concealer: plc::Concealer::new(),
-            noise: cn::Generator::new(u64::from(rate_hz)),
+            rate_hz,
             tracker: Tracker::new(config.clock_rate_hz),
             estimator: Estimator::new(config.min_delay_ms, config.max_delay_ms),
-            buffer: Buffer::new(config.slots.max(1), config.max_payload_bytes),
+            buffer: Buffer::new(config.slots, config.buffer_bytes.max(config.max_payload_bytes)),
             // A pull of the longest packet, a longest packet more for time-scaling, a period put in.
             queue: Queue::new(samples(rate_hz, 3 * MAX_PACKET_MS)),
             config,
             stats: Stats::default(),
+            lags_us: 0,
             epoch: None,
             phase: Phase::Idle,
             last_seq: None,
             next_timestamp: None,
-            chunk: samples(rate_hz, 10),
-            lag_us: None,
-            slacks_us: [0; SLACKS],
-            slacks: 0,
+            waits: Waits::default(),
+            step_us: 0,
             splice_pause: 0,
             last_signal: Signal::Silence,
         }
@@ -119,7 +101,7 @@ impl Playout {
     /// Rate of the PCM that comes out: the decoder's.
     #[must_use]
     pub fn sample_rate_hz(&self) -> u32 {
-        self.decoder.sample_rate_hz()
+        self.rate_hz
     }
 
     /// Takes a packet that arrived at `now`; the payload is copied if it is kept.
@@ -133,6 +115,7 @@ impl Playout {
             self.stats.malformed += 1;
             return Inserted::Malformed;
         }
+        let newest = self.tracker.newest();
         let (seq, timestamp) = match self.tracker.judge(now_us, self.estimator.base_us(), packet.seq, packet.timestamp)
         {
             Verdict::Member { seq, timestamp } => (seq, timestamp),
@@ -150,14 +133,19 @@ impl Playout {
             }
         };
         self.estimator.observe(now_us, self.tracker.media_us(timestamp));
+        if let Some((newest_seq, newest_timestamp)) = newest
+            && seq == newest_seq + 2
+            && self.decoder.has_redundancy(packet.payload)
+        {
+            // The lost packet's copy came in this one: a delay that waits for it saves the packet.
+            self.estimator.observe(now_us, self.tracker.media_us(newest_timestamp.midpoint(timestamp)));
+        }
         if self.last_seq.is_some_and(|last| seq <= last) {
             self.stats.late += 1;
             return Inserted::Late;
         }
-        if self.buffer.insert(seq, timestamp, packet.content, packet.payload) == Err(Refused::Full) {
+        while self.buffer.insert(seq, timestamp, packet.content, packet.payload) == Err(Refused::Full) {
             self.flush_head();
-            // Cannot be refused again: a slot is free, and repeats and long packets are gone by now.
-            let _ = self.buffer.insert(seq, timestamp, packet.content, packet.payload);
         }
         self.stats.kept += 1;
         Inserted::Kept
@@ -168,9 +156,10 @@ impl Playout {
     pub fn pull(&mut self, now: Instant, pcm: &mut [i16]) -> Signal {
         let mut now_us = self.since_epoch(now);
         let mut signal = Signal::Silence;
-        for piece in pcm.chunks_mut(samples(self.sample_rate_hz(), MAX_PACKET_MS)) {
+        for piece in pcm.chunks_mut(samples(self.rate_hz, MAX_PACKET_MS)) {
+            self.step_us = self.duration_us(piece.len());
             signal = signal.max(self.pull_piece(now_us, piece));
-            now_us += self.duration_us(piece.len());
+            now_us += self.step_us;
         }
         signal
     }
@@ -186,9 +175,11 @@ impl Playout {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let ms = |us: i64| u32::try_from(us / 1_000).unwrap_or(0);
+        let decoded = i64::try_from(self.stats.decoded).unwrap_or(i64::MAX).max(1);
         Stats {
             target_delay_ms: ms(self.estimator.target_us()),
-            playout_delay_ms: ms(self.lag_us.unwrap_or(0)),
+            playout_delay_ms: ms(self.waits.lag_us().unwrap_or(0)),
+            mean_playout_delay_ms: ms(self.lags_us / decoded),
             ..self.stats
         }
     }
@@ -211,7 +202,7 @@ impl Playout {
     /// Lets the queue grow, or the buffer shrink, by one step.
     fn produce(&mut self, now_us: i64, needed: usize) -> Signal {
         self.flush_stale(now_us);
-        match self.buffer.head().map(|(entry, _)| entry) {
+        match self.buffer.head() {
             Some(entry) if self.is_due(now_us, &entry) => self.play(now_us, &entry),
             Some(entry) if self.recover(&entry) => Signal::Speech,
             _ => self.fill(needed),
@@ -220,12 +211,13 @@ impl Playout {
 
     /// Whether a packet, the first one that waits, is to be played next.
     fn is_due(&self, now_us: i64, entry: &Entry) -> bool {
-        let is_ripe = self.slack_us(now_us, entry.timestamp) >= self.estimator.target_us();
-        match (self.phase, self.lag_us) {
-            (Phase::Idle | Phase::Noise, _) | (Phase::Gap(_), None) => is_ripe,
+        let is_ripe = || self.slack_us(now_us, entry.timestamp) >= self.estimator.target_us();
+        match (self.phase, self.waits.lag_us()) {
+            (Phase::Idle | Phase::Noise, _) | (Phase::Gap(_), None) => is_ripe(),
             (Phase::Speech, _) => self.follows(entry),
             (Phase::Gap(_), Some(lag_us)) => {
-                self.follows(entry) || self.lag_at(now_us, entry.timestamp) >= lag_us + self.wanted_shift_us()
+                let shift_us = || self.waits.wanted_shift_us(&self.estimator, self.step_us);
+                self.follows(entry) || self.lag_at(now_us, entry.timestamp) >= lag_us + shift_us()
             }
         }
     }
@@ -233,35 +225,32 @@ impl Playout {
     /// Whether a packet follows the one decoded last without a gap.
     fn follows(&self, entry: &Entry) -> bool {
         let (Some(next), Some(last_seq)) = (self.next_timestamp, self.last_seq) else { return false };
+        if entry.timestamp <= next {
+            return true;
+        }
         let gap_us = self.tracker.media_us(entry.timestamp) - self.tracker.media_us(next);
-        gap_us <= 0 || (entry.seq == last_seq + 1 && gap_us <= TIMESTAMP_SLOP_US)
-    }
-
-    /// How much the lag should grow (positive) or may shrink at the next opportunity.
-    fn wanted_shift_us(&self) -> i64 {
-        let Some(slack_us) = self.least_slack_us() else { return 0 };
-        let lacking = self.estimator.target_us() - slack_us;
-        if lacking > 0 { lacking.min(LONGEST_EXTENSION_US) } else { (lacking + TOLERANCE_US).min(0) }
+        entry.seq == last_seq + 1 && gap_us <= TIMESTAMP_SLOP_US
     }
 
     /// Decodes a packet into the queue, or takes its noise level over.
     fn play(&mut self, now_us: i64, entry: &Entry) -> Signal {
-        let (lag_us, slack_us) = (self.lag_at(now_us, entry.timestamp), self.slack_us(now_us, entry.timestamp));
-        let Some((_, payload)) = self.buffer.head() else { return self.fill(0) };
-        let mut is_silence = true;
+        let slack_us = self.slack_us(now_us, entry.timestamp);
+        let lag_us = slack_us + self.duration_us(self.queue.len());
+        let Self { decoder, filler, queue, buffer, .. } = self;
+        let payload = buffer.payload(entry);
+        let is_silence = entry.content == Content::ComfortNoise || decoder.is_silence(payload);
         let decoded = match entry.content {
             Content::ComfortNoise => {
-                self.noise.set_level(cn::level(payload).unwrap_or(u8::MAX));
+                filler.set_noise(payload);
                 Ok(0)
             }
             Content::Speech => {
-                is_silence = self.decoder.is_silence(payload);
                 let mut result = Ok(0);
-                self.queue.append(|free| {
-                    result = self.decoder.decode(payload, free);
+                queue.append(|free| {
+                    result = decoder.decode(payload, free);
                     let length = result.unwrap_or(0);
-                    if !self.decoder_conceals {
-                        self.concealer.receive(&mut free[..length]);
+                    if let Some(pcm) = free.get_mut(..length) {
+                        filler.receive(pcm);
                     }
                     length
                 });
@@ -275,183 +264,73 @@ impl Playout {
             return self.fill(0);
         };
         self.next_timestamp = Some(entry.timestamp + self.timestamp_units(length));
-        // A decoder fades with each call, so it should conceal in frames like its own.
-        self.chunk = samples(self.sample_rate_hz(), if length < samples(self.sample_rate_hz(), 20) { 10 } else { 20 });
-        self.note_slack(lag_us, slack_us);
+        self.filler.follow(length);
+        self.waits.note(lag_us, slack_us);
+        self.count_lag(lag_us);
         self.phase = if is_silence { Phase::Noise } else { Phase::Speech };
         if is_silence { Signal::Noise } else { Signal::Speech }
     }
 
-    /// Fills the gap of one lost packet from the redundancy in the packet after it, if that is possible.
-    fn recover(&mut self, entry: &Entry) -> bool {
-        let (Phase::Speech, Some(last_seq), Some(next)) = (self.phase, self.last_seq, self.next_timestamp) else {
-            return false;
-        };
-        let Some((_, payload)) = self.buffer.head() else { return false };
-        let gap = self.sample_count(entry.timestamp - next);
-        let unit = samples(self.decoder.sample_rate_hz(), 10) / 4;
-        let is_possible = entry.seq == last_seq + 2
-            && gap > 0
-            && gap <= samples(self.decoder.sample_rate_hz(), MAX_PACKET_MS).min(self.queue.room())
-            && gap.is_multiple_of(unit.max(1))
-            && self.decoder.has_redundancy(payload);
-        if !is_possible {
-            return false;
-        }
-        let decoder = &mut self.decoder;
-        let recovered = self.queue.append(|free| {
-            let is_recovered = decoder.decode_redundancy(payload, &mut free[..gap]).is_ok();
-            if is_recovered { gap } else { 0 }
-        });
-        if recovered > 0 {
-            self.next_timestamp = Some(entry.timestamp);
-            self.stats.recovered_samples += recovered as u64;
-        }
-        recovered > 0
-    }
-
-    /// Appends 10 or 20 ms of what is heard when no packet is, or as much silence as is `needed`.
-    fn fill(&mut self, needed: usize) -> Signal {
-        let rate_hz = self.sample_rate_hz();
-        let chunk = if self.decoder_conceals { self.chunk } else { samples(rate_hz, 10) };
-        let signal = match self.phase {
-            Phase::Idle if self.decoder_conceals => {
-                let missing = needed.saturating_sub(self.queue.len()).max(1);
-                self.queue.append(|free| {
-                    let length = missing.min(free.len());
-                    free[..length].fill(0);
-                    length
-                });
-                return Signal::Silence;
-            }
-            Phase::Idle => Signal::Silence,
-            Phase::Noise => Signal::Noise,
-            Phase::Speech => {
-                self.stats.concealments += 1;
-                self.phase = Phase::Gap(0);
-                Signal::Concealed
-            }
-            Phase::Gap(_) => Signal::Concealed,
-        };
-        let Self { decoder, concealer, noise, .. } = self;
-        let has_own_noise = self.decoder_conceals;
-        let is_noise = self.phase == Phase::Noise;
-        let filled = self.queue.append(|free| {
-            let length = chunk.min(free.len());
-            let free = &mut free[..length];
-            if has_own_noise {
-                if !decoder.conceal(free) {
-                    free.fill(0);
-                }
-            } else if is_noise {
-                noise.fill(free);
-                concealer.receive(free);
-            } else {
-                conceal(concealer, free);
-            }
-            length
-        });
-        if let Phase::Gap(before) = self.phase {
-            self.stats.concealed_samples += filled as u64;
-            self.phase = Phase::Gap(before + filled);
-            if before + filled >= samples(rate_hz, LONGEST_CONCEALMENT_MS) {
-                self.fall_silent(filled);
-            }
-        }
-        signal
-    }
-
-    /// Ends a concealment that nobody relieves, fading out its last `length` samples.
-    fn fall_silent(&mut self, length: usize) {
-        self.queue.edit(|samples, queued| {
-            let begin = queued.saturating_sub(length);
-            for (left, sample) in (0..).zip(samples[begin..queued].iter_mut().rev()) {
-                let share = f64::from(left) / f64::from(u32::try_from(length).unwrap_or(u32::MAX));
-                *sample = crate::dsp::to_i16(f64::from(*sample) * share);
-            }
-            queued
-        });
-        self.phase = Phase::Idle;
-        self.forget_lag();
+    fn count_lag(&mut self, lag_us: i64) {
+        self.stats.decoded += 1;
+        self.lags_us = self.lags_us.saturating_add(lag_us);
+        let lag_ms = u32::try_from(lag_us / 1_000).unwrap_or(0);
+        self.stats.longest_playout_delay_ms = self.stats.longest_playout_delay_ms.max(lag_ms);
     }
 
     /// Moves the slack towards the target by one pitch period, if it is off and the signal allows.
     fn correct(&mut self, now_us: i64, needed: usize) {
-        let Some(slack_us) = self.least_slack_us().filter(|_| self.slacks >= SLACKS / 2) else { return };
-        let excess_us = slack_us - self.estimator.target_us();
-        let is_urgent = excess_us > URGENT_US;
-        if self.splice_pause > 0 && !is_urgent {
-            return;
-        }
-        if excess_us > TOLERANCE_US {
-            self.accelerate(now_us, needed, excess_us, if is_urgent { Likeness::Loose } else { Likeness::Strict });
-        } else if excess_us < 0 {
-            self.stretch();
+        let correction = self.waits.correction(&self.estimator, self.step_us);
+        match correction {
+            Correction::ShrinkNow(excess_us) => self.accelerate(now_us, needed, excess_us, Likeness::Loose),
+            _ if self.splice_pause > 0 => {}
+            Correction::None => {}
+            Correction::Shrink(excess_us) => self.accelerate(now_us, needed, excess_us, Likeness::Strict),
+            Correction::Stretch => self.stretch(),
         }
     }
 
     fn accelerate(&mut self, now_us: i64, needed: usize, excess_us: i64, likeness: Likeness) {
-        let rate_hz = self.sample_rate_hz();
         // What remains must fill this pull, so one more packet is decoded if it is here; it has waited long enough.
-        if self.queue.len() < needed + samples(rate_hz, 15)
-            && let Some((entry, _)) = self.buffer.head()
+        if self.queue.len() < needed + samples(self.rate_hz, 15)
+            && let Some(entry) = self.buffer.head()
             && entry.content == Content::Speech
             && self.follows(&entry)
-            && self.queue.room() >= samples(rate_hz, MAX_PACKET_MS)
+            && self.queue.room() >= samples(self.rate_hz, MAX_PACKET_MS)
         {
             self.play(now_us, &entry);
         }
         let longest = self.sample_count_us(excess_us).min(self.queue.len().saturating_sub(needed));
-        let window = self.queue.len().min(samples(rate_hz, 40));
-        if let Some(period) = Period::find(&self.queue.samples()[..window], rate_hz, longest, likeness) {
+        let window = self.queue.len().min(samples(self.rate_hz, 40));
+        if let Some(period) = self.find_period(window, longest, likeness) {
             self.queue.edit(|samples, length| period.remove(&mut samples[..length]));
             self.stats.accelerated_samples += period.samples() as u64;
-            self.spliced(-self.duration_us(period.samples()));
+            self.waits.shift(-self.duration_us(period.samples()));
         }
     }
 
     fn stretch(&mut self) {
-        let rate_hz = self.sample_rate_hz();
-        let window = self.queue.len().min(samples(rate_hz, 40));
-        let found = Period::find(&self.queue.samples()[..window], rate_hz, self.queue.room(), Likeness::Strict);
-        if let Some(period) = found {
+        let window = self.queue.len().min(samples(self.rate_hz, 40));
+        if let Some(period) = self.find_period(window, self.queue.room(), Likeness::Strict) {
             self.queue.edit(|samples, length| period.insert(samples, length));
             self.stats.stretched_samples += period.samples() as u64;
-            self.spliced(self.duration_us(period.samples()));
+            self.waits.shift(self.duration_us(period.samples()));
         }
     }
 
-    /// Takes a change of the lag into account before the next packet shows it.
-    fn spliced(&mut self, change_us: i64) {
-        self.lag_us = self.lag_us.map(|lag| lag + change_us);
-        self.slacks_us.iter_mut().for_each(|slack| *slack += change_us);
-        self.splice_pause = samples(self.sample_rate_hz(), SPLICE_INTERVAL_MS);
-    }
-
-    /// Notes how long a packet waited. What earlier packets would wait now has changed with the lag.
-    fn note_slack(&mut self, lag_us: i64, slack_us: i64) {
-        if let Some(before) = self.lag_us {
-            self.slacks_us.iter_mut().for_each(|slack| *slack += lag_us - before);
-        }
-        self.lag_us = Some(lag_us);
-        self.slacks_us.rotate_right(1);
-        self.slacks_us[0] = slack_us;
-        self.slacks = (self.slacks + 1).min(SLACKS);
-    }
-
-    fn least_slack_us(&self) -> Option<i64> {
-        self.slacks_us[..self.slacks].iter().copied().min()
-    }
-
-    fn forget_lag(&mut self) {
-        self.lag_us = None;
-        self.slacks = 0;
+    fn find_period(&mut self, window: usize, longest: usize, likeness: Likeness) -> Option<Period> {
+        let found = Period::find(&self.queue.samples()[..window], self.rate_hz, longest, likeness);
+        self.splice_pause = samples(self.rate_hz, SPLICE_INTERVAL_MS);
+        found
     }
 
     /// Drops packets that would come out later than the configured bound, down to the target.
     fn flush_stale(&mut self, now_us: i64) {
+        if self.buffer.len() < 2 {
+            return;
+        }
         let head_slack = |playout: &Self| {
-            let (entry, _) = playout.buffer.head()?;
+            let entry = playout.buffer.head()?;
             (playout.buffer.len() > 1).then(|| playout.slack_us(now_us, entry.timestamp))
         };
         let bound_us = i64::from(self.config.max_delay_ms) * 1_000 + TOLERANCE_US;
@@ -463,7 +342,7 @@ impl Playout {
     }
 
     fn flush_head(&mut self) {
-        if let Some((entry, _)) = self.buffer.head() {
+        if let Some(entry) = self.buffer.head() {
             self.last_seq = Some(entry.seq);
             self.buffer.drop_head();
             self.stats.flushed += 1;
@@ -479,12 +358,13 @@ impl Playout {
         self.buffer.clear();
         self.last_seq = None;
         self.next_timestamp = None;
-        self.forget_lag();
+        self.waits.forget();
     }
 
     fn since_epoch(&mut self, now: Instant) -> i64 {
-        let epoch = *self.epoch.get_or_insert(now);
-        i64::try_from(now.saturating_duration_since(epoch).as_micros()).unwrap_or(i64::MAX / 4)
+        let since = now.saturating_duration_since(*self.epoch.get_or_insert(now));
+        let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX / 4_000_000).min(i64::MAX / 4_000_000);
+        seconds * 1_000_000 + i64::from(since.subsec_micros())
     }
 
     /// Slack that a packet has if it is decoded now.
@@ -498,38 +378,34 @@ impl Playout {
     }
 
     fn duration_us(&self, samples: usize) -> i64 {
-        i64::try_from(samples).unwrap_or(i64::MAX / 2_000_000) * 1_000_000 / i64::from(self.sample_rate_hz())
+        if samples == 0 {
+            return 0;
+        }
+        i64::try_from(samples).unwrap_or(i64::MAX / 2_000_000) * 1_000_000 / i64::from(self.rate_hz)
     }
 
     fn sample_count_us(&self, us: i64) -> usize {
-        usize::try_from(us * i64::from(self.sample_rate_hz()) / 1_000_000).unwrap_or(0)
+        usize::try_from(us * i64::from(self.rate_hz) / 1_000_000).unwrap_or(0)
     }
 
     /// Timestamp units in samples of ours; 0 if negative.
     fn sample_count(&self, units: i64) -> usize {
-        let samples =
-            units.saturating_mul(i64::from(self.sample_rate_hz())) / i64::from(self.config.clock_rate_hz.max(1));
+        let samples = units.saturating_mul(i64::from(self.rate_hz)) / i64::from(self.config.clock_rate_hz.max(1));
         usize::try_from(samples).unwrap_or(0)
     }
 
     /// Samples of ours in timestamp units.
     fn timestamp_units(&self, samples: usize) -> i64 {
         let samples = i64::try_from(samples).unwrap_or(0);
-        samples * i64::from(self.config.clock_rate_hz) / i64::from(self.sample_rate_hz())
+        if self.config.clock_rate_hz == self.rate_hz {
+            return samples;
+        }
+        samples * i64::from(self.config.clock_rate_hz) / i64::from(self.rate_hz)
     }
 }
 
 const fn samples(rate_hz: u32, ms: u32) -> usize {
     rate_hz as usize / 1_000 * ms as usize
-}
-
-/// Conceals a stretch of whole 10 ms frames; what is left over becomes silence.
-fn conceal(concealer: &mut plc::Concealer, pcm: &mut [i16]) {
-    let (frames, rest) = pcm.as_chunks_mut::<{ plc::FRAME_SAMPLES }>();
-    for frame in frames {
-        concealer.conceal(frame);
-    }
-    rest.fill(0);
 }
 
 #[cfg(test)]

@@ -78,6 +78,11 @@ impl Tracker {
         }
     }
 
+    /// Sequence number and timestamp of the newest packet.
+    pub(super) fn newest(&self) -> Option<(i64, i64)> {
+        self.newest.map(|newest| (newest.seq, newest.timestamp))
+    }
+
     /// When an extended timestamp is due by the sender's clock, from any fixed moment.
     pub(super) const fn media_us(&self, timestamp: i64) -> i64 {
         // A stream moves by what its clock allows in real time, so this stays far from overflow for centuries.

@@ -198,13 +198,14 @@ fn plays_everything_within_a_packet_time_or_two_on_a_clean_network() {
 fn adapts_to_jitter_and_comes_back() {
     let rough = Network { jitter_ms: 80, ..CLEAN };
     let mut arrivals = rough.arrivals(1_000);
-    arrivals.extend(CLEAN.arrivals(3_000).into_iter().skip(1_000));
+    arrivals.extend(CLEAN.arrivals(4_000).into_iter().skip(1_000));
     let run = run(&CLEAN, &arrivals);
     assert!(run.concealed_percent() <= 3, "{} % concealed", run.concealed_percent());
     let delays = run.delays_ms(&CLEAN);
     let during = delays.iter().filter(|(number, _)| (500..1_000).contains(number)).map(|(_, ms)| *ms).max().unwrap();
     assert!((30 + 70..=30 + 80 + 60).contains(&during), "{during} ms under jitter");
-    assert!(run.longest_delay_ms(&CLEAN, 2_000) <= EVEN_DELAY_MS, "{}", run.longest_delay_ms(&CLEAN, 2_000));
+    // Half a minute later the jitter is forgotten.
+    assert!(run.longest_delay_ms(&CLEAN, 2_500) <= EVEN_DELAY_MS, "{}", run.longest_delay_ms(&CLEAN, 2_500));
 }
 
 #[test]
