@@ -413,3 +413,9 @@ mod tests;
 
 #[cfg(test)]
 mod codec_tests;
+
+#[cfg(test)]
+mod loss_tests;
+
+#[cfg(test)]
+mod traces;

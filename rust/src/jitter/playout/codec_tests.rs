@@ -9,37 +9,43 @@ use crate::codecs::{Codec, Encoded, Encoder, EncoderSettings};
 use crate::dsp::testing::{largest_step, level_dbm0, tone_level_dbm0};
 use crate::dsp::tone::Oscillator;
 
-const RATE_HZ: u32 = 8_000;
-const PULL: usize = 160;
+pub(super) const RATE_HZ: u32 = 8_000;
+pub(super) const PULL: usize = 160;
 
 #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
-fn instant() -> Instant {
+pub(super) fn instant() -> Instant {
     Instant::now()
 }
 
-fn codec(name: &str, fmtp: &[(&str, &str)]) -> Codec {
+pub(super) fn codec(name: &str, fmtp: &[(&str, &str)]) -> Codec {
     let (clock_rate_hz, channels) = if name == "opus" { (48_000, 2) } else { (8_000, 1) };
     Codec::new(name, clock_rate_hz, channels, fmtp.iter().copied()).unwrap()
 }
 
 /// A sender and a playout 20 ms a turn; packets arrive in the middle between two pulls.
-struct Line {
+pub(super) struct Line {
     encoder: Box<dyn Encoder>,
-    playout: Playout,
+    pub(super) playout: Playout,
     codec: Codec,
     began: Instant,
-    turn: u32,
-    seq: u16,
-    timestamp: u32,
+    pub(super) turn: u32,
+    pub(super) seq: u16,
+    pub(super) timestamp: u32,
 }
 
 impl Line {
-    fn new(codec: Codec) -> Self {
-        let settings = EncoderSettings { expected_loss_percent: 20, ..EncoderSettings::default() };
+    pub(super) fn new(codec: Codec) -> Self {
         let config = Config::new(codec.clock_rate_hz(), codec.max_payload_bytes());
+        let decoder = codec.decoder(RATE_HZ).unwrap();
+        Self::with(codec, config, decoder)
+    }
+
+    /// With this buffer and decoder behind the codec's encoder.
+    pub(super) fn with(codec: Codec, config: Config, decoder: Box<dyn Decoder>) -> Self {
+        let settings = EncoderSettings { expected_loss_percent: 20, ..EncoderSettings::default() };
         Self {
             encoder: codec.encoder(&settings).unwrap(),
-            playout: Playout::new(config, codec.decoder(RATE_HZ).unwrap()),
+            playout: Playout::new(config, decoder),
             codec,
             began: instant(),
             turn: 0,
@@ -57,7 +63,7 @@ impl Line {
     }
 
     /// Codes 20 ms and lets them arrive after `late_ms`, or not at all.
-    fn send(&mut self, pcm: &[i16], late_ms: Option<u64>) {
+    pub(super) fn send(&mut self, pcm: &[i16], late_ms: Option<u64>) {
         let mut payload = [0; 1_460];
         let encoded = self.encoder.encode(pcm, &mut payload).unwrap();
         if let Encoded::Payload(length) = encoded {
@@ -67,6 +73,22 @@ impl Line {
             self.seq = self.seq.wrapping_add(1);
         }
         self.skip_timestamp();
+    }
+
+    /// Codes a packet of any length that arrives at once, and pulls as long as it lasts in pieces of 10 ms.
+    pub(super) fn send_and_hear(&mut self, pcm: &[i16]) -> Vec<i16> {
+        let mut payload = [0; 1_460];
+        let Encoded::Payload(length) = self.encoder.encode(pcm, &mut payload).unwrap() else { return Vec::new() };
+        self.insert(self.now(), Content::Speech, &payload[..length]);
+        self.seq = self.seq.wrapping_add(1);
+        self.timestamp =
+            self.timestamp.wrapping_add(u32::try_from(pcm.len()).unwrap() * (self.codec.clock_rate_hz() / RATE_HZ));
+        let mut heard = vec![0; pcm.len()];
+        for piece in heard.chunks_mut(80) {
+            self.began += Duration::from_millis(10);
+            self.playout.pull(self.now(), piece);
+        }
+        heard
     }
 
     fn send_noise(&mut self, below_overload_db: u8) {
@@ -80,7 +102,7 @@ impl Line {
     }
 
     /// Ends the turn with a pull.
-    fn hear(&mut self) -> ([i16; PULL], Signal) {
+    pub(super) fn hear(&mut self) -> ([i16; PULL], Signal) {
         self.turn += 1;
         let mut pcm = [1; PULL];
         let signal = self.playout.pull(self.now(), &mut pcm);
@@ -88,7 +110,7 @@ impl Line {
     }
 
     /// So many turns of a tone; returns all that is heard.
-    fn tone(&mut self, oscillator: &mut Oscillator, turns: u32, is_lost: impl Fn(u32) -> bool) -> Vec<i16> {
+    pub(super) fn tone(&mut self, oscillator: &mut Oscillator, turns: u32, is_lost: impl Fn(u32) -> bool) -> Vec<i16> {
         let mut heard = Vec::new();
         for turn in 0..turns {
             let mut pcm = [0; PULL];
@@ -100,12 +122,12 @@ impl Line {
     }
 }
 
-fn a_tone() -> Oscillator {
+pub(super) fn a_tone() -> Oscillator {
     Oscillator::new(&[440.0], -10.0, RATE_HZ)
 }
 
 /// The largest step between neighbouring samples of the tone itself.
-fn step_of_a_tone() -> i32 {
+pub(super) fn step_of_a_tone() -> i32 {
     let mut pcm = [0; 800];
     a_tone().fill(&mut pcm);
     largest_step(&pcm)

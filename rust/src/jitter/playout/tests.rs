@@ -43,22 +43,22 @@ impl Decoder for Counting {
 
 /// What lies between the sender and us.
 #[derive(Debug, Clone, Copy)]
-struct Network {
-    ptime_ms: u32,
-    pull_ms: u32,
-    loss_percent: u32,
-    jitter_ms: u32,
+pub(super) struct Network {
+    pub(super) ptime_ms: u32,
+    pub(super) pull_ms: u32,
+    pub(super) loss_percent: u32,
+    pub(super) jitter_ms: u32,
     /// How much slower (positive) the sender's clock runs than ours.
-    drift_ppm: i64,
-    repeats_percent: u32,
-    seed: u64,
+    pub(super) drift_ppm: i64,
+    pub(super) repeats_percent: u32,
+    pub(super) seed: u64,
 }
 
-const CLEAN: Network =
+pub(super) const CLEAN: Network =
     Network { ptime_ms: 20, pull_ms: 20, loss_percent: 0, jitter_ms: 0, drift_ppm: 0, repeats_percent: 0, seed: 1 };
 
 /// One arrival: microseconds of our clock, number of the packet.
-type Arrival = (i64, u32);
+pub(super) type Arrival = (i64, u32);
 
 impl Network {
     fn arrivals(&self, packets: u32) -> Vec<Arrival> {
@@ -84,7 +84,7 @@ impl Network {
         arrivals
     }
 
-    fn sent_us(&self, number: u32) -> i64 {
+    pub(super) fn sent_us(&self, number: u32) -> i64 {
         let nominal = i64::from(number) * i64::from(self.ptime_ms) * 1_000;
         nominal + nominal * self.drift_ppm / 1_000_000
     }
@@ -95,19 +95,19 @@ impl Network {
 const EVEN_DELAY_MS: i64 = 30 + 10 + 15 + 30;
 
 /// What came of a run with [`Counting`].
-struct Run {
+pub(super) struct Run {
     /// Time in microseconds and samples of each pull.
     pulls: Vec<(i64, Vec<i16>)>,
     /// Packets in the order in which they were decoded.
-    decoded: Vec<i16>,
-    stats: Stats,
+    pub(super) decoded: Vec<i16>,
+    pub(super) stats: Stats,
 }
 
 fn timestamp(network: &Network, number: u32) -> u32 {
     4_294_960_000_u32.wrapping_add(number * network.ptime_ms * RATE_HZ / 1_000)
 }
 
-fn run(network: &Network, arrivals: &[Arrival]) -> Run {
+pub(super) fn run(network: &Network, arrivals: &[Arrival]) -> Run {
     let samples = (network.ptime_ms * RATE_HZ / 1_000) as usize;
     let log = Arc::new(Mutex::new(Vec::new()));
     let mut playout = Playout::new(Config::new(RATE_HZ, 16), Box::new(Counting { samples, log: Arc::clone(&log) }));
@@ -149,7 +149,7 @@ fn samples_of(ms: u32) -> usize {
 
 impl Run {
     /// For each packet heard: when its first sample was, minus when it was sent, in milliseconds.
-    fn delays_ms(&self, network: &Network) -> Vec<(u32, i64)> {
+    pub(super) fn delays_ms(&self, network: &Network) -> Vec<(u32, i64)> {
         let mut delays = Vec::new();
         let mut newest = 0;
         for (now_us, pcm) in &self.pulls {
@@ -170,7 +170,7 @@ impl Run {
     }
 
     /// Whether each packet was decoded after those sent before it, and none twice.
-    fn is_in_order(&self) -> bool {
+    pub(super) fn is_in_order(&self) -> bool {
         self.decoded.is_sorted_by(|a, b| a < b)
     }
 
