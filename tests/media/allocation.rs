@@ -11,13 +11,14 @@ use trunkline_media::codecs::EncoderSettings;
 use trunkline_media::dsp::tone::Oscillator;
 use trunkline_media::dtmf::Kind;
 use trunkline_media::endpoint::SocketIds;
+use trunkline_media::jitter::{Config, Playout};
 use trunkline_media::net::{Pt, SeqNo, Ssrc};
 use trunkline_media::outbox::SocketId;
 use trunkline_media::rtp::Header;
 
 use crate::support::memory::{Lab, RTP, WEB};
 use crate::support::sound::Speaker;
-use crate::support::{events, opus, pcmu, stream};
+use crate::support::{events, opus, pcma, pcmu, stream};
 
 struct Counting;
 
@@ -162,4 +163,22 @@ fn listening_for_digits_allocates_nothing() {
     }
     assert!(digits >= 38, "{digits} digits");
     assert_eq!(allocated, 0);
+}
+
+#[test]
+fn a_packet_of_the_other_law_allocates_nothing() {
+    let (to_web, to_phone, allocated) = run(pcma(), 600, 50);
+    assert!(to_web >= 545 && to_phone >= 545, "{to_web} and {to_phone} packets");
+    assert_eq!(allocated, 0);
+}
+
+#[test]
+fn a_jitter_buffer_takes_at_most_18_kib() {
+    // Without the decoder's own state, which libopus allocates by itself.
+    for format in [opus(), pcmu()] {
+        let config = Config::new(format.codec.clock_rate_hz(), format.codec.max_payload_bytes());
+        let mut playout = None;
+        let bytes = kept_bytes(|| playout = Some(Playout::new(config, format.codec.decoder(8_000).unwrap())));
+        assert!(bytes > 0 && bytes <= 18 * 1_024, "{:?}: {bytes} bytes", format.codec.kind());
+    }
 }

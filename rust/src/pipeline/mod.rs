@@ -288,6 +288,12 @@ impl Pipeline {
         self.spoken
     }
 
+    /// What the jitter buffer did with the other leg's packets; None if they are relayed or have not come.
+    #[must_use]
+    pub fn playout(&self) -> Option<crate::jitter::Stats> {
+        self.ear.playout()
+    }
+
     /// Milliseconds of the other leg's audio that were made up.
     #[must_use]
     pub fn concealed_ms(&self) -> u64 {

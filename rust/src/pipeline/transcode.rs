@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::codecs::{Codec, CodecError, Encoded, Encoder, EncoderSettings};
 use crate::error::DropReason;
-use crate::jitter::{Config, Content, Inserted, Packet, Playout};
+use crate::jitter::{Config, Content, Inserted, Packet, Playout, Stats};
 use crate::net::Pt;
 
 use super::{Format, Inbound};
@@ -66,6 +66,15 @@ impl Ear {
             }
             None => pcm.fill(0),
         }
+    }
+
+    /// Counters of all payload types together, and delays of the one that plays; samples are at the encoder's rate. None
+    /// if nothing has been decoded.
+    pub(super) fn playout(&self) -> Option<Stats> {
+        let current = self.current.unwrap_or_default();
+        let (_, playing) = self.playouts.get(current).or(self.playouts.first())?;
+        let others = self.playouts.iter().enumerate().filter(|(index, _)| *index != current);
+        Some(others.fold(playing.stats(), |sum, (_, (_, playout))| sum.with(&playout.stats())))
     }
 
     /// Milliseconds of audio that were made up for lost or late packets.
