@@ -87,6 +87,12 @@ bench-peers: $(STAMPS)/extension $(STAMPS)/bench-peers ## Measure Trunkline besi
 	cargo build --locked --release --example generator
 	$(RUN_BENCH) $(BENCH)
 
+.PHONY: bench-jitter
+bench-jitter: ## Replay jitter traces through our jitter buffer and through the crate neteq (TRACES=files for other ones)
+	cd benches/neteq
+	CARGO_TARGET_DIR=$${CARGO_TARGET_DIR:-$(CURDIR)/target} cargo run --locked --quiet -- \
+		$(abspath $(or $(TRACES),$(wildcard tests/vectors/jitter/*.trace)))
+
 # --- set-up --------------------------------------------------------------------------------------------------------
 
 .PHONY: format
