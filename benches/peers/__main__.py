@@ -33,7 +33,7 @@ from benches.peers.work import Run, Work
 RESULTS = Path(__file__).parent.parent / "results"
 TRIES = 2
 """Of a run that is disturbed or breaks."""
-FAILURES = (RuntimeError, OSError, TimeoutError, AssertionError)
+FAILURES = (RuntimeError, OSError, TimeoutError, AssertionError, ExceptionGroup)
 """Of a run: a process ended early, did not answer or answered nonsense. The others are still measured."""
 
 

@@ -45,11 +45,12 @@ async def measure(bench: Bench, kind: Kind, work: Work, windows: Windows) -> Run
         sample()
         targets = await relay.set_up(work, generator)
         await generator.begin(targets)
-        # What starting up cost is not the window's.
+        # What starting up cost is not the window's. A relay that is too busy to answer in time is slow to all, too.
         await asyncio.sleep(windows.warm_up_s / 3)
-        before = await relay.count(work)
-        figures, storm = await generator.follow(sample)
-        counts = dict(Counter(await relay.count(work)) - Counter(before))
+        async with asyncio.TaskGroup() as group:
+            before = group.create_task(relay.count(work))
+            figures, storm = await generator.follow(sample)
+        counts = dict(Counter(await relay.count(work)) - Counter(before.result()))
     return _result(kind.name, work, windows, figures, storm, relay_usages, generator_usages, counts)
 
 
