@@ -5,6 +5,7 @@
 //! this list.
 
 pub mod error;
+pub mod mac;
 pub mod net;
 pub mod outbox;
 

@@ -1,11 +1,13 @@
 //! Datagrams that wait for the end of the turn, in buffers made once.
 //!
 //! Owns the buffers between the cores, which write packets, and `io`, which sends them in batches. Knows a socket by
-//! its number only. A full outbox refuses a packet rather than grow: the worker empties it between datagrams.
+//! its number only. A full outbox refuses a packet rather than grow: the worker empties it between datagrams. Packets
+//! may come without their authentication codes, which are then computed together.
 
 use std::net::SocketAddr;
 
 use crate::error::DropReason;
+use crate::mac::{self, Backend, Pending};
 use crate::net::DATAGRAM_BYTES;
 
 /// The worker's number of one of its sockets.
@@ -33,6 +35,8 @@ pub struct Transmit<'a> {
 struct Slot {
     destination: Option<Destination>,
     len: usize,
+    /// The code that the packet still lacks.
+    pending: Option<Pending>,
     bytes: [u8; DATAGRAM_BYTES],
 }
 
@@ -40,14 +44,17 @@ struct Slot {
 pub struct Outbox {
     slots: Box<[Slot]>,
     len: usize,
+    /// How many of the first packets are complete.
+    signed: usize,
+    backend: Backend,
 }
 
 impl Outbox {
     /// Room for `capacity` datagrams.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        let slots = (0..capacity).map(|_| Slot { destination: None, len: 0, bytes: [0; DATAGRAM_BYTES] }).collect();
-        Self { slots, len: 0 }
+        let slot = |_| Slot { destination: None, len: 0, pending: None, bytes: [0; DATAGRAM_BYTES] };
+        Self { slots: (0..capacity).map(slot).collect(), len: 0, signed: 0, backend: Backend::detect() }
     }
 
     /// Lets `write` fill the next buffer (`DATAGRAM_BYTES` long, old bytes in it) and return the datagram's length.
@@ -58,30 +65,51 @@ impl Outbox {
         destination: Destination,
         write: impl FnOnce(&mut [u8]) -> Result<usize, DropReason>,
     ) -> Result<(), DropReason> {
+        self.push_unsigned(destination, |buffer| write(buffer).map(|len| (len, None)))
+    }
+
+    /// Does as [`push`](Self::push) with a packet whose authentication code may still be missing. Its place counts in the
+    /// length.
+    pub fn push_unsigned(
+        &mut self,
+        destination: Destination,
+        write: impl FnOnce(&mut [u8]) -> Result<(usize, Option<Pending>), DropReason>,
+    ) -> Result<(), DropReason> {
         let slot = self.slots.get_mut(self.len).ok_or(DropReason::Overflow)?;
-        let len = write(&mut slot.bytes)?;
+        let (len, pending) = write(&mut slot.bytes)?;
         if len > slot.bytes.len() {
             return Err(DropReason::BufferTooSmall);
         }
         if len > 0 {
             slot.destination = Some(destination);
             slot.len = len;
+            slot.pending = pending;
             self.len += 1;
         }
         Ok(())
     }
 
-    /// The queued datagrams, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = Transmit<'_>> {
+    /// The queued datagrams, oldest first, all of them complete.
+    pub fn iter(&mut self) -> impl Iterator<Item = Transmit<'_>> {
+        self.sign();
         self.slots
             .iter()
             .take(self.len)
             .filter_map(|slot| Some(Transmit { destination: slot.destination?, data: slot.bytes.get(..slot.len)? }))
     }
 
+    /// Computes the codes that are missing, several at a time.
+    fn sign(&mut self) {
+        let unsigned = self.slots.iter_mut().take(self.len).skip(self.signed);
+        let messages = unsigned.filter_map(|slot| slot.pending.take()?.message(slot.bytes.get_mut(..slot.len)?));
+        mac::sign(self.backend, messages);
+        self.signed = self.len;
+    }
+
     /// Forgets every datagram.
     pub fn clear(&mut self) {
         self.len = 0;
+        self.signed = 0;
     }
 
     /// How many datagrams still fit.
@@ -100,6 +128,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mac::Key;
 
     fn destination(port: u16) -> Destination {
         Destination { socket: SocketId(1), remote: SocketAddr::from(([127, 0, 0, 1], port)) }
@@ -123,6 +152,32 @@ mod tests {
         outbox.clear();
         assert!(outbox.is_empty());
         assert_eq!(outbox.room(), 2);
+    }
+
+    #[test]
+    fn packets_leave_with_their_codes() {
+        let mut outbox = Outbox::new(8);
+        let key = Key::new(b"Jefe");
+        let words = b"what do ya want for nothing?";
+        let push = |outbox: &mut Outbox, suffix_bytes: usize| {
+            let (body, suffix) = words.split_at(words.len() - suffix_bytes);
+            let pending = Pending { key, suffix: suffix.first_chunk().copied(), code_bytes: 10 };
+            let write = |buffer: &mut [u8]| {
+                buffer[..body.len()].copy_from_slice(body);
+                Ok((body.len() + 10, Some(pending)))
+            };
+            outbox.push_unsigned(destination(1), write).unwrap();
+        };
+        for suffix_bytes in [0, 4, 0, 4, 4] {
+            push(&mut outbox, suffix_bytes);
+        }
+        outbox.push(destination(2), |_| Ok(3)).unwrap();
+        assert_eq!(outbox.iter().count(), 6);
+        push(&mut outbox, 0);
+        // RFC 2202, case 2; pushed after the first codes were computed, and before.
+        let code = [0xef, 0xfc, 0xdf, 0x6a, 0xe5, 0xeb, 0x2f, 0xa2, 0xd2, 0x74];
+        let signed: Vec<_> = outbox.iter().filter(|transmit| transmit.destination == destination(1)).collect();
+        assert!(signed.len() == 6 && signed.iter().all(|transmit| transmit.data.ends_with(&code)));
     }
 
     #[test]

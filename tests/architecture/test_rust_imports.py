@@ -15,7 +15,7 @@ LEVELS = (
     {"endpoint", "pipeline", "files"},
     {"rtp", "rtcp", "srtp", "ice", "dtls", "codecs", "dsp", "jitter", "dtmf"},
     {"outbox"},
-    {"net", "error"},
+    {"net", "error", "mac"},
 )
 # Where one level is crossed all the same, with the reason.
 ALLOWED_NEIGHBOURS = {

@@ -70,7 +70,7 @@ fn allocations(work: impl FnOnce()) -> usize {
     ALLOCATIONS.with(Cell::get) - before
 }
 
-fn sent(lab: &Lab, socket: SocketId) -> usize {
+fn sent(lab: &mut Lab, socket: SocketId) -> usize {
     lab.outbox.iter().filter(|transmit| transmit.destination.socket == socket).count()
 }
 
@@ -111,8 +111,8 @@ fn run(web: trunkline_media::pipeline::Format, steps: usize, warm_up: usize) -> 
         });
         if step >= warm_up {
             allocated += count;
-            to_web += sent(&lab, WEB);
-            to_phone += sent(&lab, RTP);
+            to_web += sent(&mut lab, WEB);
+            to_phone += sent(&mut lab, RTP);
         }
     }
     (to_web, to_phone, allocated)

@@ -3,10 +3,12 @@
 //! A cipher knows keys and layouts. Which index a packet has, and whether it may have it, is the context's business.
 
 use crate::error::DropReason;
+use crate::mac::Pending;
 use crate::net::{SrtpProfile, Ssrc};
 
 use super::context::Error;
-use super::counter_mode::CounterMode;
+use super::counter_mode::{self, CounterMode};
+use super::forecast::Forecast;
 use super::gcm::{self, Gcm};
 use super::kdf::{Kdf, Usage};
 
@@ -55,19 +57,28 @@ impl Cipher {
         self.rtp_trailer_bytes() + SRTCP_INDEX_BYTES
     }
 
-    /// Encrypt behind the header and fill in the trailer. `packet`: header, payload, room for the trailer.
+    /// What the HMAC of the RTP packet of an index is made of; None for GCM.
+    pub(super) fn rtp_code(&self, index: u64) -> Option<Pending> {
+        match self {
+            Self::CounterMode { keys, tag_bytes } => {
+                Some(Pending { key: keys.mac(), suffix: Some(roc_bytes(index)), code_bytes: *tag_bytes })
+            }
+            Self::Gcm(_) => None,
+        }
+    }
+
+    /// Encrypt behind the header and fill in the trailer, all but an HMAC: what that will be made of is returned.
+    /// `packet`: header, payload, room for the trailer.
     pub(super) fn seal_rtp(
         &self,
         packet: &mut [u8],
         header_bytes: usize,
-        ssrc: Ssrc,
-        index: u64,
-    ) -> Result<(), DropReason> {
+        (ssrc, index): (Ssrc, u64),
+    ) -> Result<Option<Pending>, DropReason> {
         match self {
             Self::CounterMode { keys, tag_bytes } => {
-                let (body, tag) = split_tail(packet, *tag_bytes)?;
+                let (body, _) = split_tail(packet, *tag_bytes)?;
                 keys.apply(ssrc, index, body.get_mut(header_bytes..).ok_or(DropReason::SrtpMalformed)?);
-                keys.sign(body, &roc_bytes(index), tag);
             }
             Self::Gcm(keys) => {
                 let (body, tag) = split_last(packet)?;
@@ -75,7 +86,7 @@ impl Cipher {
                 *tag = keys.seal(ssrc, index, header, payload)?;
             }
         }
-        Ok(())
+        Ok(self.rtp_code(index))
     }
 
     /// Check the tag, then decrypt behind the header. Drops `SrtpAuthentication`, and then the packet is garbled.
@@ -83,13 +94,17 @@ impl Cipher {
         &self,
         packet: &mut [u8],
         header_bytes: usize,
-        ssrc: Ssrc,
-        index: u64,
+        (ssrc, index): (Ssrc, u64),
+        forecast: Option<&Forecast>,
     ) -> Result<(), DropReason> {
         match self {
             Self::CounterMode { keys, tag_bytes } => {
                 let (body, tag) = split_tail(packet, *tag_bytes)?;
-                keys.verify(body, &roc_bytes(index), tag)?;
+                let expected = self.rtp_code(index).zip(forecast).and_then(|(code, forecast)| forecast.code_of(&code));
+                match expected {
+                    Some(code) => counter_mode::compare(code, tag)?,
+                    None => keys.verify(body, Some(roc_bytes(index)), tag)?,
+                }
                 keys.apply(ssrc, index, body.get_mut(header_bytes..).ok_or(DropReason::SrtpMalformed)?);
                 Ok(())
             }
@@ -110,7 +125,7 @@ impl Cipher {
                 let payload = body.get_mut(RTCP_CLEAR_BYTES..).ok_or(DropReason::SrtpMalformed)?;
                 keys.apply(ssrc, index.into(), payload);
                 *index_word = word;
-                keys.sign(signed, &[], tag);
+                keys.sign(signed, None, tag);
             }
             Self::Gcm(keys) => {
                 let (sealed, index_word) = split_last(packet)?;
@@ -139,7 +154,7 @@ impl Cipher {
         match self {
             Self::CounterMode { keys, tag_bytes } => {
                 let (signed, tag) = split_tail(packet, *tag_bytes)?;
-                keys.verify(signed, &[], tag)?;
+                keys.verify(signed, None, tag)?;
                 let (body, _) = split_last::<SRTCP_INDEX_BYTES>(signed)?;
                 let payload = body.get_mut(RTCP_CLEAR_BYTES..).ok_or(DropReason::SrtpMalformed)?;
                 keys.apply(ssrc, index.into(), payload);
@@ -219,9 +234,9 @@ mod tests {
         for (key, sealed, _) in VECTORS {
             let (plain, sealed) = (unhex(RTP), unhex(sealed));
             let mut packet = [&plain[..], &[0; gcm::TAG_BYTES]].concat();
-            cipher(key).seal_rtp(&mut packet, 12, Ssrc(0x5501_a0b2), 0xf17b).unwrap();
+            assert!(cipher(key).seal_rtp(&mut packet, 12, (Ssrc(0x5501_a0b2), 0xf17b)).unwrap().is_none());
             assert_eq!(packet, sealed);
-            cipher(key).open_rtp(&mut packet, 12, Ssrc(0x5501_a0b2), 0xf17b).unwrap();
+            cipher(key).open_rtp(&mut packet, 12, (Ssrc(0x5501_a0b2), 0xf17b), None).unwrap();
             assert_eq!(packet[..plain.len()], plain);
         }
     }

@@ -1,9 +1,11 @@
 //! The crypto context of one direction.   RFC 3711 section 3.2.3.
 
 use crate::error::DropReason;
+use crate::mac::{self, Backend, Pending};
 use crate::net::{SrtpProfile, Ssrc};
 
 use super::cipher::{Cipher, RTCP_CLEAR_BYTES};
+use super::forecast::Forecast;
 use super::kdf::{Kdf, Usage};
 use super::replay::Window;
 
@@ -76,15 +78,27 @@ impl Context {
     /// `SrtpReplay` and `SrtpTooOld` for a sequence number that was sent already or may have been: protecting another
     /// packet under its index would give both away.
     pub fn protect_rtp(&mut self, buf: &mut [u8], len: usize) -> Result<usize, DropReason> {
+        let (protected, pending) = self.encrypt_rtp(buf, len)?;
+        let packet = buf.get_mut(..protected);
+        let message = pending.as_ref().zip(packet).and_then(|(pending, packet)| pending.message(packet));
+        mac::sign(Backend::detect(), message);
+        Ok(protected)
+    }
+
+    /// Does as [`protect_rtp`](Self::protect_rtp), but for the tag of a counter-mode profile: that is left to be computed
+    /// with those of other packets.
+    ///
+    /// Returns the SRTP packet's length, and what its tag will be made of. The index is used up at once.
+    pub fn encrypt_rtp(&mut self, buf: &mut [u8], len: usize) -> Result<(usize, Option<Pending>), DropReason> {
         let (header_bytes, ssrc, seq) = read_rtp(buf.get(..len).ok_or(DropReason::SrtpMalformed)?)?;
         let (mut source, slot) = self.sources.find(ssrc)?;
         let index = rtp_index(source.rtp, seq)?;
         let protected = len + self.rtp.rtp_trailer_bytes();
         let packet = buf.get_mut(..protected).ok_or(DropReason::BufferTooSmall)?;
-        self.rtp.seal_rtp(packet, header_bytes, ssrc, index)?;
+        let pending = self.rtp.seal_rtp(packet, header_bytes, (ssrc, index))?;
         source.rtp.accept(index);
         self.sources.store(slot, source);
-        Ok(protected)
+        Ok((protected, pending))
     }
 
     /// Authenticate and decrypt the SRTP packet that fills `buf`.   RFC 3711 section 3.3, RFC 7714 section 8.
@@ -92,14 +106,31 @@ impl Context {
     /// Returns the length of the RTP packet that now stands at the front of `buf`. Drops, besides malformed packets,
     /// `SrtpReplay`, `SrtpTooOld` and `SrtpAuthentication`; `buf` is then garbled and no state has changed.
     pub fn unprotect_rtp(&mut self, buf: &mut [u8]) -> Result<usize, DropReason> {
+        self.unprotect_rtp_foreseen(buf, None)
+    }
+
+    /// Does as [`unprotect_rtp`](Self::unprotect_rtp), and takes the tag that the packet must have from a forecast that
+    /// was made for these very bytes, if that still holds.
+    pub fn unprotect_rtp_foreseen(&mut self, buf: &mut [u8], forecast: Option<&Forecast>) -> Result<usize, DropReason> {
         let len = buf.len().checked_sub(self.rtp.rtp_trailer_bytes()).ok_or(DropReason::SrtpMalformed)?;
         let (header_bytes, ssrc, seq) = read_rtp(buf.get(..len).ok_or(DropReason::SrtpMalformed)?)?;
         let (mut source, slot) = self.sources.find(ssrc)?;
         let index = rtp_index(source.rtp, seq)?;
-        self.rtp.open_rtp(buf, header_bytes, ssrc, index)?;
+        self.rtp.open_rtp(buf, header_bytes, (ssrc, index), forecast)?;
         source.rtp.accept(index);
         self.sources.store(slot, source);
         Ok(len)
+    }
+
+    /// What the tag of the SRTP packet that fills `buf` must be made of, as far as the packets before it tell.
+    ///
+    /// None where there is nothing to compute ahead: GCM, and packets that would be dropped unheard.
+    #[must_use]
+    pub fn foresee_rtp(&self, buf: &[u8]) -> Option<Forecast> {
+        let len = buf.len().checked_sub(self.rtp.rtp_trailer_bytes())?;
+        let (_, ssrc, seq) = read_rtp(buf.get(..len)?).ok()?;
+        let (source, _) = self.sources.find(ssrc).ok()?;
+        self.rtp.rtp_code(rtp_index(source.rtp, seq).ok()?).map(Forecast::new)
     }
 
     /// Encrypt and authenticate the compound RTCP packet in `buf[..len]`.   RFC 3711 section 3.4, RFC 7714 section 9.

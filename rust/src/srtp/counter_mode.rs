@@ -1,25 +1,22 @@
 //! AES counter mode with HMAC-SHA1.   RFC 3711 sections 4.1.1 and 4.2.1, RFC 6188.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha1::Sha1;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use crate::error::DropReason;
+use crate::mac::{self, Backend, Key, Message};
 use crate::net::Ssrc;
 
 use super::aes::Aes;
 use super::context::Error;
 use super::kdf::{Kdf, Material, Usage};
 
-/// Bytes of a whole HMAC-SHA1, of which a packet carries the first ones.
-const HMAC_BYTES: usize = 20;
-
 /// Session keys of one direction for RTP or for RTCP.
 pub(super) struct CounterMode {
     aes: Aes,
     /// With the two zero bytes that the block counter runs in.
     salt: [u8; 16],
-    /// Has hashed its inner and outer pads; cloned for each packet.
-    mac: Hmac<Sha1>,
+    mac: Key,
+    backend: Backend,
 }
 
 impl CounterMode {
@@ -27,13 +24,8 @@ impl CounterMode {
         let mut salt = [0; 16];
         let (front, _) = salt.split_at_mut(14);
         front.copy_from_slice(&kdf.derive::<14>(usage, Material::Salt));
-        let mac = kdf.derive::<20>(usage, Material::Authentication);
-        Self::from_session_keys(kdf.cipher(usage)?, salt, &mac)
-    }
-
-    fn from_session_keys(aes: Aes, salt: [u8; 16], mac_key: &[u8]) -> Result<Self, Error> {
-        let mac = Hmac::new_from_slice(mac_key).map_err(|_| Error::Library)?;
-        Ok(Self { aes, salt, mac })
+        let mac = Key::new(&kdf.derive::<20>(usage, Material::Authentication));
+        Ok(Self { aes: kdf.cipher(usage)?, salt, mac, backend: Backend::detect() })
     }
 
     /// Encrypt or decrypt. The counter block is salt * 2^16 XOR ssrc * 2^64 XOR index * 2^16.
@@ -43,25 +35,28 @@ impl CounterMode {
         self.aes.keystream(block.to_be_bytes(), data);
     }
 
-    fn hash(&self, body: &[u8], suffix: &[u8]) -> Hmac<Sha1> {
-        let mut mac = self.mac.clone();
-        mac.update(body);
-        mac.update(suffix);
-        mac
+    /// What tags are made under.
+    pub(super) const fn mac(&self) -> Key {
+        self.mac
     }
 
     /// Writes the front of the HMAC over `body` and `suffix`, as much as `tag` holds.
-    pub(super) fn sign(&self, body: &[u8], suffix: &[u8], tag: &mut [u8]) {
-        let whole: [u8; HMAC_BYTES] = self.hash(body, suffix).finalize().into_bytes().into();
-        for (to, from) in tag.iter_mut().zip(whole) {
-            *to = from;
-        }
+    pub(super) fn sign(&self, body: &[u8], suffix: Option<[u8; 4]>, tag: &mut [u8]) {
+        mac::sign(self.backend, [Message { key: self.mac, body, suffix, code: tag }]);
     }
 
-    /// Compares in constant time.
-    pub(super) fn verify(&self, body: &[u8], suffix: &[u8], tag: &[u8]) -> Result<(), DropReason> {
-        self.hash(body, suffix).verify_truncated_left(tag).map_err(|_| DropReason::SrtpAuthentication)
+    /// Compares with the tag that `body` and `suffix` must have, in constant time.
+    pub(super) fn verify(&self, body: &[u8], suffix: Option<[u8; 4]>, tag: &[u8]) -> Result<(), DropReason> {
+        let mut code = [0; mac::CODE_BYTES];
+        self.sign(body, suffix, &mut code);
+        compare(&code, tag)
     }
+}
+
+/// Compares a tag with the front of the code that it must be, in constant time. Drops `SrtpAuthentication`.
+pub(super) fn compare(code: &[u8; mac::CODE_BYTES], tag: &[u8]) -> Result<(), DropReason> {
+    let expected = code.get(..tag.len()).filter(|expected| !expected.is_empty());
+    verify_slices_are_equal(expected.ok_or(DropReason::SrtpMalformed)?, tag).map_err(|_| DropReason::SrtpAuthentication)
 }
 
 impl std::fmt::Debug for CounterMode {
@@ -79,7 +74,8 @@ mod tests {
     /// Session salt F0F1..FD, SSRC and index 0.
     fn keystream(key: &str, bytes: usize) -> Vec<u8> {
         let salt = 0xF0F1_F2F3_F4F5_F6F7_F8F9_FAFB_FCFD_0000_u128.to_be_bytes();
-        let keys = CounterMode::from_session_keys(Aes::new(&unhex(key)).unwrap(), salt, &[]).unwrap();
+        let aes = Aes::new(&unhex(key)).unwrap();
+        let keys = CounterMode { aes, salt, mac: Key::new(&[]), backend: Backend::detect() };
         let mut stream = vec![0; bytes];
         keys.apply(Ssrc(0), 0, &mut stream);
         stream

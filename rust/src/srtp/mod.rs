@@ -8,12 +8,14 @@ mod aes;
 mod cipher;
 mod context;
 mod counter_mode;
+mod forecast;
 mod gcm;
 mod kdf;
 mod replay;
 
 pub use crate::net::SrtpProfile as Profile;
 pub use context::{Context, Error, MAX_SOURCES, MAX_TRAILER_BYTES};
+pub use forecast::Forecast;
 
 #[cfg(test)]
 mod testing;

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::testing::unhex;
 use super::*;
 use crate::error::DropReason;
+use crate::mac::{self, Backend};
 
 const PROFILES: [Profile; 6] = Profile::ALL;
 const SSRC: u32 = 0xcafe_babe;
@@ -234,6 +235,85 @@ fn forged_sources_take_no_room_and_authentic_ones_are_bounded() {
         assert_eq!(unprotect(&mut receiver, &packet), Err(DropReason::SrtpSources));
         let known = protect(&mut sender, &rtp_from(0, 2)).unwrap();
         assert!(unprotect(&mut receiver, &known).is_ok(), "known sources go on");
+    }
+}
+
+/// Unprotects packets of one turn: all tags together, then each packet in its order.
+fn unprotect_together(context: &mut Context, packets: &[Vec<u8>]) -> Vec<Result<Vec<u8>, DropReason>> {
+    let mut forecasts: Vec<_> = packets.iter().map(|packet| context.foresee_rtp(packet)).collect();
+    let messages = forecasts.iter_mut().zip(packets);
+    mac::sign(Backend::detect(), messages.filter_map(|(forecast, packet)| forecast.as_mut()?.message(packet)));
+    let unprotect = |(packet, forecast): (&Vec<u8>, Option<Forecast>)| {
+        let mut buf = packet.clone();
+        let len = context.unprotect_rtp_foreseen(&mut buf, forecast.as_ref())?;
+        buf.truncate(len);
+        Ok(buf)
+    };
+    packets.iter().zip(forecasts).map(unprotect).collect()
+}
+
+#[test]
+fn packets_of_a_turn_are_judged_as_if_each_came_alone() {
+    for profile in PROFILES {
+        let mut sender = context(profile);
+        let (mut together, mut alone) = (context(profile), context(profile));
+        // Rolls over within a turn, in disorder; every third packet is forged, and every fourth comes twice.
+        let seqs = (0..400_u16).map(|n| 65_400_u16.wrapping_add(n));
+        let mut packets: Vec<_> = seqs.map(|seq| protect(&mut sender, &rtp(seq)).unwrap()).collect();
+        packets.chunks_mut(7).for_each(<[_]>::reverse);
+        for (number, packet) in packets.iter_mut().enumerate().filter(|(number, _)| number % 3 == 0) {
+            let at = number % packet.len();
+            packet[at] ^= 0x10;
+        }
+        packets = packets.iter().enumerate().flat_map(|(n, packet)| vec![packet.clone(); 1 + (n % 4) / 3]).collect();
+        let mut taken = 0;
+        for turn in packets.chunks(30) {
+            let outcomes = unprotect_together(&mut together, turn);
+            taken += outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+            for (packet, outcome) in turn.iter().zip(outcomes) {
+                assert_eq!(outcome, unprotect(&mut alone, packet), "{profile:?}");
+            }
+        }
+        assert_eq!(taken, 266, "{profile:?}");
+    }
+}
+
+#[test]
+fn forecast_under_other_keys_or_of_another_cycle_is_not_believed() {
+    let profile = Profile::Aes128CmSha1_80;
+    let sealed = protect(&mut context(profile), &rtp(20_000)).unwrap();
+    let mut forecast = context(profile).foresee_rtp(&sealed).unwrap();
+    mac::sign(Backend::detect(), forecast.message(&sealed));
+
+    let mut rekeyed = Context::new(profile, &[9; 16], &[9; 14]).unwrap();
+    let outcome = rekeyed.unprotect_rtp_foreseen(&mut sealed.clone(), Some(&forecast));
+    assert_eq!(outcome, Err(DropReason::SrtpAuthentication), "keys were replaced since");
+
+    let (mut sender, mut receiver) = (context(profile), context(profile));
+    for seq in [30_000, 60_000, 10_000] {
+        unprotect(&mut receiver, &protect(&mut sender, &rtp(seq)).unwrap()).unwrap();
+    }
+    let outcome = receiver.unprotect_rtp_foreseen(&mut sealed.clone(), Some(&forecast));
+    assert_eq!(outcome, Err(DropReason::SrtpAuthentication), "the source has rolled over since");
+    // A forecast that nobody computed is nothing but wrong.
+    let empty = context(profile).foresee_rtp(&sealed);
+    let outcome = context(profile).unprotect_rtp_foreseen(&mut sealed.clone(), empty.as_ref());
+    assert_eq!(outcome, Err(DropReason::SrtpAuthentication));
+}
+
+#[test]
+fn tags_may_be_left_to_be_computed_together() {
+    for profile in PROFILES {
+        let (mut sender, mut alone) = (context(profile), context(profile));
+        let mut buf = [0xee; 200];
+        for seq in 0..10 {
+            let packet = rtp(seq);
+            buf[..packet.len()].copy_from_slice(&packet);
+            let (len, pending) = sender.encrypt_rtp(&mut buf, packet.len()).unwrap();
+            assert_eq!(pending.is_some(), !profile.is_aead());
+            mac::sign(Backend::detect(), pending.and_then(|pending| pending.message(&mut buf[..len])));
+            assert_eq!(buf[..len], protect(&mut alone, &packet).unwrap(), "{profile:?}");
+        }
     }
 }
 
