@@ -35,7 +35,7 @@ check: check-python check-rust check-web ## Run every gate: formatting, lints, t
 # --- tests ---------------------------------------------------------------------------------------------------------
 
 .PHONY: test-rust
-test-rust: $(STAMPS)/build-tools ## The media plane's own tests
+test-rust: $(STAMPS)/build-tools $(STAMPS)/rust-peers ## The media plane's own tests
 	cargo test --locked
 
 .PHONY: test-python
@@ -124,6 +124,10 @@ $(STAMPS)/extension: $(STAMPS)/build-tools $(STAMPS)/runtime $(RUST_SOURCES)
 
 $(STAMPS)/peers: scripts/peers.sh $(STAMPS)/runtime
 	scripts/peers.sh e2e
+	touch $@
+
+$(STAMPS)/rust-peers: scripts/peers.sh $(STAMPS)/runtime
+	scripts/peers.sh rust
 	touch $@
 
 $(STAMPS)/bench-peers: scripts/peers.sh $(STAMPS)/runtime

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Install the Debian packages of peers that are missing, if we may: `peers.sh e2e` those that the end-to-end tests run,
-# `peers.sh bench` those that the benches measure. Where we may not, it says what to install; the tests that need a
-# missing peer are then skipped, and the benches end.
+# `peers.sh rust` those of the media plane's own tests, `peers.sh bench` those that the benches measure. Where we may
+# not, it says what to install; the tests that need a missing peer are then skipped, and the benches end.
 set -euo pipefail
 
 case "${1:-}" in
   e2e) packages=(baresip-core chromium iproute2 kamailio nodejs npm sip-tester) ;;
+  rust) packages=(libsrtp2-1) ;;
   bench) packages=(janus rtpengine-daemon) ;;
   *)
-    echo "usage: peers.sh e2e|bench" >&2
+    echo "usage: peers.sh e2e|rust|bench" >&2
     exit 2
     ;;
 esac
@@ -25,7 +26,11 @@ declare -A program=(
 )
 missing=()
 for package in "${packages[@]}"; do
-  PATH="$PATH:/usr/sbin:/sbin" command -v "${program[$package]}" >/dev/null || missing+=("$package")
+  if [[ $package == lib* ]]; then
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  else
+    PATH="$PATH:/usr/sbin:/sbin" command -v "${program[$package]}" >/dev/null || missing+=("$package")
+  fi
 done
 [ "${#missing[@]}" -gt 0 ] || exit 0
 

@@ -12,6 +12,7 @@ mod coalescing;
 mod digits;
 mod floods;
 mod fuzzing;
+mod libsrtp;
 mod limits;
 mod muting;
 mod pairings;
