@@ -20,6 +20,7 @@ use crate::endpoint::{Direction, Endpoint, EndpointId, Lane, Media, Remote};
 use crate::error::{DropReason, MediaError};
 use crate::outbox::Outbox;
 use crate::pipeline::{FirstNumbers, Format, Inbound, Pipeline, Source};
+use crate::srtp::Forecast;
 
 pub use types::{CallId, Dtmf, Event, LegIndex, Muted, Stats, StreamParameters, Voice};
 
@@ -292,10 +293,32 @@ impl Bridge {
         data: &mut [u8],
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
+        self.handle_foreseen(now, (index, lane, remote), (data, None), outbox)
+    }
+
+    /// What the tag of a datagram must be made of, if it is an SRTP packet whose tag is worth computing ahead.
+    #[must_use]
+    pub fn foresee(
+        &self,
+        now: Instant,
+        (index, lane, remote): (LegIndex, Lane, SocketAddr),
+        data: &[u8],
+    ) -> Option<Forecast> {
+        self.legs.get(index.0)?.as_ref()?.endpoint.foresee(now, lane, remote, data)
+    }
+
+    /// Does as [`handle_datagram`](Self::handle_datagram) with a datagram that may have a forecast.
+    pub fn handle_foreseen(
+        &mut self,
+        now: Instant,
+        (index, lane, remote): (LegIndex, Lane, SocketAddr),
+        (data, forecast): (&mut [u8], Option<&Forecast>),
+        outbox: &mut Outbox,
+    ) -> Result<(), DropReason> {
         let Some(leg) = self.legs.get_mut(index.0).and_then(Option::as_deref_mut) else {
             return Err(DropReason::UnknownSource);
         };
-        let result = match leg.endpoint.handle_datagram(now, lane, remote, data, outbox) {
+        let result = match leg.endpoint.handle_datagram(now, (lane, remote), (&mut *data, forecast), outbox) {
             Ok(Some(media)) => self.forward(now, index, &media, data, outbox),
             Ok(None) => Ok(()),
             Err(reason) => Err(reason),

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::dtls::Certificate;
 use crate::error::{DropReason, MediaError};
+use crate::mac::Pending;
 use crate::net::{DatagramKind, Pt};
 use crate::outbox::{Destination, Outbox, SocketId};
 use crate::rtcp::Compound;
 use crate::rtp::Header;
+use crate::srtp::Forecast;
 
 use super::association::Association;
 use super::latch::Latch;
@@ -138,12 +140,19 @@ impl Latched {
         Ok(())
     }
 
+    /// What the tag of the RTP packet that fills `data` must be made of, if it is worth computing.
+    pub(super) fn foresee(&self, now: Instant, source: SocketAddr, data: &[u8]) -> Option<Forecast> {
+        let protection = self.protection.as_ref()?;
+        self.remote.as_ref()?.rtp.consider(now, source).ok()?;
+        protection.foresee_rtp(data)
+    }
+
     /// Sorts one datagram, decrypting it in place. RTP of an unconfirmed source is a drop; `is_negotiated` judges the
     /// payload type first.
     pub(super) fn handle_datagram(
         &mut self,
         (now, lane, source): (Instant, Lane, SocketAddr),
-        data: &mut [u8],
+        (data, forecast): (&mut [u8], Option<&Forecast>),
         is_negotiated: impl FnOnce(Pt) -> bool,
         outbox: &mut Outbox,
         events: &mut Events,
@@ -155,7 +164,7 @@ impl Latched {
                 let header = match &mut self.protection {
                     Some(protection) => {
                         far.rtp.consider(now, source)?;
-                        let len = protection.unprotect_rtp(now, data)?;
+                        let len = protection.unprotect_rtp(now, data, forecast)?;
                         Header::parse(data.get(..len).ok_or(DropReason::SrtpMalformed)?)?
                     }
                     None if self.is_protected => return Err(DropReason::SrtpNoKeys),
@@ -236,12 +245,16 @@ impl Latched {
         Some(Destination { socket: self.sockets.rtcp, remote })
     }
 
-    /// Encrypts the RTP packet in `buffer[..len]`, if it is to be encrypted; its length.
-    pub(super) fn protect_rtp(&mut self, buffer: &mut [u8], len: usize) -> Result<usize, DropReason> {
+    /// Encrypts the RTP packet in `buffer[..len]`, if it is to be encrypted; its tag may be left to the outbox.
+    pub(super) fn encrypt_rtp(
+        &mut self,
+        buffer: &mut [u8],
+        len: usize,
+    ) -> Result<(usize, Option<Pending>), DropReason> {
         match &mut self.protection {
-            Some(protection) => protection.protect_rtp(buffer, len),
+            Some(protection) => protection.encrypt_rtp(buffer, len),
             None if self.is_protected => Err(DropReason::NotReady),
-            None => Ok(len),
+            None => Ok((len, None)),
         }
     }
 

@@ -22,10 +22,11 @@ use std::time::{Duration, Instant};
 use crate::dtls::Certificate;
 use crate::error::{DropCounters, DropReason, MediaError};
 use crate::ice::{Agent, Credentials};
-use crate::net::{Pt, SrtpProfile, Ssrc};
+use crate::net::{DatagramKind, Pt, SrtpProfile, Ssrc};
 use crate::outbox::{Outbox, SocketId};
 use crate::rtcp::{Compound, WallClock};
 use crate::rtp::{Allowance, Header, Source};
+use crate::srtp::Forecast;
 
 pub use latched::SocketIds;
 pub use types::{CloseReason, Counters, Direction, EndpointId, Event, Identity, Lane, Limits, Media, Remote, Security};
@@ -223,19 +224,30 @@ impl Endpoint {
             }
     }
 
-    /// Takes one datagram, decrypting it in place.
+    /// What the tag of a datagram must be made of, if it is an SRTP packet whose tag is worth computing ahead.
+    #[must_use]
+    pub fn foresee(&self, now: Instant, lane: Lane, remote: SocketAddr, data: &[u8]) -> Option<Forecast> {
+        if lane != Lane::Rtp || DatagramKind::of(data) != Some(DatagramKind::Rtp) {
+            return None;
+        }
+        match &self.transport {
+            Transport::Secure(secure) => secure.foresee(remote, data),
+            Transport::Latched(latched) => latched.foresee(now, remote, data),
+        }
+    }
+
+    /// Takes one datagram, decrypting it in place. forecast: made for these bytes, if at all.
     ///
     /// Returns the RTP packet that it held, for the bridge, or None if it was for the endpoint itself. A drop is
     /// counted here.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
-        lane: Lane,
-        remote: SocketAddr,
-        data: &mut [u8],
+        (lane, remote): (Lane, SocketAddr),
+        (data, forecast): (&mut [u8], Option<&Forecast>),
         outbox: &mut Outbox,
     ) -> Result<Option<Media>, DropReason> {
-        let result = self.receive(now, lane, remote, data, outbox);
+        let result = self.receive(now, (lane, remote), (data, forecast), outbox);
         if let Err(reason) = result {
             self.drops.count(reason);
         }
@@ -332,14 +344,13 @@ impl Endpoint {
     fn receive(
         &mut self,
         now: Instant,
-        lane: Lane,
-        remote: SocketAddr,
-        data: &mut [u8],
+        (lane, remote): (Lane, SocketAddr),
+        (data, forecast): (&mut [u8], Option<&Forecast>),
         outbox: &mut Outbox,
     ) -> Result<Option<Media>, DropReason> {
         let content = match &mut self.transport {
             Transport::Secure(secure) => {
-                let content = secure.handle_datagram(now, remote, data, outbox, &mut self.events)?;
+                let content = secure.handle_datagram(now, remote, (&mut *data, forecast), outbox, &mut self.events)?;
                 if matches!(content, Content::Control) {
                     self.settle(now);
                 }
@@ -348,7 +359,8 @@ impl Endpoint {
             Transport::Latched(latched) => {
                 let clock_rates_hz = &self.clock_rates_hz;
                 let is_negotiated = |pt| clock_rate_of(clock_rates_hz, pt) != 0;
-                latched.handle_datagram((now, lane, remote), data, is_negotiated, outbox, &mut self.events)?
+                let packet = (&mut *data, forecast);
+                latched.handle_datagram((now, lane, remote), packet, is_negotiated, outbox, &mut self.events)?
             }
         };
         match content {
@@ -397,16 +409,16 @@ impl Endpoint {
         match &mut self.transport {
             Transport::Secure(secure) => {
                 let destination = secure.destination().ok_or(DropReason::NotReady)?;
-                outbox.push(destination, |buffer| {
+                outbox.push_unsigned(destination, |buffer| {
                     let len = write_packet(header, payload, buffer)?;
-                    secure.protect_rtp(buffer, len)
+                    secure.encrypt_rtp(buffer, len)
                 })
             }
             Transport::Latched(latched) => {
                 let destination = latched.rtp_destination().ok_or(DropReason::NotReady)?;
-                outbox.push(destination, |buffer| {
+                outbox.push_unsigned(destination, |buffer| {
                     let len = write_packet(header, payload, buffer)?;
-                    latched.protect_rtp(buffer, len)
+                    latched.encrypt_rtp(buffer, len)
                 })
             }
         }

@@ -7,8 +7,9 @@
 use std::time::{Duration, Instant};
 
 use crate::error::DropReason;
+use crate::mac::Pending;
 use crate::net::{DATAGRAM_BYTES, SrtpKeys, SrtpProfile};
-use crate::srtp::{Context, Error};
+use crate::srtp::{Context, Error, Forecast};
 
 use super::{CloseReason, Event, Events};
 
@@ -81,10 +82,20 @@ impl Protection {
         self.keys.profile
     }
 
-    /// Decrypts the RTP packet that fills `data`, in place; its length.
-    pub(super) fn unprotect_rtp(&mut self, now: Instant, data: &mut [u8]) -> Result<usize, DropReason> {
+    /// What the tag of the RTP packet that fills `data` must be made of, under the newest key.
+    pub(super) fn foresee_rtp(&self, data: &[u8]) -> Option<Forecast> {
+        self.inbound.foresee_rtp(data)
+    }
+
+    /// Decrypts the RTP packet that fills `data`, in place; its length. forecast: made for these bytes, if at all.
+    pub(super) fn unprotect_rtp(
+        &mut self,
+        now: Instant,
+        data: &mut [u8],
+        forecast: Option<&Forecast>,
+    ) -> Result<usize, DropReason> {
         if self.previous.is_none() {
-            return self.inbound.unprotect_rtp(data);
+            return self.inbound.unprotect_rtp_foreseen(data, forecast);
         }
         self.unprotect_either(now, data, Context::unprotect_rtp)
     }
@@ -97,9 +108,13 @@ impl Protection {
         self.unprotect_either(now, data, Context::unprotect_rtcp)
     }
 
-    /// Encrypts the RTP packet in `buffer[..len]`.
-    pub(super) fn protect_rtp(&mut self, buffer: &mut [u8], len: usize) -> Result<usize, DropReason> {
-        self.outbound.protect_rtp(buffer, len)
+    /// Encrypts the RTP packet in `buffer[..len]`; its tag may be left to the outbox.
+    pub(super) fn encrypt_rtp(
+        &mut self,
+        buffer: &mut [u8],
+        len: usize,
+    ) -> Result<(usize, Option<Pending>), DropReason> {
+        self.outbound.encrypt_rtp(buffer, len)
     }
 
     /// Encrypts the RTCP packet in `buffer[..len]`.

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use crate::dtls::{Certificate, Fingerprint};
 use crate::error::DropReason;
 use crate::ice::{self, Agent};
+use crate::mac::Pending;
 use crate::net::{DatagramKind, Path};
 use crate::outbox::{Destination, Outbox, SocketId};
 use crate::rtp::Header;
+use crate::srtp::Forecast;
 
 use super::association::Association;
 use super::protection::Protection;
@@ -71,12 +73,17 @@ impl Secure {
         self.pump(now, outbox, events);
     }
 
+    /// What the tag of the RTP packet that fills `data` must be made of, if it is worth computing.
+    pub(super) fn foresee(&self, remote: SocketAddr, data: &[u8]) -> Option<Forecast> {
+        self.is_verified(remote).then_some(self.protection.as_ref()?)?.foresee_rtp(data)
+    }
+
     /// Takes one datagram; answers of ICE and DTLS go to the outbox. Decrypted media stays in `data`.
     pub(super) fn handle_datagram(
         &mut self,
         now: Instant,
         remote: SocketAddr,
-        data: &mut [u8],
+        (data, forecast): (&mut [u8], Option<&Forecast>),
         outbox: &mut Outbox,
         events: &mut Events,
     ) -> Result<Content, DropReason> {
@@ -98,7 +105,7 @@ impl Secure {
             }
             DatagramKind::Rtp => {
                 let protection = self.protection.as_mut().ok_or(DropReason::SrtpNoKeys)?;
-                let len = protection.unprotect_rtp(now, data)?;
+                let len = protection.unprotect_rtp(now, data, forecast)?;
                 let packet = data.get(..len).ok_or(DropReason::SrtpMalformed)?;
                 Header::parse(packet).map(Content::Rtp)
             }
@@ -138,9 +145,13 @@ impl Secure {
         Some(Destination { socket: self.socket, remote })
     }
 
-    /// Encrypts the RTP packet in `buffer[..len]`.
-    pub(super) fn protect_rtp(&mut self, buffer: &mut [u8], len: usize) -> Result<usize, DropReason> {
-        self.protection.as_mut().ok_or(DropReason::NotReady)?.protect_rtp(buffer, len)
+    /// Encrypts the RTP packet in `buffer[..len]`; its tag may be left to the outbox.
+    pub(super) fn encrypt_rtp(
+        &mut self,
+        buffer: &mut [u8],
+        len: usize,
+    ) -> Result<(usize, Option<Pending>), DropReason> {
+        self.protection.as_mut().ok_or(DropReason::NotReady)?.encrypt_rtp(buffer, len)
     }
 
     /// Encrypts the RTCP packet in `buffer[..len]`.
