@@ -22,7 +22,7 @@ use super::event::Event;
 use super::sockets::{Ready, SHARED, Sockets};
 
 /// Datagrams that are collected before they are looked at.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 
 /// Datagrams taken from an endpoint's own socket in a turn. The kernel's buffer keeps the rest, and there is no pause
 /// before the next turn: a far side that sends without measure waits for others, and they do not for it.

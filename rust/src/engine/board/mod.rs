@@ -5,6 +5,7 @@
 //! passes the time of its turn.
 
 mod create;
+mod foresee;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use crate::net::DatagramKind;
 use crate::outbox::{Outbox, SocketId};
 use crate::pipeline::FirstNumbers;
 use crate::rtcp::WallClock;
+use crate::srtp::Forecast;
 
 use super::command::{Command, PlaySource, Request, RequestId};
 use super::config::EngineConfig;
@@ -31,6 +33,9 @@ use super::counters::{WorkerCounters, add};
 use super::event::{Event, EventOutput};
 use super::sockets::{Place, REFUSED, SHARED, Sockets};
 use super::timers::{Timers, Touched};
+use super::worker::BATCH;
+
+use foresee::Forecasts;
 
 /// Datagrams that wait for the end of a turn at most.
 const OUTBOX_DATAGRAMS: usize = 256;
@@ -77,6 +82,7 @@ pub(super) struct Board {
     /// Bridges that had a turn since their deadlines were armed.
     touched: Touched,
     outbox: Outbox,
+    forecasts: Forecasts,
     ended: Vec<(EndpointId, &'static str)>,
 }
 
@@ -93,6 +99,7 @@ impl Board {
             timers: Timers::new(),
             touched: Touched::default(),
             outbox: Outbox::new(OUTBOX_DATAGRAMS),
+            forecasts: Forecasts::new(BATCH),
             ended: Vec::new(),
         }
     }
@@ -113,17 +120,26 @@ impl Board {
     /// Gives the datagrams of a batch to the bridges that they belong to, and empties it.
     pub(super) fn handle_batch(&mut self, now: Instant, batch: &mut ReceiveBatch) {
         add(&self.setup.counters.datagrams_received, batch.len());
-        for received in batch.datagrams() {
+        let mut forecasts = std::mem::replace(&mut self.forecasts, Forecasts::new(0));
+        self.foresee(now, batch, &mut forecasts);
+        for (received, forecast) in batch.datagrams().zip(forecasts.iter()) {
             if received.is_truncated {
                 self.setup.counters.count_drops(DropReason::Oversize, 1);
             } else {
-                self.handle_datagram(now, received.socket, received.remote, received.data);
+                self.handle_datagram(now, received.socket, received.remote, (received.data, forecast));
             }
         }
+        self.forecasts = forecasts;
         batch.clear();
     }
 
-    fn handle_datagram(&mut self, now: Instant, socket: SocketId, remote: SocketAddr, data: &mut [u8]) {
+    fn handle_datagram(
+        &mut self,
+        now: Instant,
+        socket: SocketId,
+        remote: SocketAddr,
+        (data, forecast): (&mut [u8], Option<&Forecast>),
+    ) {
         let found = match self.setup.sockets.owner(socket) {
             Some(owner) => Some(owner),
             None if socket == SHARED => self.browser(remote, data).map(|place| (place, Lane::Rtp)),
@@ -137,7 +153,7 @@ impl Board {
         };
         let is_check = socket == SHARED && DatagramKind::of(data) == Some(DatagramKind::Stun);
         let result = self.turn(now, place.bridge, |bridge, outbox| {
-            bridge.handle_datagram(now, (place.leg, lane), remote, data, outbox)?;
+            bridge.handle_foreseen(now, (place.leg, lane, remote), (data, forecast), outbox)?;
             let checked = bridge.endpoint(place.leg).filter(|endpoint| is_check && endpoint.is_verified(remote));
             Ok(checked.map(Endpoint::id))
         });

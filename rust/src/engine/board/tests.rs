@@ -3,12 +3,18 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::bridge::Fault;
-use crate::endpoint::Direction;
+use crate::bridge::{Dtmf, Fault, StreamParameters};
+use crate::codecs::Codec;
+use crate::endpoint::{Direction, Security};
 use crate::engine::command::TransportKind;
+use crate::engine::counters::Totals;
 use crate::engine::event;
 use crate::ice::stun::{Builder, Class, IntegrityKey};
 use crate::io::{UdpSocket, Wake};
+use crate::net::{Pt, SeqNo, SrtpKeys, SrtpProfile, Ssrc};
+use crate::pipeline::Format;
+use crate::rtp::Header;
+use crate::srtp::Context;
 
 fn board() -> (Board, event::EventReceiver) {
     let ip: IpAddr = [127, 0, 0, 3].into();
@@ -133,7 +139,7 @@ fn check(board: &mut Board, (ufrag, key): &(String, IntegrityKey), remote: Socke
         .and_then(|message| message.controlling(1))
         .and_then(|message| message.finish(key))
         .unwrap();
-    board.handle_datagram(now(), SHARED, remote, &mut data[..len]);
+    board.handle_datagram(now(), SHARED, remote, (&mut data[..len], None));
 }
 
 #[test]
@@ -156,4 +162,115 @@ fn an_address_that_passed_to_another_browser_stays_with_it_when_the_first_forget
     assert_eq!(board.by_address.get(&address(1)), Some(&owner));
     board.close(now(), EndpointId(20), "closed", None);
     assert!(board.by_address.is_empty());
+}
+
+/// A phone with a socket, whose media is in the clear or under keys that both directions share.
+struct Phone {
+    socket: std::net::UdpSocket,
+    gateway: SocketAddr,
+    keys: Option<Context>,
+}
+
+const PROFILE: SrtpProfile = SrtpProfile::Aes128CmSha1_80;
+
+fn context() -> Context {
+    Context::new(PROFILE, &[3; 16], &[4; 14]).unwrap()
+}
+
+impl Phone {
+    fn new(board: &mut Board, events: &event::EventReceiver, endpoint: u64, is_secure: bool) -> Self {
+        create(board, 1, endpoint, TransportKind::Rtp { is_muxed: true });
+        let gateway = match std::iter::from_fn(|| events.try_next()).last() {
+            Some(Event::EndpointReady { local: event::Local::Rtp { rtp, .. }, .. }) => rtp,
+            other => panic!("{other:?}"),
+        };
+        #[expect(clippy::disallowed_methods, reason = "a phone has a socket")]
+        let socket = std::net::UdpSocket::bind((gateway.ip(), 0)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let address = socket.local_addr().unwrap();
+        let (key, salt) = (vec![3; 16], vec![4; 14]);
+        let security = if is_secure {
+            Security::Sdes(SrtpKeys {
+                profile: PROFILE,
+                local_key: key.clone(),
+                local_salt: salt.clone(),
+                remote_key: key,
+                remote_salt: salt,
+            })
+        } else {
+            Security::Clear
+        };
+        let format = Format { pt: Pt(0), codec: Codec::new("PCMU", 8_000, 1, []).unwrap() };
+        let audio = StreamParameters {
+            receive: vec![format],
+            send: vec![format],
+            ptime_ms: 20,
+            direction: Direction::SendRecv,
+            dtmf: Dtmf::default(),
+        };
+        let remote = Remote::Rtp { rtp: address, rtcp: address, is_muxed: true, security };
+        let command = Command::SetRemote { endpoint: EndpointId(endpoint), remote, audio };
+        board.handle_command(now(), Request { id: RequestId(endpoint), call: CallId(1), command });
+        assert!(matches!(events.try_next(), Some(Event::CommandDone { .. })));
+        Self { socket, gateway, keys: is_secure.then(context) }
+    }
+
+    /// Sends one packet whose payload is its number, spoilt behind the header if wanted.
+    fn say(&mut self, number: u8, is_spoilt: bool) {
+        let mut data = vec![0; 200];
+        Header::new(Pt(0), SeqNo(number.into()), u32::from(number) * 160, Ssrc(7)).write(&mut data).unwrap();
+        data[12..172].fill(number);
+        let len = self.keys.as_mut().map_or(172, |keys| keys.protect_rtp(&mut data, 172).unwrap());
+        data[20] ^= u8::from(is_spoilt);
+        self.socket.send_to(&data[..len], self.gateway).unwrap();
+    }
+
+    /// Numbers of the packets that come, `count` of them.
+    fn hear(&self, keys: Option<&mut Context>, count: usize) -> Vec<u8> {
+        let mut keys = keys;
+        let mut data = [0; 2_048];
+        let mut numbers = Vec::new();
+        while numbers.len() < count {
+            let len = self.socket.recv(&mut data).unwrap();
+            if DatagramKind::of(&data) == Some(DatagramKind::Rtp) {
+                let len = keys.as_mut().map_or(len, |keys| keys.unprotect_rtp(&mut data[..len]).unwrap());
+                assert!(len == 172 && data[12..len].iter().all(|byte| *byte == data[12]));
+                numbers.push(data[12]);
+            }
+        }
+        numbers
+    }
+}
+
+/// Takes all that arrives, in one batch, until there are `count` datagrams.
+fn take(board: &mut Board, count: usize) {
+    let mut batch = ReceiveBatch::new(BATCH);
+    while batch.len() < count {
+        for socket in 0..4 {
+            board.sockets().receive(SocketId(socket), BATCH, &mut batch);
+        }
+    }
+    assert_eq!(batch.len(), count);
+    board.handle_batch(now(), &mut batch);
+    board.finish_round(now());
+}
+
+#[test]
+fn a_batch_of_srtp_and_rtp_goes_each_packet_its_own_way() {
+    let (mut board, events) = board();
+    let mut secure = Phone::new(&mut board, &events, 10, true);
+    let mut plain = Phone::new(&mut board, &events, 11, false);
+    let command = Command::Bridge { a: EndpointId(10), b: EndpointId(11) };
+    board.handle_command(now(), Request { id: RequestId(1), call: CallId(1), command });
+
+    for number in 0..15 {
+        secure.say(number, number % 5 == 4);
+        plain.say(number, false);
+    }
+    take(&mut board, 30);
+    let authentic: Vec<u8> = (0..15).filter(|number| number % 5 != 4).collect();
+    assert_eq!(plain.hear(None, 12), authentic, "forged ones are gone, the others are whole and in order");
+    assert_eq!(secure.hear(Some(&mut context()), 15), (0..15).collect::<Vec<u8>>());
+    let totals = Totals::sum(std::iter::once(&*board.setup.counters));
+    assert!(totals.drops.contains(&(DropReason::SrtpAuthentication.name(), 3)), "{:?}", totals.drops);
 }
