@@ -93,6 +93,10 @@ bench-jitter: ## Replay jitter traces through our jitter buffer and through the 
 	CARGO_TARGET_DIR=$${CARGO_TARGET_DIR:-$(CURDIR)/target} cargo run --locked --quiet -- \
 		$(abspath $(or $(TRACES),$(wildcard tests/vectors/jitter/*.trace)))
 
+.PHONY: bench-srtp
+bench-srtp: $(STAMPS)/build-tools $(STAMPS)/rust-peers ## Measure what protection costs a packet, beside libsrtp
+	cargo bench --locked --bench srtp
+
 # --- set-up --------------------------------------------------------------------------------------------------------
 
 .PHONY: format

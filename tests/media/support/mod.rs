@@ -1,6 +1,7 @@
 //! An engine of its own for each test, and the peers that talk to it.
 
 pub(crate) mod browser;
+pub(crate) mod libsrtp;
 pub(crate) mod memory;
 pub(crate) mod phone;
 pub(crate) mod secure;
