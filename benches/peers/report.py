@@ -56,7 +56,8 @@ def markdown(heading: Heading, results: Results) -> str:
         parts += [
             "## Calls a core",
             "The most at which less than 0.1 % is lost and the slowest hundredth of the packets is delayed by less "
-            "than 5 ms; where a jitter buffer delays on purpose, by less than a frame and 5 ms more than with 50 calls.",
+            "than 5 ms; where a jitter buffer delays on purpose, by less than 5 ms and a frame more than with 50 "
+            "calls.",
             _capacity_table(results),
         ]
     return "\n\n".join(parts) + "\n"
