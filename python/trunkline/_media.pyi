@@ -34,5 +34,8 @@ class Engine:
     def totals(self) -> dict[str, Any]:
         """Counters of all workers since start: the fields of `media.types.Totals`."""
 
+    def shared_sockets(self) -> list[tuple[int, int, int]]:
+        """Of the browsers' socket of each worker: bytes of its two kernel buffers, in and out, and its DSCP."""
+
     def shutdown(self) -> bool:
         """End every endpoint and thread, within a few seconds. Returns whether all threads ended."""

@@ -313,6 +313,18 @@ class MediaConfig(_Section):
     opus_bitrate_bps: int = Field(
         default=24_000, ge=6_000, le=128_000, description="Bits a second that the Opus encoder aims at."
     )
+    pin_workers: bool = Field(
+        default=False,
+        description="Keep each worker on a core of its own. Set it where nothing else runs on those cores: packets "
+        "then find warm caches, but a worker cannot move away from a core that another program takes.",
+    )
+    dscp: int = Field(
+        default=46,
+        ge=0,
+        le=63,
+        description="Class of the media that we send (DSCP, RFC 2474). 46 is expedited forwarding, which networks that "
+        "honour it carry first; 0 is best effort, for networks that drop or rewrite what is marked.",
+    )
     longest_pause_us: int = Field(
         default=1_000,
         ge=0,

@@ -27,6 +27,9 @@ class CrashingEngine:
         os.eventfd_write(self._fd, 1)
         return events
 
+    def shared_sockets(self) -> list[tuple[int, int, int]]:
+        return []
+
     def shutdown(self) -> bool:
         return True
 

@@ -132,6 +132,8 @@ def settings_of(config: MediaConfig) -> EngineSettings:
         clip_memory_mb=config.clip_memory_mb,
         opus_bitrate_bps=config.opus_bitrate_bps,
         longest_pause_us=config.longest_pause_us,
+        dscp=config.dscp,
+        pin_workers=config.pin_workers,
     )
 
 
@@ -169,6 +171,8 @@ class MediaEngine:
         self._dead_workers.clear()
         self._event_fd = self._engine.event_fd()
         loop.add_reader(self._event_fd, self._on_readable)
+        for worker, (receive_bytes, send_bytes, dscp) in enumerate(self._engine.shared_sockets()):
+            _log.info("media_socket", worker=worker, receive_bytes=receive_bytes, send_bytes=send_bytes, dscp=dscp)
 
     async def stop(self) -> None:
         """End every endpoint and thread; subscribers hear of each endpoint. Bounded in time; again: nothing."""

@@ -30,6 +30,7 @@ class EngineSettings:
     dtls_timeout_s: for ICE and DTLS together, from `SetRemote`.
     clip_memory_mb: of decoded audio files, in MiB.
     longest_pause_us: how long a busy worker may sleep on although packets arrive, 0 is never.
+    dscp: class of what we send, 0 to 63. pin_workers: whether each worker stays on a core of its own.
     command_queue: commands that may wait for one worker. event_queue: events that may wait for us.
     """
 
@@ -51,6 +52,8 @@ class EngineSettings:
     opus_bitrate_bps: int = 24_000
     clip_memory_mb: int = 256
     longest_pause_us: int = 1_000
+    dscp: int = 46
+    pin_workers: bool = False
     command_queue: int = 1_024
     event_queue: int = 8_192
 

@@ -41,6 +41,10 @@ pub struct EngineConfig {
     pub clip_memory_bytes: usize,
     /// How long a busy worker may sleep on although packets arrive, to take more of them at a time; zero is never.
     pub longest_pause: Duration,
+    /// Class of the packets that we send, 0 to 63 (RFC 2474).
+    pub dscp: u8,
+    /// Whether each worker stays on a core of its own.
+    pub is_pinned: bool,
     /// Commands that may wait for one worker.
     pub command_queue: usize,
     /// Events that may wait for the controller.
@@ -67,6 +71,8 @@ impl Default for EngineConfig {
             opus_bitrate_bps: 24_000,
             clip_memory_bytes: 256 * 1024 * 1024,
             longest_pause: Duration::from_millis(1),
+            dscp: 46,
+            is_pinned: false,
             command_queue: 1_024,
             event_queue: 8_192,
         }
@@ -86,6 +92,9 @@ impl EngineConfig {
         }
         if self.opus_complexity > 10 {
             return fault("opus_complexity: from 0 to 10");
+        }
+        if self.dscp > 63 {
+            return fault("dscp: from 0 to 63");
         }
         if self.longest_pause > Duration::from_millis(10) {
             return fault("longest_pause: at most 10 ms");
@@ -151,6 +160,7 @@ mod tests {
     fn what_cannot_work_is_refused() {
         assert!(EngineConfig::default().check().is_ok());
         assert!(EngineConfig { rtp_ports: (5_000, 5_000), ..EngineConfig::default() }.check().is_err());
+        assert!(EngineConfig { dscp: 64, ..EngineConfig::default() }.check().is_err());
         assert!(EngineConfig { longest_pause: Duration::from_millis(11), ..EngineConfig::default() }.check().is_err());
         assert!(EngineConfig { opus_complexity: 11, ..EngineConfig::default() }.check().is_err());
         let last_port = SocketAddr::from(([127, 0, 0, 1], 65_535));

@@ -28,7 +28,9 @@ use std::time::Duration;
 use crate::bridge::CallId;
 use crate::dtls::Certificate;
 use crate::error::MediaError;
-use crate::io::{PortAllocator, UdpSocket, Wake, local_addresses, raise_descriptor_limit};
+use crate::io::{
+    Granted, PortAllocator, SocketOptions, UdpSocket, Wake, local_addresses, pin_thread, raise_descriptor_limit,
+};
 use crate::rtcp::WallClock;
 
 pub use command::{Command, PlaySource, Request, RequestId, TransportKind};
@@ -42,8 +44,8 @@ use loader::WorkerInput;
 use sockets::Sockets;
 use worker::Worker;
 
-/// Kernel buffer of a worker's shared socket: bursts of all its browsers.
-const SHARED_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// Kernel buffer to ask for on a worker's shared socket: bursts of all its browsers.
+pub const SHARED_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Files that may wait to be read.
 const LOADER_QUEUE: usize = 1_024;
@@ -61,6 +63,7 @@ pub struct Engine {
     wake: Arc<Wake>,
     is_stopping: Arc<AtomicBool>,
     web_rtc_addresses: Vec<SocketAddr>,
+    shared_sockets: Vec<Granted>,
     next_call: AtomicU64,
 }
 
@@ -99,6 +102,7 @@ impl Engine {
             wake,
             is_stopping: Arc::new(AtomicBool::new(false)),
             web_rtc_addresses: Vec::new(),
+            shared_sockets: Vec::new(),
             next_call: AtomicU64::new(1),
         };
         let config = Arc::new(config);
@@ -173,6 +177,12 @@ impl Engine {
         &self.web_rtc_addresses
     }
 
+    /// What the kernel granted to the browsers' socket of each worker.
+    #[must_use]
+    pub fn shared_sockets(&self) -> &[Granted] {
+        &self.shared_sockets
+    }
+
     /// Counters of all workers together.
     #[must_use]
     pub fn totals(&self) -> Totals {
@@ -200,11 +210,14 @@ impl Engine {
         count: usize,
         (config, certificate, clock, events): (&Arc<EngineConfig>, &Certificate, WallClock, &EventSender),
     ) -> Result<(), MediaError> {
-        let shared = UdpSocket::bind(worker_address(config.webrtc_bind, number), SHARED_BUFFER_BYTES)?;
+        let options = SocketOptions { buffer_bytes: SHARED_BUFFER_BYTES, dscp: config.dscp };
+        let shared = UdpSocket::bind(worker_address(config.webrtc_bind, number), options)?;
+        self.shared_sockets.push(shared.granted()?);
         self.web_rtc_addresses.push(shared.local());
         let wake = Arc::new(Wake::new()?);
         let counters = Arc::new(WorkerCounters::default());
-        let ports = PortAllocator::new(config.rtp_bind, config.rtp_ports, (number, count), config.port_quarantine);
+        let ports = PortAllocator::new(config.rtp_bind, config.rtp_ports, (number, count), config.port_quarantine)
+            .with_dscp(config.dscp);
         let board = Board::new(BoardSetup {
             config: Arc::clone(config),
             certificate: certificate.clone(),
@@ -226,7 +239,14 @@ impl Engine {
             longest_pause: config.longest_pause,
             exited,
         };
-        let thread = Builder::new().name(format!("media-{number}")).spawn(move || worker.run())?;
+        let is_pinned = config.is_pinned;
+        let (pinned, pinning) = sync_channel(1);
+        let thread = Builder::new().name(format!("media-{number}")).spawn(move || {
+            // `start` waits for this answer.
+            let _ = pinned.send(if is_pinned { pin_thread(number).map(Some) } else { Ok(None) });
+            worker.run();
+        })?;
+        pinning.recv().map_err(|_| MediaError::Closed)??;
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(Running { thread, exited: exit });
         self.inputs.push(WorkerInput { commands, wake });
         self.counters.push(counters);

@@ -6,7 +6,8 @@ use std::ptr;
 /// Bytes of a name buffer.
 pub(super) const NAME_CAPACITY: libc::socklen_t = size_of_u32::<libc::sockaddr_storage>();
 
-const fn size_of_u32<T>() -> u32 {
+/// The size of a C structure as the kernel wants it.
+pub(super) const fn size_of_u32<T>() -> u32 {
     assert!(size_of::<T>() <= 256);
     #[expect(clippy::cast_possible_truncation, reason = "asserted above, at compile time")]
     let size = size_of::<T>() as u32;

@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "epoll, eventfd, recvmmsg and sendmmsg have no safe wrapper in the standard library")]
 
 mod address;
+mod affinity;
 mod interfaces;
 mod limit;
 mod poller;
@@ -15,11 +16,12 @@ mod send;
 mod udp;
 mod wake;
 
+pub use affinity::pin_thread;
 pub use interfaces::local_addresses;
 pub use limit::{is_out_of_descriptors, raise_descriptor_limit};
 pub use poller::{Poller, Readiness};
 pub use ports::{PortAllocator, RtpSockets};
 pub use receive::{ReceiveBatch, Received};
 pub use send::{SendBatch, SendOutcome};
-pub use udp::UdpSocket;
+pub use udp::{Granted, SocketOptions, UdpSocket};
 pub use wake::Wake;

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::UdpSocket;
+use super::{SocketOptions, UdpSocket};
 
 /// Ports that may turn out to be taken by somebody else before an allocation gives up.
 const BIND_ATTEMPTS: usize = 64;
@@ -33,6 +33,7 @@ pub struct PortAllocator {
     resting: VecDeque<(Instant, u16)>,
     in_use: usize,
     quarantine: Duration,
+    options: SocketOptions,
 }
 
 impl PortAllocator {
@@ -51,7 +52,14 @@ impl PortAllocator {
             .map(|(_, port)| port)
             .collect();
         let resting = VecDeque::with_capacity(free.len());
-        Self { ip, free, resting, in_use: 0, quarantine }
+        let options = SocketOptions { buffer_bytes: SOCKET_BUFFER_BYTES, dscp: 0 };
+        Self { ip, free, resting, in_use: 0, quarantine, options }
+    }
+
+    /// The same, with sockets that mark what they send (RFC 2474).
+    #[must_use]
+    pub fn with_dscp(self, dscp: u8) -> Self {
+        Self { options: SocketOptions { dscp, ..self.options }, ..self }
     }
 
     /// Binds a random free pair, or only its even port when `is_muxed`.
@@ -112,12 +120,12 @@ impl PortAllocator {
     }
 
     fn bind(&self, port: u16, is_muxed: bool) -> io::Result<RtpSockets> {
-        let rtp = UdpSocket::bind(SocketAddr::new(self.ip, port), SOCKET_BUFFER_BYTES)?;
+        let rtp = UdpSocket::bind(SocketAddr::new(self.ip, port), self.options)?;
         let rtcp = if is_muxed {
             None
         } else {
             // An even port is never the highest, so the sum stays in range.
-            Some(UdpSocket::bind(SocketAddr::new(self.ip, port | 1), SOCKET_BUFFER_BYTES)?)
+            Some(UdpSocket::bind(SocketAddr::new(self.ip, port | 1), self.options)?)
         };
         Ok(RtpSockets { rtp, rtcp })
     }
@@ -181,7 +189,7 @@ mod tests {
     #[test]
     fn a_port_held_by_another_program_is_passed_over() {
         let mut ports = allocator(25_030, 25_033);
-        let stranger = UdpSocket::bind("127.0.0.2:25031".parse().unwrap(), 4096).unwrap();
+        let stranger = UdpSocket::bind("127.0.0.2:25031".parse().unwrap(), allocator(1, 2).options).unwrap();
         let sockets = ports.allocate(now(), false, || 0).unwrap();
         assert_eq!(sockets.rtp.local().port(), 25_032);
         drop(stranger);

@@ -59,6 +59,8 @@ pub(super) fn config(settings: &Bound<'_, PyAny>) -> PyResult<EngineConfig> {
         opus_bitrate_bps: field(settings, "opus_bitrate_bps")?,
         clip_memory_bytes: field::<usize>(settings, "clip_memory_mb")?.saturating_mul(1024 * 1024),
         longest_pause: Duration::from_micros(field(settings, "longest_pause_us")?),
+        dscp: field(settings, "dscp")?,
+        is_pinned: field(settings, "pin_workers")?,
         command_queue: field(settings, "command_queue")?,
         event_queue: field(settings, "event_queue")?,
     })

@@ -59,6 +59,13 @@ impl Engine {
         convert::totals(py, &self.inner.totals())
     }
 
+    /// Of the browsers' socket of each worker: bytes of the kernel's buffers for what arrives and for what leaves, and
+    /// the DSCP of what it sends.
+    fn shared_sockets(&self) -> Vec<(usize, usize, u8)> {
+        let sockets = self.inner.shared_sockets().iter();
+        sockets.map(|granted| (granted.receive_bytes, granted.send_bytes, granted.dscp)).collect()
+    }
+
     /// Ends every endpoint and thread, within a few seconds. Returns whether all threads ended.
     fn shutdown(&self, py: Python<'_>) -> bool {
         py.detach(|| self.inner.shutdown())

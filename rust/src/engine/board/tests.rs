@@ -10,7 +10,7 @@ use crate::engine::command::TransportKind;
 use crate::engine::counters::Totals;
 use crate::engine::event;
 use crate::ice::stun::{Builder, Class, IntegrityKey};
-use crate::io::{UdpSocket, Wake};
+use crate::io::{SocketOptions, UdpSocket, Wake};
 use crate::net::{Pt, SeqNo, SrtpKeys, SrtpProfile, Ssrc};
 use crate::pipeline::Format;
 use crate::rtp::Header;
@@ -20,7 +20,7 @@ fn board() -> (Board, event::EventReceiver) {
     let ip: IpAddr = [127, 0, 0, 3].into();
     let wake = Arc::new(Wake::new().unwrap());
     let (sender, receiver) = event::queue(64, Arc::clone(&wake));
-    let shared = UdpSocket::bind(SocketAddr::new(ip, 0), 65_536).unwrap();
+    let shared = UdpSocket::bind(SocketAddr::new(ip, 0), SocketOptions { buffer_bytes: 65_536, dscp: 0 }).unwrap();
     let setup = BoardSetup {
         config: Arc::new(EngineConfig::default()),
         certificate: Certificate::generate().unwrap(),
