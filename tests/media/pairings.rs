@@ -284,7 +284,7 @@ fn every_digit_crosses_every_pairing_once_with_its_length() {
 
 #[test]
 fn short_digits_back_to_back_cross_every_pairing() {
-    let wanted = presses("15#D0A", 40, 60);
+    let wanted = presses("155#D0A", 40, 40);
     every_pairing(|from, to| {
         let call = Call::new(from, to);
         assert_given(&call, &call.press(&wanted), &wanted, 25);
