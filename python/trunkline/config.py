@@ -257,10 +257,12 @@ class MediaConfig(_Section):
         description="Last port for the SIP side's RTP, inclusive. A call takes two; freed ones rest, so allow for "
         "`port_quarantine_s` of new calls on top.",
     )
-    rtp_advertised: str | None = Field(
-        default=None,
-        description="IP address in the SDP that SIP peers get. Default: the bound address, or the main local one if "
-        "that is a wildcard. Set the public address behind a 1:1 NAT.",
+    rtp_advertised: tuple[str, ...] = Field(
+        default=(),
+        max_length=2,
+        description="IP addresses in the SDP that SIP peers get, one of each family: a peer is told the one of its "
+        "own. Default: the bound address, or the main local ones if that is a wildcard (`::` has both families). Set "
+        "the public address behind a 1:1 NAT.",
     )
     port_quarantine_s: float = Field(
         default=5.0,

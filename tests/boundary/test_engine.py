@@ -284,7 +284,7 @@ def test_every_setting_of_the_node_reaches_the_media_plane() -> None:
     config = MediaConfig(
         workers=3,
         webrtc_port=4_000,
-        rtp_advertised="192.0.2.1",
+        rtp_advertised=("192.0.2.1",),
         inactivity_s=7,
         inactivity_hold_s=70,
         opus_complexity=2,

@@ -215,6 +215,33 @@ def test_offers_what_the_rtcp_port_is_when_it_is_not_the_next() -> None:
     assert "a=rtcp-mux\r\n" in str(make_offer(MUXED, POLICY, IDENTITY))
 
 
+BOTH = RtpLocal(
+    *(("203.0.113.1", 31000), ("203.0.113.1", 31001), 1, "c"),
+    other_family=(("2001:db8::9", 31000), ("2001:db8::9", 31001)),
+)
+
+
+@pytest.mark.parametrize(
+    ("connection", "ours"),
+    [
+        ("IN IP4 192.0.2.1", "IN IP4 203.0.113.1"),
+        ("IN IP6 2001:db8::1", "IN IP6 2001:db8::9"),
+        ("IN IP6 ::ffff:192.0.2.1", "IN IP4 203.0.113.1"),
+    ],
+)
+def test_answers_with_our_address_of_the_offers_family(connection: str, ours: str) -> None:
+    text = offer("m=audio 4000 RTP/AVP 0", connection=connection)
+    description = answer_offer(parse(text), BOTH, POLICY, IDENTITY).description
+    assert str(description.connection) == ours
+
+
+def test_the_address_towards_a_name_or_the_same_family_is_the_main_one() -> None:
+    assert BOTH.towards("sip.example") == BOTH.towards("192.0.2.1") == BOTH
+    assert LOCAL.towards("2001:db8::1") == LOCAL, "there is no other"
+    assert BOTH.towards("2001:db8::1").rtcp == ("2001:db8::9", 31001)
+    assert BOTH.towards("2001:db8::1").towards("192.0.2.1") == BOTH
+
+
 def test_takes_an_answer_with_other_numbers_in_its_own_order() -> None:
     ours = make_offer(LOCAL, POLICY, IDENTITY)
     media = (

@@ -102,6 +102,7 @@ class SipLeg(MediaLeg):
         super().__init__(context, LegKind.SIP, LegDirection.INBOUND if is_inbound else LegDirection.OUTBOUND)
         self._sip = sip
         self._outbound = what if isinstance(what, OutboundCall) else None
+        self._server = _server_of(what)
         self._invite: InviteId | None = None
         self._registration: RegistrationId | None = None
         self._remote_offer = what.sdp if isinstance(what, IncomingInvite) else None
@@ -217,7 +218,7 @@ class SipLeg(MediaLeg):
             self._codecs = read_codecs(audio)
         local = await self._create(RtpTransport(rtcp_mux=has_mux))
         assert isinstance(local, RtpLocal)
-        self._local = local
+        self._local = local = local.towards(self._server)
         self._identity = replace(self._identity, address=local.rtp[0])
         if self._offer is not None:
             offer_answer.answer_offer(self._offer, local, self._policy, self._identity, security=self._security)
@@ -385,3 +386,10 @@ class SipLeg(MediaLeg):
             self._sip.events.unbind_registration(self._registration)
             self._sip.verbs.unregister(self._registration)
             self._registration = None
+
+
+def _server_of(what: OutboundCall | IncomingInvite) -> str:
+    """Return the host that SIP goes to or came from: its address family is the one to offer media in."""
+    if isinstance(what, IncomingInvite):
+        return what.path.remote[0]
+    return what.account.outbound_proxy or what.account.domain

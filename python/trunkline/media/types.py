@@ -7,8 +7,9 @@ fingerprints); SDP text and audio never do. Mirrors `rust/src/engine/command.rs`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import ClassVar
 
 from trunkline.dtmf import DtmfKind
@@ -24,7 +25,7 @@ class EngineSettings:
 
     workers: threads, 0 is one per core. webrtc_port: of the first worker, each further one takes the next; 0 is any.
     webrtc_advertised: addresses in our ICE candidates; empty is the bound one, or every local one of a wildcard.
-    rtp_advertised: address in our SDP; None is the bound one, or the main local one of a wildcard.
+    rtp_advertised: addresses in our SDP, one of each family; empty is the bound one, or the main ones of a wildcard.
     first_packet_s: from `ExpectMedia`; 0 is as long as media_inactivity_s.
     media_inactivity_s: 0 is never. media_inactivity_hold_s: the same while a stream does not flow both ways.
     dtls_timeout_s: for ICE and DTLS together, from `SetRemote`.
@@ -41,7 +42,7 @@ class EngineSettings:
     rtp_host: str = "127.0.0.1"
     rtp_port_min: int = 31_000
     rtp_port_max: int = 31_999
-    rtp_advertised: str | None = None
+    rtp_advertised: tuple[str, ...] = ()
     port_quarantine_s: float = 5.0
     first_packet_s: float = 30.0
     media_inactivity_s: float = 60.0
@@ -151,6 +152,7 @@ class WebRtcLocal:
 class RtpLocal:
     """What our SDP says of a SIP-side endpoint: advertised addresses.
 
+    other_family: the addresses for RTP and RTCP of the other address family, if sockets and machine have both.
     fingerprint: of our certificate, should the far side want DTLS: SHA-256, upper-case hex with colons.
     """
 
@@ -159,6 +161,19 @@ class RtpLocal:
     ssrc: int
     cname: str
     fingerprint: str = ""
+    other_family: tuple[Address, Address] | None = None
+
+    def towards(self, host: str) -> RtpLocal:
+        """Return this with the address of the host's family first, if there is one. A name has no family."""
+        try:
+            wanted = ip_address(host)
+        except ValueError:
+            return self
+        is_ipv6 = wanted.version == 6 and wanted.ipv4_mapped is None
+        if self.other_family is None or is_ipv6 == (":" in self.rtp[0]):
+            return self
+        rtp, rtcp = self.other_family
+        return replace(self, rtp=rtp, rtcp=rtcp, other_family=(self.rtp, self.rtcp))
 
 
 Local = WebRtcLocal | RtpLocal

@@ -133,6 +133,7 @@ def answer_offer(
     secured = secure_answer(offer, section, local, security, current)
     is_muxed = section.has("rtcp-mux") and local.rtp == local.rtcp
     remote = _rtp_remote(offer, section, secured.security, is_muxed=is_muxed)
+    local = local.towards(remote.rtp[0])
     agreed = answer_direction(offered_direction(offer, section, remote.rtp), direction)
     audio = StreamParameters(ours(codecs), codecs, ptime_ms(section, codecs[0]), agreed)
     mine = _rtp_section(local, audio.receive, section.protocol, audio.ptime_ms, agreed, is_muxed=remote.rtcp_mux)

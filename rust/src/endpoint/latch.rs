@@ -1,4 +1,4 @@
-//! Which address a plain RTP stream comes from: symmetric RTP under a guard against hijack.
+//! Which address an RTP stream comes from: symmetric RTP under a guard against hijack.
 //!
 //! The far side's SDP names an address, but a phone behind a NAT sends from another. Following whoever sends first
 //! would hand the call to a stranger, so an address is learned only before the first valid packet, only after several
@@ -25,22 +25,32 @@ const CONFIRMATIONS: u8 = 4;
 /// Packets in sequence by which a source behind a NAT is confirmed.
 const NAT_CONFIRMATIONS: u8 = 8;
 
+/// Sources of each kind that are counted at a time.
+const CANDIDATES: usize = 4;
+
+/// Silence after which a source that is being counted gives its place up: longer than any packet time.
+const FRESH: Duration = Duration::from_millis(250);
+
 /// How long the signalled address itself has the first word.
 const NAT_GRACE: Duration = Duration::from_millis(500);
 
 /// How long after signalling another IP address may be learned.
 const NAT_WINDOW: Duration = Duration::from_secs(5);
 
-/// Learns and guards the source of one plain RTP stream.
+/// Learns and guards the source of one RTP stream.
 #[derive(Debug)]
 pub(super) struct Latch {
     signalled: SocketAddr,
     armed_at: Instant,
     locked: Option<SocketAddr>,
-    // Apart, so that a stranger's packets cannot reset the count of the signalled host's.
-    same_host: Option<Candidate>,
-    other_host: Option<Candidate>,
+    // Apart, so that strangers cannot push the signalled host's ports out.
+    same_host: Candidates,
+    other_host: Candidates,
 }
+
+/// Sources that are on their way to be confirmed, each with a count of its own, so that none disturbs another's.
+#[derive(Debug, Default)]
+struct Candidates([Option<Candidate>; CANDIDATES]);
 
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
@@ -48,12 +58,14 @@ struct Candidate {
     ssrc: Ssrc,
     next_seq: SeqNo,
     confirmations: u8,
+    heard_at: Instant,
 }
 
 impl Latch {
     /// Waits for packets of the far side whose SDP named `signalled`.
     pub(super) fn new(now: Instant, signalled: SocketAddr) -> Self {
-        Self { signalled, armed_at: now, locked: None, same_host: None, other_host: None }
+        let (same_host, other_host) = (Candidates::default(), Candidates::default());
+        Self { signalled, armed_at: now, locked: None, same_host, other_host }
     }
 
     /// Signalling named an address again. Another one than before lifts the lock; the same one keeps it.
@@ -99,9 +111,9 @@ impl Latch {
         let is_confirmed = if source == self.signalled {
             true
         } else if source.ip() == self.signalled.ip() {
-            Candidate::confirm(&mut self.same_host, source, header) >= CONFIRMATIONS
+            self.same_host.confirm(now, source, header) >= CONFIRMATIONS
         } else if self.may_be_behind_nat(now, source) {
-            Candidate::confirm(&mut self.other_host, source, header) >= NAT_CONFIRMATIONS
+            self.other_host.confirm(now, source, header) >= NAT_CONFIRMATIONS
         } else {
             false
         };
@@ -137,16 +149,28 @@ impl Latch {
     }
 }
 
-impl Candidate {
-    /// Counts one packet for `slot` and returns how many came in sequence from one address and one source.
-    fn confirm(slot: &mut Option<Self>, address: SocketAddr, header: &Header) -> u8 {
-        let confirmations = match slot {
-            Some(known) if known.address == address && known.ssrc == header.ssrc && known.next_seq == header.seq => {
-                known.confirmations.saturating_add(1)
+impl Candidates {
+    /// Counts one packet and returns how many came in sequence from its address and its source.
+    ///
+    /// A break in the sequence, or silence for [`FRESH`], gives the place up, and nobody is pushed out before: whoever
+    /// sprays from many ports may delay a stream, but does not keep it from being counted.
+    fn confirm(&mut self, now: Instant, address: SocketAddr, header: &Header) -> u8 {
+        let is_stale = |candidate: &Candidate| now.saturating_duration_since(candidate.heard_at) > FRESH;
+        let known = self.0.iter_mut().find(|slot| slot.is_some_and(|candidate| candidate.address == address));
+        let confirmations = match known {
+            Some(slot) => {
+                let in_sequence = slot.take_if(|known| known.ssrc == header.ssrc && known.next_seq == header.seq);
+                *slot = None;
+                match in_sequence {
+                    Some(known) => known.confirmations.saturating_add(1),
+                    None => return 0,
+                }
             }
-            _ => 1,
+            None => 1,
         };
-        *slot = Some(Self { address, ssrc: header.ssrc, next_seq: header.seq.next(), confirmations });
+        let Some(slot) = self.0.iter_mut().find(|slot| slot.as_ref().is_none_or(is_stale)) else { return 0 };
+        let next_seq = header.seq.next();
+        *slot = Some(Candidate { address, ssrc: header.ssrc, next_seq, confirmations, heard_at: now });
         confirmations
     }
 }
@@ -215,11 +239,11 @@ mod tests {
     #[test]
     fn another_port_of_the_signalled_host_needs_packets_in_sequence() {
         let mut scene = Scene::new("192.0.2.1:4000");
-        for seq in [1, 2, 3, 5, 6, 7] {
+        for seq in [1, 2, 3, 5, 6, 7, 8] {
             assert_eq!(scene.packet(0, "192.0.2.1:5555", seq), DROP);
         }
         assert_eq!(scene.latch.destination(), Some(address("192.0.2.1:4000")));
-        assert_eq!(scene.packet(0, "192.0.2.1:5555", 8), Ok(()));
+        assert_eq!(scene.packet(0, "192.0.2.1:5555", 9), Ok(()), "four in a row since the break");
         assert_eq!(scene.latch.destination(), Some(address("192.0.2.1:5555")));
     }
 
@@ -232,6 +256,22 @@ mod tests {
         }
         assert_eq!(scene.packet(0, "192.0.2.1:5555", 4), Ok(()));
         assert_eq!(scene.first_admitted("203.0.113.9:5555", 0, 10_000), None);
+    }
+
+    #[test]
+    fn whoever_sprays_from_many_ports_does_not_keep_a_phone_behind_a_nat_from_being_learned() {
+        let mut scene = Scene::new("192.168.1.5:4000");
+        let mut first_admitted = None;
+        for number in 0..100_u16 {
+            let at = u64::from(number) * 20;
+            for port in 5_000..5_010 {
+                assert_eq!(scene.packet(at, &format!("203.0.113.66:{port}"), number.wrapping_mul(3)), DROP);
+            }
+            if scene.packet(at, "203.0.113.9:61000", number).is_ok() {
+                first_admitted.get_or_insert(at);
+            }
+        }
+        assert_eq!(first_admitted, Some(680), "two packets later than without them");
     }
 
     #[test]

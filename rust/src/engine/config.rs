@@ -19,8 +19,9 @@ pub struct EngineConfig {
     pub rtp_bind: IpAddr,
     /// First and last port of the SIP side.
     pub rtp_ports: (u16, u16),
-    /// Address for our SDP; None: the bound one, or the machine's main address when bound to all.
-    pub rtp_advertised: Option<IpAddr>,
+    /// Addresses for our SDP, the first of each family counts; empty: the bound one, or the machine's main address of
+    /// each family when bound to all.
+    pub rtp_advertised: Vec<IpAddr>,
     /// How long a port rests after use.
     pub port_quarantine: Duration,
     /// From `ExpectMedia` until the first packet, else `FirstPacketMissing`; zero: as long as `media_inactivity`.
@@ -60,7 +61,7 @@ impl Default for EngineConfig {
             webrtc_advertised: Vec::new(),
             rtp_bind: local,
             rtp_ports: (31_000, 32_999),
-            rtp_advertised: None,
+            rtp_advertised: Vec::new(),
             port_quarantine: Duration::from_secs(10),
             first_packet: Duration::from_secs(30),
             media_inactivity: Duration::from_secs(60),
@@ -112,8 +113,14 @@ impl EngineConfig {
         if self.webrtc_advertised.is_empty() {
             self.webrtc_advertised = advertised(self.webrtc_bind.ip(), &local)?;
         }
-        if self.rtp_advertised.is_none() {
-            self.rtp_advertised = advertised(self.rtp_bind, &local)?.first().copied();
+        if self.rtp_advertised.is_empty() {
+            self.rtp_advertised = advertised(self.rtp_bind, &local)?;
+        }
+        let addresses = std::mem::take(&mut self.rtp_advertised);
+        for ip in addresses {
+            if self.rtp_advertised.iter().all(|known| known.is_ipv4() != ip.is_ipv4()) {
+                self.rtp_advertised.push(ip);
+            }
         }
         Ok(self)
     }
@@ -154,6 +161,22 @@ mod tests {
         assert_eq!(resolved("::", &local), ["192.0.2.5", "2001:db8::5"]);
         assert_eq!(resolved("0.0.0.0", &["127.0.0.1"]), ["127.0.0.1"], "nothing else");
         assert_eq!(resolved("198.51.100.1", &local), ["198.51.100.1"]);
+    }
+
+    #[test]
+    fn the_sip_side_has_one_address_of_each_family_that_it_is_bound_to() {
+        let local = || Ok(["192.0.2.5", "192.0.2.6", "2001:db8::5"].map(|ip| ip.parse().unwrap()).to_vec());
+        let advertised = |bound: &str, configured: &[&str]| -> Vec<String> {
+            let config = EngineConfig {
+                rtp_bind: bound.parse().unwrap(),
+                rtp_advertised: configured.iter().map(|ip| ip.parse().unwrap()).collect(),
+                ..EngineConfig::default()
+            };
+            config.resolve(local).unwrap().rtp_advertised.iter().map(IpAddr::to_string).collect()
+        };
+        assert_eq!(advertised("0.0.0.0", &[]), ["192.0.2.5"]);
+        assert_eq!(advertised("::", &[]), ["192.0.2.5", "2001:db8::5"]);
+        assert_eq!(advertised("10.0.0.1", &["198.51.100.1"]), ["198.51.100.1"], "behind a 1:1 NAT");
     }
 
     #[test]

@@ -44,10 +44,8 @@ pub enum Local {
     },
     /// Of a SIP-side endpoint.
     Rtp {
-        /// Advertised address for RTP.
-        rtp: SocketAddr,
-        /// Advertised address for RTCP.
-        rtcp: SocketAddr,
+        /// Advertised addresses for RTP and for RTCP, one pair of each address family, the main one first.
+        addresses: Vec<(SocketAddr, SocketAddr)>,
         /// Of our certificate, should the far side want DTLS: SHA-256, upper-case hex with colons.
         fingerprint: String,
         /// Source of what we send.

@@ -41,14 +41,14 @@ pub(super) fn config(settings: &Bound<'_, PyAny>) -> PyResult<EngineConfig> {
     let (webrtc_host, webrtc_port): (String, u16) = (field(settings, "webrtc_host")?, field(settings, "webrtc_port")?);
     let webrtc_advertised: Vec<String> = field(settings, "webrtc_advertised")?;
     let rtp_host: String = field(settings, "rtp_host")?;
-    let rtp_advertised: Option<String> = field(settings, "rtp_advertised")?;
+    let rtp_advertised: Vec<String> = field(settings, "rtp_advertised")?;
     Ok(EngineConfig {
         workers: field(settings, "workers")?,
         webrtc_bind: SocketAddr::new(ip(&webrtc_host)?, webrtc_port),
         webrtc_advertised: webrtc_advertised.iter().map(|text| ip(text)).collect::<PyResult<_>>()?,
         rtp_bind: ip(&rtp_host)?,
         rtp_ports: (field(settings, "rtp_port_min")?, field(settings, "rtp_port_max")?),
-        rtp_advertised: rtp_advertised.map(|text| ip(&text)).transpose()?,
+        rtp_advertised: rtp_advertised.iter().map(|text| ip(text)).collect::<PyResult<_>>()?,
         port_quarantine: seconds("port_quarantine_s")?,
         first_packet: seconds("first_packet_s")?,
         media_inactivity: seconds("media_inactivity_s")?,
@@ -234,9 +234,14 @@ fn local_description(py: Python<'_>, local: Local) -> PyResult<Bound<'_, PyTuple
             fields.set_item("cname", cname)?;
             "WebRtcLocal"
         }
-        Local::Rtp { rtp, rtcp, fingerprint, ssrc, cname } => {
-            fields.set_item("rtp", address(rtp))?;
-            fields.set_item("rtcp", address(rtcp))?;
+        Local::Rtp { addresses, fingerprint, ssrc, cname } => {
+            let mut pairs = addresses.into_iter().map(|(rtp, rtcp)| (address(rtp), address(rtcp)));
+            // The engine advertises at least one address.
+            if let Some((rtp, rtcp)) = pairs.next() {
+                fields.set_item("rtp", rtp)?;
+                fields.set_item("rtcp", rtcp)?;
+            }
+            fields.set_item("other_family", pairs.next())?;
             fields.set_item("fingerprint", fingerprint)?;
             fields.set_item("ssrc", ssrc.0)?;
             fields.set_item("cname", cname)?;

@@ -79,6 +79,8 @@ pub(crate) struct Rig {
     pub(crate) ip: IpAddr,
     /// Of the gateway's certificate, once an RTP port told it.
     pub(crate) fingerprint: String,
+    /// Where the latest RTP port is reached in the other address family.
+    pub(crate) other_family: Option<(SocketAddr, SocketAddr)>,
     waiting: Vec<Event>,
 }
 
@@ -118,7 +120,13 @@ impl Rig {
             ..EngineConfig::default()
         };
         change(&mut config);
-        Self { engine: Engine::start(config).unwrap(), ip, fingerprint: String::new(), waiting: Vec::new() }
+        Self {
+            engine: Engine::start(config).unwrap(),
+            ip,
+            fingerprint: String::new(),
+            other_family: None,
+            waiting: Vec::new(),
+        }
     }
 
     /// Gives a command and waits for its answer.
@@ -174,8 +182,10 @@ impl Rig {
         let endpoint = EndpointId(number());
         let transport = TransportKind::Rtp { is_muxed: false };
         match self.ask(call, Command::CreateEndpoint { endpoint, transport }) {
-            Event::EndpointReady { endpoint: id, local: Local::Rtp { rtp, rtcp, fingerprint, .. }, .. } => {
+            Event::EndpointReady { endpoint: id, local: Local::Rtp { addresses, fingerprint, .. }, .. } => {
                 self.fingerprint = fingerprint;
+                let (rtp, rtcp) = addresses[0];
+                self.other_family = addresses.get(1).copied();
                 Ok(RtpPort { id, rtp, rtcp })
             }
             Event::CommandFailed { kind, .. } => Err(kind),

@@ -1,7 +1,7 @@
 //! How an endpoint comes into being, and what must be undone when it ends: names, ports and credentials.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::bridge::CallId;
@@ -83,10 +83,9 @@ impl Board {
     ) -> Result<Local, MediaError> {
         let sockets = self.setup.ports.allocate(now, is_muxed, || random.next_u32()).map_err(refusal)?;
         let port = sockets.rtp.local().port();
-        let advertise = |bound: SocketAddr, ip: Option<IpAddr>| SocketAddr::new(ip.unwrap_or(bound.ip()), bound.port());
-        let ip = self.setup.config.rtp_advertised;
-        let rtp_address = advertise(sockets.rtp.local(), ip);
-        let rtcp_address = sockets.rtcp.as_ref().map_or(rtp_address, |socket| advertise(socket.local(), ip));
+        let rtcp_port = sockets.rtcp.as_ref().map_or(port, |socket| socket.local().port());
+        let advertised = self.setup.config.rtp_advertised.iter();
+        let addresses = advertised.map(|ip| (SocketAddr::new(*ip, port), SocketAddr::new(*ip, rtcp_port))).collect();
         let rtp = self.setup.sockets.add(sockets.rtp).map_err(|error| {
             self.setup.ports.release(now, port);
             refusal(error)
@@ -108,7 +107,7 @@ impl Board {
             self.setup.sockets.assign(rtcp, place, Lane::Rtcp);
         }
         self.endpoints.insert(id, Record { call, place, kind: RecordKind::Rtp { rtp, rtcp } });
-        Ok(Local::Rtp { rtp: rtp_address, rtcp: rtcp_address, fingerprint, ssrc, cname })
+        Ok(Local::Rtp { addresses, fingerprint, ssrc, cname })
     }
 
     /// Undoes what the endpoint's creation did outside its bridge.

@@ -181,7 +181,7 @@ impl Phone {
     fn new(board: &mut Board, events: &event::EventReceiver, endpoint: u64, is_secure: bool) -> Self {
         create(board, 1, endpoint, TransportKind::Rtp { is_muxed: true });
         let gateway = match std::iter::from_fn(|| events.try_next()).last() {
-            Some(Event::EndpointReady { local: event::Local::Rtp { rtp, .. }, .. }) => rtp,
+            Some(Event::EndpointReady { local: event::Local::Rtp { addresses, .. }, .. }) => addresses[0].0,
             other => panic!("{other:?}"),
         };
         #[expect(clippy::disallowed_methods, reason = "a phone has a socket")]
