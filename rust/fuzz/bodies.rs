@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use trunkline_media::dtls::{Certificate, Handshake, Role};
 use trunkline_media::dtmf::{Detector, Received, Receiver};
 use trunkline_media::ice::{Agent, Credentials, stun};
+use trunkline_media::mac::{self, Backend};
 use trunkline_media::net::{Path, SrtpProfile};
 use trunkline_media::rtcp::{Compound, Packet};
 use trunkline_media::rtp::{Header, Source};
@@ -54,14 +55,26 @@ pub(super) fn dtls(now: Instant, certificate: &Certificate, data: &[u8]) {
     while handshake.poll_event().is_some() {}
 }
 
-/// SRTP and SRTCP under each profile: nothing may authenticate.
+/// SRTP and SRTCP under each profile: the bytes as one packet, and cut into the packets of a turn.
+///
+/// Packets of a turn must fare as each would alone, and nothing may authenticate, unless somebody guesses 32 bits.
 pub(super) fn srtp(data: &[u8]) {
+    let cut = data.first().map_or(1, |first| 12 + usize::from(*first));
+    let packets: Vec<&[u8]> = std::iter::once(data).chain(data.chunks(cut)).collect();
     for profile in SrtpProfile::ALL {
         let key = vec![1; profile.key_bytes()];
         let salt = vec![2; profile.salt_bytes()];
-        let Ok(mut context) = Context::new(profile, &key, &salt) else { continue };
-        assert!(context.unprotect_rtp(&mut data.to_vec()).is_err());
-        assert!(context.unprotect_rtcp(&mut data.to_vec()).is_err());
+        let make = || Context::new(profile, &key, &salt);
+        let (Ok(mut together), Ok(mut alone)) = (make(), make()) else { continue };
+        let mut forecasts: Vec<_> = packets.iter().map(|packet| together.foresee_rtp(packet)).collect();
+        let messages = forecasts.iter_mut().zip(&packets);
+        mac::sign(Backend::detect(), messages.filter_map(|(forecast, packet)| forecast.as_mut()?.message(packet)));
+        for (packet, forecast) in packets.iter().zip(&forecasts) {
+            let outcome = together.unprotect_rtp_foreseen(&mut packet.to_vec(), forecast.as_ref());
+            assert_eq!(outcome, alone.unprotect_rtp(&mut packet.to_vec()));
+            assert!(outcome.is_err() || profile.rtp_tag_bytes() == 4);
+            assert!(alone.unprotect_rtcp(&mut packet.to_vec()).is_err());
+        }
     }
 }
 

@@ -12,9 +12,11 @@ use trunkline_media::dsp::tone::Oscillator;
 use trunkline_media::dtmf::Kind;
 use trunkline_media::endpoint::SocketIds;
 use trunkline_media::jitter::{Config, Playout};
+use trunkline_media::mac::{self, Backend};
 use trunkline_media::net::{Pt, SeqNo, Ssrc};
-use trunkline_media::outbox::SocketId;
+use trunkline_media::outbox::{Destination, Outbox, SocketId};
 use trunkline_media::rtp::Header;
+use trunkline_media::srtp::{Context, Forecast, Profile};
 
 use crate::support::memory::{Lab, RTP, WEB};
 use crate::support::sound::Speaker;
@@ -180,5 +182,42 @@ fn a_jitter_buffer_takes_at_most_18_kib() {
         let mut playout = None;
         let bytes = kept_bytes(|| playout = Some(Playout::new(config, format.codec.decoder(8_000).unwrap())));
         assert!(bytes > 0 && bytes <= 18 * 1_024, "{:?}: {bytes} bytes", format.codec.kind());
+    }
+}
+
+#[test]
+fn a_turn_of_srtp_allocates_nothing() {
+    for profile in Profile::ALL {
+        let (key, salt) = (vec![1; profile.key_bytes()], vec![2; profile.salt_bytes()]);
+        let mut sender = Context::new(profile, &key, &salt).unwrap();
+        let mut receiver = Context::new(profile, &key, &salt).unwrap();
+        let packets: Vec<Vec<u8>> = (0..40).map(|number| plain_packet(number, &[7; 160])).collect();
+        let mut outbox = Outbox::new(packets.len());
+        let mut taken = 0;
+        let count = allocations(|| {
+            for packet in &packets {
+                let destination = Destination { socket: RTP, remote: Lab::far_rtp() };
+                let written = outbox.push_unsigned(destination, |buffer| {
+                    buffer[..packet.len()].copy_from_slice(packet);
+                    sender.encrypt_rtp(buffer, packet.len())
+                });
+                assert_eq!(written, Ok(()));
+            }
+            let mut forecasts = [const { None::<Forecast> }; 40];
+            for (forecast, transmit) in forecasts.iter_mut().zip(outbox.iter()) {
+                *forecast = receiver.foresee_rtp(transmit.data);
+            }
+            let messages = forecasts.iter_mut().zip(outbox.iter());
+            let messages = messages.filter_map(|(forecast, transmit)| forecast.as_mut()?.message(transmit.data));
+            mac::sign(Backend::detect(), messages);
+            for ((transmit, forecast), packet) in outbox.iter().zip(&forecasts).zip(&packets) {
+                let mut buf = [0; 256];
+                let buf = &mut buf[..transmit.data.len()];
+                buf.copy_from_slice(transmit.data);
+                let len = receiver.unprotect_rtp_foreseen(buf, forecast.as_ref());
+                taken += usize::from(len.is_ok_and(|len| buf[..len] == packet[..]));
+            }
+        });
+        assert_eq!((count, taken), (0, packets.len()), "{profile:?}");
     }
 }
