@@ -84,8 +84,11 @@ impl Board {
         let sockets = self.setup.ports.allocate(now, is_muxed, || random.next_u32()).map_err(refusal)?;
         let port = sockets.rtp.local().port();
         let rtcp_port = sockets.rtcp.as_ref().map_or(port, |socket| socket.local().port());
-        let advertised = self.setup.config.rtp_advertised.iter();
-        let addresses = advertised.map(|ip| (SocketAddr::new(*ip, port), SocketAddr::new(*ip, rtcp_port))).collect();
+        let bound = sockets.rtp.local().ip();
+        let advertised = &self.setup.config.rtp_advertised;
+        let advertised = if advertised.is_empty() { std::slice::from_ref(&bound) } else { advertised.as_slice() };
+        let addresses =
+            advertised.iter().map(|ip| (SocketAddr::new(*ip, port), SocketAddr::new(*ip, rtcp_port))).collect();
         let rtp = self.setup.sockets.add(sockets.rtp).map_err(|error| {
             self.setup.ports.release(now, port);
             refusal(error)
