@@ -11,6 +11,7 @@ pub mod outbox;
 
 pub mod dtls;
 pub mod ice;
+pub mod quality;
 pub mod rtcp;
 pub mod rtp;
 pub mod srtp;
