@@ -13,6 +13,7 @@ from trunkline.config import MediaConfig
 from trunkline.dtmf import DtmfMode
 from trunkline.errors import MediaError
 from trunkline.ids import CallId, EndpointId, MediaCallId
+from trunkline.media.figures import EndpointStats
 from trunkline.media.types import (
     Direction,
     Event,
@@ -81,6 +82,7 @@ class FakeEndpoint:
     source: Source | None = None
     digits: str = ""
     digit_ms: list[int] = field(default_factory=list)
+    stats: EndpointStats | None = None
 
 
 @dataclass
@@ -170,10 +172,11 @@ class FakeMedia:
         record.digits += digits
         record.digit_ms.append(duration_ms)
 
-    async def close(self, call: MediaCallId, endpoint: EndpointId) -> None:
-        self.live.pop(endpoint, None)
+    async def close(self, call: MediaCallId, endpoint: EndpointId) -> EndpointStats | None:
+        record = self.live.pop(endpoint, None)
         self.bridges.pop(endpoint, None)
         self._take("close")
+        return record.stats if record is not None else None
 
     def subscribe(self, call: MediaCallId, callback: Callable[[Event], None]) -> None:
         self.listeners[call] = callback

@@ -23,7 +23,7 @@ pub(super) fn rtp(now: Instant, data: &[u8]) {
     let _ = source.report();
 }
 
-/// A compound RTCP packet, read to its last block.
+/// A compound RTCP packet, or one of reduced size, read to its last block.
 pub(super) fn rtcp(data: &[u8]) {
     let Ok(compound) = Compound::parse(data) else { return };
     for packet in compound.packets() {
@@ -32,6 +32,7 @@ pub(super) fn rtcp(data: &[u8]) {
             Packet::ReceiverReport { reports, .. } => drop(reports.count()),
             Packet::Sdes(names) => drop(names.cnames().count()),
             Packet::Bye(bye) => drop(bye.sources().count()),
+            Packet::ExtendedReport(report) => drop(report.blocks().count()),
             _ => {}
         }
     }

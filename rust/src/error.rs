@@ -136,6 +136,8 @@ drop_reasons! {
     RtpRate = "rtp_rate",
     /// Not a compound RTCP packet (RFC 3550 A.2, RFC 5506).
     RtcpMalformed = "rtcp_malformed",
+    /// RTCP that bears our own source: it came back to us (RFC 3550 section 8.2).
+    RtcpLoop = "rtcp_loop",
     /// A packet too short to hold what its SRTP profile adds.
     SrtpMalformed = "srtp_malformed",
     /// Media before the keys are known.

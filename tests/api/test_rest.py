@@ -6,6 +6,8 @@ import base64
 import pytest
 from node import gateway
 
+from trunkline.media.engine import MediaEngine
+
 
 async def test_a_call_is_started_found_and_terminated():
     async with gateway() as node:
@@ -53,6 +55,26 @@ async def test_a_call_that_failed_can_be_found_for_a_while(callee, status, reaso
         assert (call["reason"], call["sipStatus"]) == (reason, sip_status)
         assert call["info"].startswith(f"SIP {sip_status}")
         assert (await node.post("terminate", {"callId": "rest-1"})).status_code == 404
+
+
+async def test_the_quality_of_an_ended_call_is_found_and_counted():
+    async with gateway(MediaEngine(), calls={"find_retention_s": 60}) as node:
+        await node.startup("101")
+        live = await node.until("rest-1", "ESTABLISHED")
+        assert live["qualityCallee"] is None
+        await asyncio.sleep(2)
+        await node.post("terminate", {"callId": "rest-1"})
+        call = await node.until("rest-1", "FINISH")
+        assert call["qualityCaller"] is None, "nobody was there"
+        quality = call["qualityCallee"]
+        assert (quality["received"]["codec"], quality["sent"]["codec"]) == ("PCMU", "PCMU")
+        assert quality["received"]["packets"] >= 60
+        assert (quality["received"]["lost"], quality["received"]["discarded"]) == (0, 0)
+        assert 4.0 < quality["received"]["mos"] <= 4.5
+        assert quality["srtpProfile"] is None
+        assert quality["local"][1] > 0
+        assert quality["remote"][1] > 0
+        assert await node.metric('trunkline_leg_mos_count{leg="sip"}') >= 1
 
 
 async def test_a_wrong_password_is_the_calls_own_reason():

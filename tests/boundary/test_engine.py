@@ -22,6 +22,7 @@ from trunkline.media.types import (
     EngineSettings,
     FirstPacket,
     PlayDone,
+    RtcpParameters,
     RtpLocal,
     RtpRemote,
     RtpTransport,
@@ -90,8 +91,10 @@ async def _eventually(is_true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def _rtp_endpoint(media: MediaEngine, call: MediaCallId) -> tuple[EndpointId, RtpLocal]:
-    endpoint, local = await media.create_endpoint(call, RtpTransport())
+async def _rtp_endpoint(
+    media: MediaEngine, call: MediaCallId, *, rtcp_mux: bool = False
+) -> tuple[EndpointId, RtpLocal]:
+    endpoint, local = await media.create_endpoint(call, RtpTransport(rtcp_mux=rtcp_mux))
     assert isinstance(local, RtpLocal)
     return endpoint, local
 
@@ -135,8 +138,8 @@ async def test_audio_goes_through_and_events_reach_the_subscriber_of_the_call(me
     await _eventually(lambda: any(isinstance(event, DtmfReceived) for event in told))
 
     stats = await media.get_stats(call, endpoint)
-    assert (stats.codec_received, stats.codec_sent) == ("PCMU", "PCMU")
-    assert stats.packets_received == 13
+    assert (stats.received.codec, stats.sent.codec) == ("PCMU", "PCMU")
+    assert stats.received.packets == 13
     assert stats.drops == {}
     await media.close(call, endpoint)
     assert [event for event in told if not isinstance(event, EndpointClosed)] == [
@@ -145,6 +148,75 @@ async def test_audio_goes_through_and_events_reach_the_subscriber_of_the_call(me
     ]
     assert isinstance(told[-1], EndpointClosed)
     assert told[-1].reason == "closed"
+
+
+async def test_the_last_figures_come_with_the_end(media: MediaEngine, phone: Phone) -> None:
+    call = media.new_call()
+    told: list[object] = []
+    media.subscribe(call, told.append)
+    endpoint, local = await _rtp_endpoint(media, call)
+    await media.set_remote(call, endpoint, phone.remote, AUDIO)
+    await media.bridge(call, endpoint, endpoint)
+    for _ in range(3):
+        phone.send(local.rtp)
+    phone.seq += 2
+    for _ in range(5):
+        phone.send(local.rtp)
+    await _eventually(lambda: len(phone.received) >= 8)
+    stats = await media.close(call, endpoint)
+    assert stats is not None
+    received = stats.received
+    assert (received.codec, received.packets, received.bytes, received.lost) == ("PCMU", 8, 8 * 160, 2)
+    assert received.mos is not None
+    assert 1 < received.mos < 4.4
+    assert (received.concealed_ms, received.is_silent) == (None, None), "nothing was decoded"
+    assert (stats.sent.packets, stats.sent.lost, stats.sent.reported) == (8, None, None)
+    assert (stats.local, stats.remote, stats.srtp_profile) == (local.rtp, phone.remote.rtp, None)
+    assert EndpointClosed(call, endpoint, "closed", told[-1].request, stats) == told[-1]  # type: ignore[attr-defined]
+    assert await media.close(call, endpoint) is None
+
+
+async def test_the_far_sides_view_is_part_of_the_figures(media: MediaEngine, phone: Phone) -> None:
+    call = media.new_call()
+    endpoint, local = await _rtp_endpoint(media, call, rtcp_mux=True)
+    remote = dataclasses.replace(phone.remote, rtcp=phone.remote.rtp, rtcp_mux=True)
+    audio = dataclasses.replace(AUDIO, rtcp=RtcpParameters(is_reduced_size=True, sends_voip_metrics=True))
+    await media.set_remote(call, endpoint, remote, audio)
+    await media.bridge(call, endpoint, endpoint)
+    metrics = struct.pack(
+        "!IBBBBHHHHbbBBBBBBBxHHH",
+        local.ssrc,
+        64,
+        0,
+        128,
+        0,
+        200,
+        900,
+        0,
+        40,
+        -20,
+        127,
+        127,
+        16,
+        80,
+        127,
+        41,
+        39,
+        0xF0,
+        40,
+        60,
+        400,
+    )
+    phone.transport.sendto(struct.pack("!BBHI BBH", 0x80, 207, 10, 0xABCD, 7, 0, 8) + metrics, local.rtp)
+    phone.send(local.rtp)
+    await _eventually(lambda: len(phone.received) >= 1)
+    stats = await media.get_stats(call, endpoint)
+    reported = stats.sent.reported
+    assert reported is not None
+    assert (reported.loss_rate, reported.burst_density, reported.burst_ms) == (0.25, 0.5, 200)
+    assert (reported.signal_dbm0, reported.noise_dbm0) == (-20, None)
+    assert (reported.r_factor, reported.mos_listening, reported.mos) == (80, 4.1, 3.9)
+    assert stats.sent.mos == 3.9
 
 
 async def test_events_of_one_call_do_not_reach_another_and_a_bad_listener_harms_nobody(

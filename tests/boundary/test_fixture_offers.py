@@ -164,7 +164,7 @@ async def test_a_browsers_offer_is_answered_and_set_up(media: MediaEngine, brows
     if "send" in direction:
         await _eventually(lambda: len(browser.payload_types) >= 5)
         assert set(browser.payload_types) == {codec.payload_type}
-        assert (await media.get_stats(call, endpoint)).codec_sent == codec.name
+        assert (await media.get_stats(call, endpoint)).sent.codec == codec.name
     else:
         await asyncio.sleep(0.3)  # time enough for 15 packets
         assert browser.payload_types == []

@@ -41,6 +41,13 @@ proptest! {
     }
 
     #[test]
+    fn likely_extended_reports(mut data in beginning_with(&[0x80, 207, 0, 0, 0, 0, 0, 1, 7, 0, 0, 8])) {
+        data.truncate(data.len() & !3);
+        data[3] = u8::try_from(data.len() / 4 - 1).unwrap();
+        bodies::rtcp(&data);
+    }
+
+    #[test]
     fn likely_stun(data in beginning_with(b"\0\x01\0\x40\x21\x12\xa4\x42aaaaaaaaaaaa\0\x06\0\x08")) {
         bodies::stun_message(now(), &data);
     }

@@ -53,7 +53,7 @@ fn a_tone_plays_into_a_leg_that_has_no_other_side() {
     assert_unbroken(&received, 160);
     decode(&received, pcmu()).heard.assert_tone(440.0, -15.0, 0.9);
     let stats = rig.stats(call, port.id);
-    assert!(stats.counters.packets_received >= 48, "what the phone says is counted");
+    assert!(stats.received.packets >= 48, "what the phone says is counted");
 
     rig.tell(call, Command::StopPlay { endpoint: port.id });
     phone.received();

@@ -4,7 +4,7 @@ import pytest
 
 from trunkline.dtmf import DtmfMode
 from trunkline.errors import NegotiationError, SdpError
-from trunkline.media.types import Codec, Direction, RtpLocal, RtpRemote
+from trunkline.media.types import Codec, Direction, RtcpParameters, RtpLocal, RtpRemote
 from trunkline.sdp import CodecPolicy, SessionIdentity, parse
 from trunkline.sdp.offer_answer import accept_answer, answer_offer, make_offer, offer_again, offered_audio
 
@@ -199,12 +199,40 @@ a=fmtp:101 0-15
 a=rtpmap:110 telephone-event/48000
 a=fmtp:110 0-15
 a=ptime:20
+a=rtcp-xr:voip-metrics
 a=sendrecv
 """
 
 
 def test_offers_all_codecs_of_the_policy() -> None:
     assert str(make_offer(LOCAL, POLICY, IDENTITY)).splitlines() == OUR_OFFER.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("profile", "attributes", "session", "agreed", "answered"),
+    [
+        ("RTP/AVP", ("a=rtcp-xr:voip-metrics",), (), RtcpParameters(sends_voip_metrics=True), {"rtcp-xr"}),
+        ("RTP/AVP", (), ("a=rtcp-xr:rcvr-rtt=all voip-metrics",), RtcpParameters(sends_voip_metrics=True), {"rtcp-xr"}),
+        ("RTP/AVP", ("a=rtcp-xr:pkt-loss-rle",), (), RtcpParameters(), set()),
+        ("RTP/AVP", ("a=rtcp-rsize",), (), RtcpParameters(), set()),
+        ("RTP/AVPF", ("a=rtcp-rsize",), (), RtcpParameters(is_reduced_size=True), {"rtcp-rsize"}),
+    ],
+)
+def test_agrees_to_the_reports_that_are_wanted(
+    profile: str, attributes: tuple[str, ...], session: tuple[str, ...], agreed: RtcpParameters, answered: set[str]
+) -> None:
+    text = offer(f"m=audio 4000 {profile} 0", *attributes, session=session)
+    negotiated = answer_offer(parse(text), LOCAL, POLICY, IDENTITY)
+    assert negotiated.audio.rtcp == agreed
+    (section,) = negotiated.description.media
+    assert {attribute.name for attribute in section.attributes} & {"rtcp-xr", "rtcp-rsize"} == answered
+
+
+def test_sends_metrics_to_an_answerer_that_wants_them() -> None:
+    ours = make_offer(LOCAL, POLICY, IDENTITY)
+    assert not accept_answer(ours, parse(offer("m=audio 4000 RTP/AVP 0"))).audio.rtcp.sends_voip_metrics
+    wanting = offer("m=audio 4000 RTP/AVP 0", "a=rtcp-xr:voip-metrics")
+    assert accept_answer(ours, parse(wanting)).audio.rtcp.sends_voip_metrics
 
 
 def test_offers_what_the_rtcp_port_is_when_it_is_not_the_next() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trunkline.errors import NegotiationError, SdpError
-from trunkline.media.types import Direction, WebRtcLocal
+from trunkline.media.types import Direction, RtcpParameters, WebRtcLocal
 from trunkline.sdp import CodecPolicy, Negotiated, SessionIdentity, parse
 from trunkline.sdp.webrtc import accept_answer, answer_offer, make_offer
 
@@ -59,9 +59,18 @@ def test_does_not_care_whether_the_offer_has_candidates() -> None:
     assert answer(trickled).remote == answer(CHROMIUM).remote
 
 
-def test_agrees_to_no_extension_feedback_or_reduced_size_rtcp() -> None:
+def test_agrees_to_no_extension_or_feedback() -> None:
     names = {line[2:].split(":")[0].split(" ")[0] for line in sections(answer(CHROMIUM))[0] if line.startswith("a=")}
-    assert not names & {"extmap", "extmap-allow-mixed", "rtcp-fb", "rtcp-rsize"}
+    assert not names & {"extmap", "extmap-allow-mixed", "rtcp-fb"}
+
+
+def test_agrees_to_reports_of_reduced_size_where_they_are_offered() -> None:
+    agreed = answer(CHROMIUM)
+    assert "a=rtcp-rsize" in sections(agreed)[0]
+    assert agreed.audio.rtcp == RtcpParameters(is_reduced_size=True)
+    without = answer(CHROMIUM.replace("a=rtcp-rsize\r\n", "").replace("a=rtcp-rsize\n", ""))
+    assert "a=rtcp-rsize" not in sections(without)[0]
+    assert without.audio.rtcp == RtcpParameters()
 
 
 def test_bundles_the_audio_only_and_rejects_video_with_its_mid() -> None:

@@ -126,7 +126,7 @@ def _matches(call: Call, wanted: FindRequest) -> bool:
 
 
 def _objects(node: Node, calls: Iterable[Call]) -> list[CallObject]:
-    found = [CallObject.of(call, node.name) for call in calls]
+    found = [CallObject.of(call, node.name, has_quality=True) for call in calls]
     if not found:
         raise CallNotFound("no such call")
     return found

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from trunkline.calls.events import DtmfMethod
-from trunkline.calls.model import Call, CallStatus, ReceivedDigit, Side
+from trunkline.calls.model import Call, CallStatus, Leg, ReceivedDigit, Side
 from trunkline.dtmf import DtmfKind
 from trunkline.sip.types import Account, Transport
 
@@ -164,6 +164,56 @@ class DigitObject(BaseModel):
         return cls(digit=digit.key, duration_ms=digit.duration_ms, leg=digit.side, type=digit.by, at=digit.at)
 
 
+class DirectionQuality(BaseModel):
+    """One direction of a leg. Null: not known."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True, frozen=True)
+
+    codec: str = Field(description="Of the latest audio.")
+    packets: int
+    bytes: int = Field(description="Payload bytes.")
+    lost: int | None = Field(description="Packets that never came.")
+    jitter_ms: float | None = Field(description="Interarrival jitter at last (RFC 3550).")
+    mos: float | None = Field(description="Conversational quality, 1 to 4.5 (ITU-T G.107).")
+
+
+class ReceivedQuality(DirectionQuality):
+    """From the far side to the gateway. The second half is known only if the gateway decoded the audio."""
+
+    discarded: int = Field(description="Packets that came too late, or found no room.")
+    duplicates: int
+    jitter_mean_ms: float
+    jitter_max_ms: float
+    burst_density: float = Field(description="Share of packets missing within bursts (RFC 3611).")
+    burst_ms: int
+    gap_density: float
+    gap_ms: int
+    r_factor: float | None
+    mos_listening: float | None = Field(description="Without the delay.")
+    concealed_ms: int | None = Field(description="Audio made up for lost packets.")
+    played_ms: int | None
+    playout_delay_ms: int | None
+    playout_delay_max_ms: int | None
+    signal_dbm0: float | None = Field(description="Mean level of what was not silence.")
+    noise_dbm0: float | None = Field(description="Mean level of the silence.")
+    is_clipped: bool | None
+    is_silent: bool | None = Field(description="Nothing but silence was heard.")
+
+
+class LegQuality(BaseModel):
+    """Figures of one leg, as they were when it ended."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True, frozen=True)
+
+    received: ReceivedQuality = Field(description="From the far side to the gateway.")
+    sent: DirectionQuality = Field(description="From the gateway to the far side, as it reported by RTCP.")
+    round_trip_ms: float | None
+    srtp_profile: str | None = Field(description="Null for plain RTP.")
+    local: tuple[str, int] | None = Field(description="Our address and port.")
+    remote: tuple[str, int] | None = Field(description="Where media went: learned, or signalled before.")
+    drops: dict[str, int] = Field(description="Packets that went no further, by reason.")
+
+
 class CallObject(BaseModel):
     """A call as WCS clients know it. From `reason` on the fields are ours."""
 
@@ -206,10 +256,14 @@ class CallObject(BaseModel):
     created_at: float = Field(description="Unix time in seconds.")
     answered_at: float | None = None
     ended_at: float | None = None
+    quality_caller: LegQuality | None = Field(
+        default=None, description="Media figures of the caller's leg once the call has ended. REST only."
+    )
+    quality_callee: LegQuality | None = Field(default=None, description="The same of the callee's leg.")
 
     @classmethod
-    def of(cls, call: Call, node: str) -> CallObject:
-        """Describe a call as it is now."""
+    def of(cls, call: Call, node: str, *, has_quality: bool = False) -> CallObject:
+        """Describe a call as it is now. has_quality: with figures and addresses, which are not for browsers."""
         request, end = call.request, call.end
         return cls(
             custom=request.custom,
@@ -236,11 +290,17 @@ class CallObject(BaseModel):
             created_at=call.created_at,
             answered_at=call.answered_at,
             ended_at=call.ended_at,
+            quality_caller=_quality(call.a) if has_quality else None,
+            quality_callee=_quality(call.b) if has_quality else None,
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object, with WCS's names."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def _quality(leg: Leg | None) -> LegQuality | None:
+    return LegQuality.model_validate(leg.stats) if leg is not None and leg.stats is not None else None
 
 
 Status = Literal["ok", "degraded", "stopping"]

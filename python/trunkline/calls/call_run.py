@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from trunkline.calls import quality
 from trunkline.calls.dtmf import DoubleFilter
 from trunkline.calls.events import (
     Action,
@@ -361,6 +362,9 @@ class CallRun:
             detail=end.phrase,
             duration_s=round((call.ended_at or 0) - call.answered_at, 3) if call.answered_at else 0,
         )
+        for leg in (call.a, call.b):
+            if leg is not None and leg.stats is not None:
+                _log.info("leg_quality", leg=leg.id, kind=leg.kind.value, **quality.fields(leg.stats))
 
     # --- clocks and media ---
 
@@ -389,6 +393,7 @@ class CallRun:
             return
         if isinstance(event, EndpointClosed):
             self._joined = None  # its bridge went with it
+            self._legs[side].leg.stats = event.stats
         match event:
             case DtlsStateChanged(state="failed", detail=detail) if "fingerprint" in detail:
                 self.post(MediaFailed(side, EndReason.DTLS_FINGERPRINT, detail))

@@ -12,6 +12,7 @@ from random import Random
 from types import TracebackType
 from typing import Final, Self
 
+from trunkline.calls import quality
 from trunkline.calls.call_run import CallRun, RunSettings
 from trunkline.calls.events import DtmfMethod, DtmfRequested, HangupRequested
 from trunkline.calls.media_leg import LegContext
@@ -158,6 +159,10 @@ class CallController:
             self._metrics.calls_ended.labels(call.end.reason.code).inc()
         if call.answered_at is not None:
             self._metrics.call_setup.observe(max(call.answered_at - call.created_at, 0.0))
+        for leg in (call.a, call.b):
+            heard = quality.counted(leg.stats) if leg is not None and leg.stats is not None else None
+            if leg is not None and heard is not None:
+                self._metrics.observe_leg(leg.kind.value, heard)
 
     def hang_up(self, call_id: CallId, end: CallEnd) -> None:
         """End a call. CallNotFound if there is none."""

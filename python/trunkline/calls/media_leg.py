@@ -102,4 +102,5 @@ class MediaLeg:
         """Close the endpoint; nothing if there is none."""
         endpoint, self._leg.endpoint = self._leg.endpoint, None
         if endpoint is not None:
-            await self._context.media.close(self._context.media_call, endpoint)
+            stats = await self._context.media.close(self._context.media_call, endpoint)
+            self._leg.stats = stats or self._leg.stats

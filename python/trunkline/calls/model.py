@@ -15,6 +15,7 @@ from typing import Final
 
 from trunkline.dtmf import DtmfKind
 from trunkline.ids import CallId, EndpointId, LegId, SessionId
+from trunkline.media.figures import EndpointStats
 
 
 class CallStatus(StrEnum):
@@ -213,6 +214,7 @@ class Leg:
 
     codec: name of the audio codec we send on it, empty before negotiation. dtmf: how digits get to its far side, None
     before that. sip_call_id: of its dialog, for logs.
+    stats: the quality figures of its endpoint, once that has ended.
     """
 
     id: LegId
@@ -222,6 +224,7 @@ class Leg:
     codec: str = ""
     dtmf: DtmfKind | None = None
     sip_call_id: str = ""
+    stats: EndpointStats | None = None
 
 
 DTMF_KEPT: Final = 64

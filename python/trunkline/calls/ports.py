@@ -12,7 +12,17 @@ from typing import Protocol
 from trunkline.calls.events import DtmfMethod
 from trunkline.calls.model import Call, CallEnd, Leg
 from trunkline.ids import CallId, EndpointId, MediaCallId
-from trunkline.media.types import Codec, Direction, Event, Local, Remote, Source, StreamParameters, Transport
+from trunkline.media.figures import EndpointStats
+from trunkline.media.types import (
+    Codec,
+    Direction,
+    Event,
+    Local,
+    Remote,
+    Source,
+    StreamParameters,
+    Transport,
+)
 from trunkline.sip.types import Account, InviteId, InviteRequest, RegistrationId
 
 
@@ -102,8 +112,9 @@ class MediaPort(Protocol):
     async def send_dtmf(self, call: MediaCallId, endpoint: EndpointId, digits: str, duration_ms: int = 120) -> None:
         """Queue digits on an endpoint."""
 
-    async def close(self, call: MediaCallId, endpoint: EndpointId) -> None:
-        """End an endpoint."""
+    async def close(self, call: MediaCallId, endpoint: EndpointId) -> EndpointStats | None:
+        """End an endpoint; returns its last figures, None if it is gone already."""
+        ...
 
     def subscribe(self, call: MediaCallId, callback: Callable[[Event], None]) -> None:
         """Hand the spontaneous events of a call to a callback, from the event loop."""

@@ -17,6 +17,7 @@ from trunkline import _media
 from trunkline.config import MediaConfig
 from trunkline.errors import CapacityError, MediaError
 from trunkline.ids import EndpointId, MediaCallId, RequestId
+from trunkline.media.figures import EndpointStats, ReceivedStats, ReportedMetrics, SentStats
 from trunkline.media.types import (
     AudioFile,
     Bridge,
@@ -137,8 +138,19 @@ def settings_of(config: MediaConfig) -> EngineSettings:
     )
 
 
+def to_stats(values: dict[str, Any]) -> EndpointStats:
+    """Build the figures of an endpoint from what the compiled module gives."""
+    sent = values["sent"]
+    reported = None if sent["reported"] is None else ReportedMetrics(**sent["reported"])
+    directions = {"received": ReceivedStats(**values["received"]), "sent": SentStats(**{**sent, "reported": reported})}
+    return EndpointStats(**{**values, **directions})
+
+
 def to_event(name: str, values: dict[str, Any]) -> Event:
     """Build the dataclass of an event from what the compiled module gives."""
+    stats = values.get("stats")
+    if stats is not None:
+        values = {**values, "stats": to_stats(stats)}
     if name == EndpointReady.__name__:
         local_name, local_values = values["local"]
         values = {**values, "local": _LOCALS[local_name](**local_values)}
@@ -301,17 +313,21 @@ class MediaEngine:
         """Queue digits; returns when they are queued, not when they are sent."""
         await self._ask(call, SendDtmf(endpoint, digits, duration_ms, gap_ms), CommandDone)
 
-    async def get_stats(self, call: MediaCallId, endpoint: EndpointId) -> Stats:
-        """Read the counters of one endpoint."""
-        return await self._ask(call, GetStats(endpoint), Stats)
+    async def get_stats(self, call: MediaCallId, endpoint: EndpointId) -> EndpointStats:
+        """Read the figures of one endpoint."""
+        return (await self._ask(call, GetStats(endpoint), Stats)).stats
 
-    async def close(self, call: MediaCallId, endpoint: EndpointId) -> None:
-        """End an endpoint. The subscriber is told as well. An endpoint that is gone already is no error."""
+    async def close(self, call: MediaCallId, endpoint: EndpointId) -> EndpointStats | None:
+        """End an endpoint; returns its last figures. The subscriber is told as well.
+
+        An endpoint that is gone already is no error: None, the subscriber has had its figures.
+        """
         try:
-            await self._ask(call, Close(endpoint), EndpointClosed)
+            return (await self._ask(call, Close(endpoint), EndpointClosed)).stats
         except MediaError as error:
             if error.kind != "unknown_endpoint":
                 raise
+            return None
 
     async def _ask(
         self, call: MediaCallId, command: Command, answer_type: type[_A], timeout_s: float = ANSWER_TIMEOUT_S

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from trunkline.dtmf import DtmfKind
 from trunkline.ids import EndpointId, MediaCallId, RequestId
+from trunkline.media.figures import EndpointStats
 
 Address = tuple[str, int]
 """IP literal and UDP port."""
@@ -97,6 +98,18 @@ class Dtmf:
 
 
 @dataclass(frozen=True, slots=True)
+class RtcpParameters:
+    """How a stream's reports were negotiated.
+
+    is_reduced_size: they need not be whole compounds (`rtcp-rsize`, RFC 5506). sends_voip_metrics: the far side wants
+    to know how it sounds to us (`rtcp-xr:voip-metrics`, RFC 3611 section 5).
+    """
+
+    is_reduced_size: bool = False
+    sends_voip_metrics: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StreamParameters:
     """One negotiated audio stream.
 
@@ -110,6 +123,7 @@ class StreamParameters:
     ptime_ms: int = 20
     direction: Direction = Direction.SENDRECV
     dtmf: Dtmf = Dtmf()
+    rtcp: RtcpParameters = RtcpParameters()
 
 
 # --- transports, local and remote ---------------------------------------------------------------------------------
@@ -524,28 +538,11 @@ class PlayDone:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Answer to `GetStats`: counters of one endpoint since it was made.
-
-    packets_lost: by sequence numbers, negative if duplicates prevail. round_trip_ms: by RTCP, once known.
-    codec_received, codec_sent: of the latest audio, empty before it. concealed_frames: of 20 ms, made up for loss.
-    drops: datagrams and frames that went no further, by reason.
-    """
+    """Answer to `GetStats`."""
 
     request: RequestId
     endpoint: EndpointId
-    packets_received: int
-    bytes_received: int
-    packets_sent: int
-    bytes_sent: int
-    packets_lost: int
-    jitter_ms: float
-    codec_received: str
-    codec_sent: str
-    concealed_frames: int = 0
-    round_trip_ms: float | None = None
-    says_muted: bool = False
-    hears_muted: bool = False
-    drops: dict[str, int] = field(default_factory=dict)
+    stats: EndpointStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -554,12 +551,14 @@ class EndpointClosed:
 
     reason: `closed` (asked for), `shutdown`, `ice_timeout`, `dtls_timeout`, `dtls_failed`, `dtls_closed` (the browser
     ended DTLS), `consent_expired`, `bridge_failed`, `worker_died`.
+    stats: its last figures; None if its bridge or its worker broke.
     """
 
     call: MediaCallId
     endpoint: EndpointId
     reason: str
     request: RequestId | None = None
+    stats: EndpointStats | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ shell) is read through a function at scrape.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily
@@ -17,6 +18,22 @@ from prometheus_client.registry import Collector
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _SETUP_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 60)
+
+_MOS_BUCKETS = (1.5, 2.0, 2.6, 3.1, 3.6, 4.0, 4.3, 4.5)
+"""At the limits of the classes of G.107 Annex B, and a few between."""
+_JITTER_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
+_LOSS_BUCKETS = (0.0, 0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
+_ROUND_TRIP_BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegQuality:
+    """How one leg sounded to us over its life. loss: share of packets that were lost or came too late."""
+
+    mos: float | None
+    jitter_s: float
+    loss: float
+    round_trip_s: float | None
 
 
 class Metrics:
@@ -78,6 +95,28 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+
+        self._leg_mos = self._leg_histogram("trunkline_leg_mos", "MOS by the E-model", _MOS_BUCKETS)
+        self._leg_jitter = self._leg_histogram("trunkline_leg_jitter_seconds", "Mean jitter", _JITTER_BUCKETS_S)
+        self._leg_loss = self._leg_histogram(
+            "trunkline_leg_loss_ratio", "Share of packets lost or too late", _LOSS_BUCKETS
+        )
+        self._leg_round_trip = self._leg_histogram(
+            "trunkline_leg_round_trip_seconds", "Round-trip time by RTCP", _ROUND_TRIP_BUCKETS_S
+        )
+
+    def _leg_histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        text = f"{text}, of the audio received on a leg, counted when the leg ends. leg: sip or web."
+        return Histogram(name, text, ["leg"], buckets=buckets, registry=self.registry)
+
+    def observe_leg(self, leg: str, quality: LegQuality) -> None:
+        """Count how a leg sounded. leg: its kind."""
+        self._leg_jitter.labels(leg).observe(quality.jitter_s)
+        self._leg_loss.labels(leg).observe(quality.loss)
+        if quality.mos is not None:
+            self._leg_mos.labels(leg).observe(quality.mos)
+        if quality.round_trip_s is not None:
+            self._leg_round_trip.labels(leg).observe(quality.round_trip_s)
 
     def read_counts(self, name: str, text: str, label: str, read: Callable[[], Mapping[str, int]]) -> None:
         """Expose counters that another part keeps: `read` is called at each scrape.

@@ -1,4 +1,4 @@
-"""Offer and answer.   RFC 3264, and for the SIP side RFC 3551 (profiles), 3605 (`rtcp`), 5761 (`rtcp-mux`).
+"""Offer and answer.   RFC 3264, 3551 (profiles), 3605 (`rtcp`), 5761 (`rtcp-mux`), 5506 (reduced size), 3611 (metrics).
 
 Owns the rules that both kinds of leg share (order and number of m-lines, rejection, directions) and the SIP side's
 negotiation, to which `security` adds SRTP. `webrtc` adds the browser's transport. Must not open ports: addresses come
@@ -18,6 +18,7 @@ from trunkline.media.types import (
     Address,
     Codec,
     Direction,
+    RtcpParameters,
     RtpLocal,
     RtpRemote,
     Security,
@@ -52,6 +53,9 @@ RemoteT = TypeVar("RemoteT", WebRtcRemote, RtpRemote)
 
 _PROTOCOLS = PLAIN_PROTOCOLS | SDES_PROTOCOLS | DTLS_PROTOCOLS
 
+_OFFERED = RtcpParameters(sends_voip_metrics=True)
+"""What we ask for: RTP/AVP knows no reduced size."""
+
 _REVERSED = {Direction.SENDONLY: Direction.RECVONLY, Direction.RECVONLY: Direction.SENDONLY}
 _DIRECTION_NAMES = frozenset(Direction)
 
@@ -78,7 +82,7 @@ def make_offer(
     secured = secure_offer(local, security)
     is_muxed = secured.needs_mux or local.rtp == local.rtcp
     audio = _rtp_section(local, codecs, secured.protocol, DEFAULT_PTIME_MS, direction, is_muxed=is_muxed)
-    return _rtp_session(local, identity, (_with(audio, secured.attributes),))
+    return _rtp_session(local, identity, (_with(audio, (*secured.attributes, *rtcp_attributes(_OFFERED))),))
 
 
 def offer_again(
@@ -108,7 +112,7 @@ def accept_answer(offer: SessionDescription, answer: SessionDescription) -> Nego
     is_muxed = ours_section.has("rtcp-mux") and theirs.has("rtcp-mux")
     remote = _rtp_remote(answer, theirs, security, is_muxed=is_muxed)
     audio = answered_stream(offer, ours_section, theirs, offered_direction(answer, theirs, remote.rtp))
-    return Negotiated(offer, remote, audio)
+    return Negotiated(offer, remote, replace(audio, rtcp=rtcp_parameters(answer, theirs)))
 
 
 def answer_offer(
@@ -135,9 +139,10 @@ def answer_offer(
     remote = _rtp_remote(offer, section, secured.security, is_muxed=is_muxed)
     local = local.towards(remote.rtp[0])
     agreed = answer_direction(offered_direction(offer, section, remote.rtp), direction)
-    audio = StreamParameters(ours(codecs), codecs, ptime_ms(section, codecs[0]), agreed)
+    rtcp = rtcp_parameters(offer, section)
+    audio = StreamParameters(ours(codecs), codecs, ptime_ms(section, codecs[0]), agreed, rtcp=rtcp)
     mine = _rtp_section(local, audio.receive, section.protocol, audio.ptime_ms, agreed, is_muxed=remote.rtcp_mux)
-    mine = _with(mine, secured.attributes)
+    mine = _with(mine, (*secured.attributes, *rtcp_attributes(rtcp)))
     media = tuple(_kept_mid(section, mine) if i == index else rejected(m) for i, m in enumerate(offer.media))
     return Negotiated(_rtp_session(local, identity, media), remote, audio)
 
@@ -183,6 +188,25 @@ def answered_stream(
     receive, send = answered_codecs(read_codecs(mine), read_codecs(theirs))
     direction = answer_direction(answered, offer.direction_of(mine))
     return StreamParameters(receive, send, ptime_ms(theirs, send[0]), direction)
+
+
+def rtcp_parameters(description: SessionDescription, media: MediaDescription) -> RtcpParameters:
+    """Return how the far side wants its reports: reduced (RFC 5506, over AVPF alone), with VoIP metrics (RFC 3611 5).
+
+    Each side says which metrics it wants to be sent, so that an answer asks for what it was asked for.
+    """
+    wanted = (*media.values("rtcp-xr"), *description.values("rtcp-xr"))
+    return RtcpParameters(
+        is_reduced_size=media.protocol.endswith("AVPF") and media.has("rtcp-rsize"),
+        sends_voip_metrics=any("voip-metrics" in value.split() for value in wanted),
+    )
+
+
+def rtcp_attributes(rtcp: RtcpParameters) -> tuple[Attribute, ...]:
+    """Return the attributes that agree to these parameters."""
+    reduced = (Attribute("rtcp-rsize"),) if rtcp.is_reduced_size else ()
+    metrics = (Attribute("rtcp-xr", "voip-metrics"),) if rtcp.sends_voip_metrics else ()
+    return (*reduced, *metrics)
 
 
 def rejected(media: MediaDescription) -> MediaDescription:

@@ -2,8 +2,8 @@
 
 Owns the browser-side transport in SDP: ICE-lite with our host candidates in the text, so that a client that sends no
 candidates and never trickles connects all the same; DTLS fingerprint and role; BUNDLE of the one audio stream. The
-browser's candidates are not read: an ICE-lite agent answers checks and learns addresses from them. Header extensions,
-RTCP feedback and reduced-size RTCP are not agreed to.
+browser's candidates are not read: an ICE-lite agent answers checks and learns addresses from them. Header extensions
+and RTCP feedback are not agreed to.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ import re
 from dataclasses import replace
 
 from trunkline.errors import NegotiationError, SdpError
-from trunkline.media.types import Address, Codec, Direction, StreamParameters, WebRtcLocal, WebRtcRemote
+from trunkline.media.types import (
+    Address,
+    Codec,
+    Direction,
+    RtcpParameters,
+    StreamParameters,
+    WebRtcLocal,
+    WebRtcRemote,
+)
 from trunkline.sdp.codecs import CodecPolicy, choose_codecs, codec_attributes, offer_codecs, ours, ptime_ms, read_codecs
 from trunkline.sdp.fingerprints import read_fingerprints
 from trunkline.sdp.model import Attribute, Connection, MediaDescription, SessionDescription, SessionIdentity
@@ -24,6 +32,8 @@ from trunkline.sdp.offer_answer import (
     connection_to,
     matching_audio,
     rejected,
+    rtcp_attributes,
+    rtcp_parameters,
 )
 
 PROTOCOLS = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "TCP/TLS/RTP/SAVPF", "RTP/SAVPF"})
@@ -32,6 +42,9 @@ PROTOCOLS = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "TCP/TLS/RTP/SAV
 STREAM_ID = "trunkline"
 TRACK_ID = "trunkline-audio"
 OFFER_MID = "0"
+
+_OFFERED = RtcpParameters(is_reduced_size=True)
+"""What we ask for: browsers send no VoIP metrics."""
 
 _TRANSPORT_ATTRIBUTES = frozenset(
     {"ice-ufrag", "ice-pwd", "fingerprint", "setup", "rtcp-mux", "candidate", "end-of-candidates"}
@@ -46,7 +59,9 @@ def make_offer(
 ) -> SessionDescription:
     """Write an offer of one audio stream: `setup:actpass`, which a browser answers with `active`.   RFC 8842 5.2."""
     codecs = offer_codecs(policy)
-    audio = _section(local, codecs, "UDP/TLS/RTP/SAVPF", mid=OFFER_MID, setup="actpass", direction=direction)
+    audio = _section(
+        local, codecs, "UDP/TLS/RTP/SAVPF", mid=OFFER_MID, setup="actpass", direction=direction, rtcp=_OFFERED
+    )
     return _session(identity, (audio,), bundled=(OFFER_MID,))
 
 
@@ -64,7 +79,8 @@ def accept_answer(offer: SessionDescription, answer: SessionDescription) -> Nego
     if setup not in {"active", "passive"}:
         raise NegotiationError(f"setup:{setup} in an answer")
     remote = _remote(answer, theirs, is_dtls_client=setup == "active")
-    return Negotiated(offer, remote, answered_stream(offer, mine, theirs, answer.direction_of(theirs)))
+    audio = answered_stream(offer, mine, theirs, answer.direction_of(theirs))
+    return Negotiated(offer, remote, replace(audio, rtcp=rtcp_parameters(answer, theirs)))
 
 
 def answer_offer(
@@ -89,7 +105,9 @@ def answer_offer(
     is_dtls_client = offered_setup != "passive"
     remote = _remote(offer, section, is_dtls_client=is_dtls_client)
     agreed = answer_direction(offer.direction_of(section), direction)
-    audio = StreamParameters(ours(codecs), codecs, ptime_ms(section, codecs[0]), agreed)
+    audio = StreamParameters(
+        ours(codecs), codecs, ptime_ms(section, codecs[0]), agreed, rtcp=rtcp_parameters(offer, section)
+    )
     mine = _section(
         local,
         audio.receive,
@@ -97,6 +115,7 @@ def answer_offer(
         mid=section.value("mid"),
         setup="passive" if is_dtls_client else "active",
         direction=agreed,
+        rtcp=audio.rtcp,
     )
     carrier = _carrier_of(offer, section)
     media = tuple(
@@ -124,6 +143,7 @@ def _section(
     mid: str | None,
     setup: str,
     direction: Direction,
+    rtcp: RtcpParameters,
 ) -> MediaDescription:
     attributes = (
         *_mid(mid),
@@ -132,6 +152,7 @@ def _section(
         Attribute("fingerprint", f"sha-256 {local.fingerprint}"),
         Attribute("setup", setup),
         Attribute("rtcp-mux"),
+        *rtcp_attributes(rtcp),
         *_candidates(local.candidates),
         *codec_attributes(codecs),
         *(_sending_source(local) if "send" in direction else ()),

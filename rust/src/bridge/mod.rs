@@ -18,8 +18,10 @@ use crate::codecs::{EncoderSettings, Kind};
 use crate::dtmf::{self, Digit, Received};
 use crate::endpoint::{Direction, Endpoint, EndpointId, Lane, Media, Remote};
 use crate::error::{DropReason, MediaError};
+use crate::net::SrtpProfile;
 use crate::outbox::Outbox;
 use crate::pipeline::{FirstNumbers, Format, Inbound, Pipeline, Source};
+use crate::quality::{Heard, Played, emodel};
 use crate::srtp::Forecast;
 
 pub use types::{CallId, Dtmf, Event, LegIndex, Muted, Stats, StreamParameters, Voice};
@@ -43,6 +45,8 @@ struct Leg {
     keys: Keys,
     /// How digits get to its far side.
     sent_digits: dtmf::Kind,
+    /// What other legs than the present peer heard of this one.
+    played: Played,
     /// What of the far side's voice does not get through.
     said: Muted,
     /// What of our voice to the far side does not get through.
@@ -118,6 +122,7 @@ impl Bridge {
             heard: None,
             keys: Keys::new(),
             sent_digits: dtmf::Kind::default(),
+            played: Played::default(),
             said: Muted::default(),
             hearing: Muted::default(),
             peer: None,
@@ -162,6 +167,7 @@ impl Bridge {
     /// Parts the endpoint from its peer, says goodbye and forgets it.
     pub fn remove(&mut self, now: Instant, index: LegIndex, outbox: &mut Outbox) {
         self.part(index);
+        self.note_heard(index);
         if let Some(mut leg) = self.legs.get_mut(index.0).and_then(Option::take) {
             leg.endpoint.close(now, outbox);
         }
@@ -180,6 +186,7 @@ impl Bridge {
         let formats = audio.receive.iter().map(|format| (format.pt, format.codec.clock_rate_hz()));
         leg.endpoint.set_remote(now, remote, formats, outbox)?;
         leg.endpoint.set_direction(now, audio.direction);
+        leg.endpoint.set_rtcp(audio.rtcp);
         leg.receive.clone_from(&audio.receive);
         leg.ptime_ms = audio.ptime_ms;
         leg.sent_digits = audio.dtmf.sent;
@@ -223,11 +230,14 @@ impl Bridge {
 
     /// Parts an endpoint from its peer; no error if it has none.
     pub fn part(&mut self, index: LegIndex) {
-        let peer = self.leg(index).and_then(|leg| leg.peer);
-        for place in [Some(index), peer].into_iter().flatten() {
-            if let Ok(leg) = self.leg_mut(place) {
-                leg.peer = None;
-                leg.pipeline.disconnect();
+        let Some(peer) = self.leg(index).and_then(|leg| leg.peer) else { return };
+        let both = if peer == index { [Some(index), None] } else { [Some(index), Some(peer)] };
+        for (place, other) in both.into_iter().flatten().zip([peer, index]) {
+            let Ok(leg) = self.leg_mut(place) else { continue };
+            leg.peer = None;
+            let played = leg.pipeline.disconnect();
+            if let Ok(other) = self.leg_mut(other) {
+                other.played = other.played.then(played);
             }
         }
     }
@@ -265,20 +275,24 @@ impl Bridge {
         self.leg_mut(index)?.pipeline.dial(now, digits, duration_ms, gap_ms)
     }
 
-    /// Counters of an endpoint.
+    /// What is known of an endpoint.
     #[must_use]
-    pub fn stats(&self, index: LegIndex) -> Option<Stats> {
+    pub fn stats(&mut self, index: LegIndex) -> Option<Stats> {
+        self.note_heard(index);
         let leg = self.leg(index)?;
-        let counters = leg.endpoint.counters();
-        let peer = leg.peer.and_then(|peer| self.leg(peer));
+        let codec_sent = leg.pipeline.codec_sent();
         Some(Stats {
-            drops: leg.endpoint.drops().clone(),
+            received: leg.endpoint.received(),
+            sent: leg.endpoint.sent(codec_sent.and_then(impairment)),
+            round_trip: leg.endpoint.round_trip(),
             codec_received: leg.heard,
-            codec_sent: leg.pipeline.codec_sent(),
+            codec_sent,
+            srtp_profile: leg.endpoint.srtp_profile().map(SrtpProfile::name),
+            local: None,
+            remote: leg.endpoint.remote(),
             is_said_muted: leg.said != Muted::Nothing,
             is_heard_muted: leg.hearing != Muted::Nothing,
-            concealed_ms: peer.map_or(0, |peer| peer.pipeline.concealed_ms()),
-            counters,
+            drops: leg.endpoint.drops().clone(),
         })
     }
 
@@ -331,6 +345,9 @@ impl Bridge {
     pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
         for place in 0..self.legs.len() {
             let index = LegIndex(place);
+            if self.leg(index).is_some_and(|leg| leg.endpoint.is_report_due(now)) {
+                self.note_heard(index);
+            }
             let Ok(leg) = self.leg_mut(index) else { continue };
             if leg.endpoint.poll_timeout().is_some_and(|due| due <= now) {
                 leg.endpoint.handle_timeout(now, outbox);
@@ -419,6 +436,9 @@ impl Bridge {
             && let Ok(leg) = self.leg_mut(index)
         {
             leg.endpoint.count_drop(reason);
+            if matches!(reason, DropReason::Late | DropReason::Overflow) {
+                leg.endpoint.discard(media);
+            }
         }
         result.and(refused)
     }
@@ -450,6 +470,17 @@ impl Bridge {
                 Received::Began { .. } => to.endpoint.count_drop(DropReason::NotReady),
                 Received::Ended { duration_ms, .. } => to.pipeline.release(duration_ms),
             }
+        }
+    }
+
+    /// Tells an endpoint how it was heard, for its reports and figures.
+    fn note_heard(&mut self, index: LegIndex) {
+        let Some(leg) = self.leg(index) else { return };
+        let peer = leg.peer.and_then(|peer| self.leg(peer));
+        let played = peer.map_or(leg.played, |peer| leg.played.then(peer.pipeline.played()));
+        let heard = Heard::new(leg.heard.and_then(impairment), leg.ptime_ms, played);
+        if let Ok(leg) = self.leg_mut(index) {
+            leg.endpoint.set_heard(heard);
         }
     }
 
@@ -493,5 +524,14 @@ impl Bridge {
     fn leg_mut(&mut self, index: LegIndex) -> Result<&mut Leg, MediaError> {
         let leg = self.legs.get_mut(index.0).and_then(Option::as_deref_mut);
         leg.ok_or(MediaError::UnknownEndpoint(0))
+    }
+}
+
+/// What the E-model says of a codec; None if it carries no speech.
+fn impairment(codec: Kind) -> Option<emodel::Impairment> {
+    match codec {
+        Kind::Pcmu | Kind::Pcma => Some(emodel::G711),
+        Kind::Opus => Some(emodel::OPUS),
+        Kind::Cn | Kind::TelephoneEvent => None,
     }
 }

@@ -1,8 +1,11 @@
 //! What a bridge is told and what it tells: plain data.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use crate::codecs::Kind;
 use crate::dtmf::{self, Digit};
-use crate::endpoint::{Counters, Direction, EndpointId, Event as EndpointEvent};
+use crate::endpoint::{Direction, EndpointId, Event as EndpointEvent, ReceivedFigures, RtcpParameters, SentFigures};
 use crate::error::DropCounters;
 use crate::pipeline::Format;
 
@@ -27,6 +30,8 @@ pub struct StreamParameters {
     pub direction: Direction,
     /// How digits come and go.
     pub dtmf: Dtmf,
+    /// How its reports were negotiated.
+    pub rtcp: RtcpParameters,
 }
 
 /// How digits travel between us and a far side.
@@ -79,21 +84,29 @@ pub enum Event {
     PlayDone(EndpointId),
 }
 
-/// Counters of one endpoint with what only the bridge knows.
+/// What is known of one endpoint at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stats {
-    /// Of the transport.
-    pub counters: Counters,
-    /// What was dropped.
-    pub drops: DropCounters,
+    /// From the far side to us.
+    pub received: ReceivedFigures,
+    /// From us to the far side.
+    pub sent: SentFigures,
+    /// By RTCP, once known.
+    pub round_trip: Option<Duration>,
     /// Codec of the audio received last.
     pub codec_received: Option<Kind>,
     /// Codec of the audio sent last.
     pub codec_sent: Option<Kind>,
-    /// Milliseconds of received audio that were made up for loss.
-    pub concealed_ms: u64,
+    /// Profile in use; None for plain RTP.
+    pub srtp_profile: Option<&'static str>,
+    /// Where its datagrams come in; the worker knows.
+    pub local: Option<SocketAddr>,
+    /// Where its media goes: learned, or signalled before.
+    pub remote: Option<SocketAddr>,
     /// What the far side says is muted.
     pub is_said_muted: bool,
     /// What the far side hears is muted.
     pub is_heard_muted: bool,
+    /// What was dropped.
+    pub drops: DropCounters,
 }

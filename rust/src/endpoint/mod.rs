@@ -7,6 +7,8 @@
 //! sent goes to the [`Outbox`] that the caller lends. RFC 3550, 3711, 5764, 7983, 8445.
 
 mod association;
+mod figures;
+mod interval;
 mod latch;
 mod latched;
 mod protection;
@@ -24,12 +26,16 @@ use crate::error::{DropCounters, DropReason, MediaError};
 use crate::ice::{Agent, Credentials};
 use crate::net::{DatagramKind, Pt, SrtpProfile, Ssrc};
 use crate::outbox::{Outbox, SocketId};
-use crate::rtcp::{Compound, WallClock};
+use crate::quality::{Arrivals, Heard};
+use crate::rtcp::{Compound, Packet, WallClock};
 use crate::rtp::{Allowance, Header, Source};
 use crate::srtp::Forecast;
 
+pub use figures::{ReceivedFigures, SentFigures};
 pub use latched::SocketIds;
-pub use types::{CloseReason, Counters, Direction, EndpointId, Event, Identity, Lane, Limits, Media, Remote, Security};
+pub use types::{
+    CloseReason, Direction, EndpointId, Event, Identity, Lane, Limits, Media, Remote, RtcpParameters, Security,
+};
 
 use latched::{Latched, Signalled};
 use protection::Protection;
@@ -57,6 +63,17 @@ enum Transport {
     Latched(Box<Latched>),
 }
 
+/// RTP packets and their payload bytes since the endpoint was made.
+#[derive(Debug, Default)]
+struct Counters {
+    packets_received: u64,
+    bytes_received: u64,
+    packets_sent: u64,
+    bytes_sent: u64,
+    /// Payload type of the last packet taken.
+    pt_received: Option<Pt>,
+}
+
 /// One leg's transport.
 pub struct Endpoint {
     id: EndpointId,
@@ -68,6 +85,8 @@ pub struct Endpoint {
     clock_rates_hz: [u32; 128],
     source: Source,
     allowance: Allowance,
+    arrivals: Arrivals,
+    heard: Heard,
     reports: Reports,
     counters: Counters,
     drops: DropCounters,
@@ -117,6 +136,8 @@ impl Endpoint {
             clock_rates_hz: [0; 128],
             source: Source::new(8_000, probation),
             allowance: Allowance::default(),
+            arrivals: Arrivals::default(),
+            heard: Heard::default(),
             reports: Reports::new(identity.ssrc, identity.cname, clock, identity.seed),
             counters: Counters::default(),
             drops: DropCounters::new(),
@@ -280,6 +301,22 @@ impl Endpoint {
         self.drops.count(reason);
     }
 
+    /// A packet that was taken will not be heard: it came too late, or found no room.
+    pub fn discard(&mut self, media: &Media) {
+        self.arrivals.discarded(media.extended_seq);
+    }
+
+    /// How the far side wants its reports.
+    pub fn set_rtcp(&mut self, parameters: RtcpParameters) {
+        self.reports.set_parameters(parameters);
+    }
+
+    /// Whether a report is due, which [`set_heard`](Self::set_heard) should come before.
+    #[must_use]
+    pub fn is_report_due(&self, now: Instant) -> bool {
+        self.reports.poll_timeout().is_some_and(|due| due <= now)
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
         match &mut self.transport {
@@ -320,21 +357,6 @@ impl Endpoint {
         self.events.clear();
     }
 
-    /// Counters as of now.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        let clock_rate_hz = self.counters.pt_received.map_or(0, |pt| self.clock_rate_hz(pt));
-        Counters {
-            packets_lost: self.source.cumulative_lost(),
-            jitter_ms: match clock_rate_hz {
-                0 => 0.0,
-                rate => f64::from(self.source.jitter_ts()) * 1000.0 / f64::from(rate),
-            },
-            round_trip: self.reports.round_trip(),
-            ..self.counters.clone()
-        }
-    }
-
     /// What was dropped, by reason.
     #[must_use]
     pub fn drops(&self) -> &DropCounters {
@@ -367,8 +389,7 @@ impl Endpoint {
             Content::Control => Ok(None),
             Content::Rtp(header) => self.receive_rtp(now, header).map(Some),
             Content::Rtcp(len) => {
-                let compound = Compound::parse(data.get(..len).unwrap_or_default())?;
-                self.reports.received(now, &compound);
+                self.receive_rtcp(now, data.get(..len).unwrap_or_default())?;
                 if self.direction.is_held() {
                     self.hear(now);
                 }
@@ -389,6 +410,7 @@ impl Endpoint {
             self.source.set_clock_rate(clock_rate_hz);
         }
         let accepted = self.source.receive(now, &header)?;
+        self.arrivals.came(accepted.extended_seq, accepted.is_restart);
         if self.counters.packets_received == 0 {
             self.events.push_back(Event::FirstPacket);
         }
@@ -400,6 +422,22 @@ impl Endpoint {
             return Err(DropReason::Direction);
         }
         Ok(Media { header, extended_seq: accepted.extended_seq, is_restart: accepted.is_restart })
+    }
+
+    /// RFC 3550 section 6.3.
+    fn receive_rtcp(&mut self, now: Instant, data: &[u8]) -> Result<(), DropReason> {
+        let compound = Compound::parse(data)?;
+        if compound.sender() == self.ssrc {
+            return Err(DropReason::RtcpLoop);
+        }
+        // The call ends by signalling, never by a packet that anyone may forge.
+        let goodbyes =
+            compound.packets().filter_map(|packet| if let Packet::Bye(bye) = packet { Some(bye) } else { None });
+        for goodbye in goodbyes {
+            goodbye.sources().for_each(|ssrc| self.source.leave(ssrc));
+        }
+        self.reports.received(now, &compound, data.len());
+        Ok(())
     }
 
     fn transmit(&mut self, header: &Header, payload: &[u8], outbox: &mut Outbox) -> Result<(), DropReason> {
@@ -426,18 +464,20 @@ impl Endpoint {
 
     fn report(&mut self, now: Instant, is_farewell: bool, outbox: &mut Outbox) {
         let reception = self.source.report();
+        let metrics = if self.reports.wants_metrics() { self.voip_metrics() } else { None };
+        let told = (reception, metrics.as_ref());
         let reports = &mut self.reports;
         let result = match &mut self.transport {
             Transport::Secure(secure) => match secure.destination() {
                 Some(destination) => outbox.push(destination, |buffer| {
-                    let len = reports.write(now, reception, is_farewell, buffer)?;
+                    let len = reports.write(now, told, is_farewell, buffer)?;
                     secure.protect_rtcp(buffer, len)
                 }),
                 None => Ok(()),
             },
             Transport::Latched(latched) => match latched.rtcp_destination() {
                 Some(destination) => outbox.push(destination, |buffer| {
-                    let len = reports.write(now, reception, is_farewell, buffer)?;
+                    let len = reports.write(now, told, is_farewell, buffer)?;
                     latched.protect_rtcp(buffer, len)
                 }),
                 None => Ok(()),

@@ -1,14 +1,20 @@
-//! When RTCP is due and what it says: SR or RR with CNAME, and BYE.   RFC 3550 section 6.
+//! What RTCP says, and what the far side's told: SR or RR with CNAME, XR, and BYE.   RFC 3550 section 6, RFC 3611.
+//!
+//! Where the far side agreed to reports of reduced size (RFC 5506), every other one is a report by itself; those
+//! between are whole compounds, so that it always knows our name.
 
 use std::time::{Duration, Instant};
 
 use crate::error::DropReason;
 use crate::net::Ssrc;
-use crate::rtcp::{Builder, Compound, Packet, ReportBlock, SenderInfo, WallClock};
+use crate::rtcp::{Block, Builder, Compound, Dlrr, Packet, ReportBlock, SenderInfo, VoipMetrics, WallClock};
 use crate::rtp::{Header, Reception};
 
-/// Mean time between reports; each gap is this times 0.5 to 1.5 (RFC 3550 section 6.3.1).
-const INTERVAL: Duration = Duration::from_secs(5);
+use super::RtcpParameters;
+use super::interval::Interval;
+
+/// What is longer is no round trip, in 1/65,536 s: ten seconds.
+const LONGEST_ROUND_TRIP: u32 = 10 << 16;
 
 /// The RTCP side of one endpoint.
 #[derive(Debug)]
@@ -16,11 +22,29 @@ pub(super) struct Reports {
     ssrc: Ssrc,
     cname: String,
     clock: WallClock,
-    random: SplitMix,
+    interval: Interval,
+    parameters: RtcpParameters,
     due_at: Option<Instant>,
+    /// The last one was a whole compound, so that the next may be reduced.
+    has_introduced: bool,
     sent: Sent,
     last_sr: Option<(u32, Instant)>,
+    /// Reference time of a far side that only receives, to be answered once.
+    last_rr: Option<(Ssrc, u32, Instant)>,
     round_trip: Option<Duration>,
+    told: Option<Told>,
+    metrics: Option<VoipMetrics>,
+}
+
+/// What the far side told of the stream that it gets from us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Packets that it missed; negative if duplicates prevail.
+    pub(super) lost: i32,
+    /// Their jitter in timestamp units of what we sent last.
+    pub(super) jitter_ts: u32,
+    /// Packets that we had sent by then.
+    pub(super) of_packets: u32,
 }
 
 /// What we sent, for the next SR.
@@ -46,12 +70,22 @@ impl Reports {
             ssrc,
             cname,
             clock,
-            random: SplitMix(seed),
+            interval: Interval::new(seed),
+            parameters: RtcpParameters::default(),
             due_at: None,
+            has_introduced: false,
             sent: Sent::default(),
             last_sr: None,
+            last_rr: None,
             round_trip: None,
+            told: None,
+            metrics: None,
         }
+    }
+
+    /// Takes what was negotiated.
+    pub(super) fn set_parameters(&mut self, parameters: RtcpParameters) {
+        self.parameters = parameters;
     }
 
     /// Begins to report, now that the far side can be reached. A second call changes nothing.
@@ -75,6 +109,11 @@ impl Reports {
         is_due
     }
 
+    /// Whether the far side wants VoIP metrics.
+    pub(super) fn wants_metrics(&self) -> bool {
+        self.parameters.sends_voip_metrics
+    }
+
     /// Counts one packet of ours.
     pub(super) fn sent(&mut self, now: Instant, header: &Header, payload_bytes: usize, clock_rate_hz: u32) {
         self.sent.packets = self.sent.packets.wrapping_add(1);
@@ -84,8 +123,9 @@ impl Reports {
         self.sent.is_sender = true;
     }
 
-    /// Takes what a compound packet of the far side says about itself and about us.
-    pub(super) fn received(&mut self, now: Instant, compound: &Compound<'_>) {
+    /// Takes what a compound packet of the far side, of so many bytes, says about itself and about us.
+    pub(super) fn received(&mut self, now: Instant, compound: &Compound<'_>, bytes: usize) {
+        self.interval.count(bytes);
         for packet in compound.packets() {
             let mut reports = match packet {
                 Packet::SenderReport(report) => {
@@ -93,11 +133,19 @@ impl Reports {
                     report.reports
                 }
                 Packet::ReceiverReport { reports, .. } => reports,
-                // A BYE says that its stream ends; the call ends by signalling, never by a packet anyone may forge.
+                Packet::ExtendedReport(report) => {
+                    report.blocks().for_each(|block| self.take_block(now, report.ssrc, &block));
+                    continue;
+                }
                 Packet::Sdes(_) | Packet::Bye(_) => continue,
             };
             if let Some(report) = reports.find(|report| report.ssrc == self.ssrc) {
                 self.measure_round_trip(now, &report);
+                self.told = Some(Told {
+                    lost: report.cumulative_lost,
+                    jitter_ts: report.jitter_ts,
+                    of_packets: self.sent.packets,
+                });
             }
         }
     }
@@ -107,18 +155,34 @@ impl Reports {
         self.round_trip
     }
 
-    /// Writes SR (if we sent since the last report) or RR, then SDES and, as a farewell, BYE.
+    /// What the far side reported last of our stream.
+    pub(super) fn told(&self) -> Option<Told> {
+        self.told
+    }
+
+    /// The VoIP metrics that it sent last about our stream.
+    pub(super) fn metrics(&self) -> Option<&VoipMetrics> {
+        self.metrics.as_ref()
+    }
+
+    /// Clock rate of what we sent last.
+    pub(super) fn clock_rate_hz(&self) -> Option<u32> {
+        self.sent.latest.map(|latest| latest.clock_rate_hz)
+    }
+
+    /// Writes SR (if we sent since the last report) or RR, then SDES unless the report is of reduced size, then XR with
+    /// `metrics` and what the far side waits for, and BYE as a farewell.
     pub(super) fn write(
         &mut self,
         now: Instant,
-        reception: Option<Reception>,
+        (reception, metrics): (Option<Reception>, Option<&VoipMetrics>),
         is_farewell: bool,
         out: &mut [u8],
     ) -> Result<usize, DropReason> {
         let block = reception.map(|reception| self.report_block(now, &reception));
         let blocks = block.as_slice();
         let builder = Builder::new(out);
-        let builder = match self.sent.latest {
+        let mut builder = match self.sent.latest {
             Some(latest) if std::mem::take(&mut self.sent.is_sender) => {
                 let info = SenderInfo {
                     ntp: self.clock.ntp(now),
@@ -130,9 +194,27 @@ impl Reports {
             }
             _ => builder.receiver_report(self.ssrc, blocks)?,
         };
-        let builder = builder.cname(self.ssrc, &self.cname)?;
+        self.has_introduced = is_farewell || !(self.parameters.is_reduced_size && self.has_introduced);
+        if self.has_introduced {
+            builder = builder.cname(self.ssrc, &self.cname)?;
+        }
+        let answer = self.last_rr.take().map(|(ssrc, last_rr, at)| {
+            let delay = to_short_ntp(now.saturating_duration_since(at));
+            Dlrr { ssrc, last_rr, delay }
+        });
+        builder = builder.extended_report(self.ssrc, answer, metrics)?;
         let builder = if is_farewell { builder.bye(self.ssrc)? } else { builder };
-        Ok(builder.finish())
+        let bytes = builder.finish();
+        self.interval.count(bytes);
+        Ok(bytes)
+    }
+
+    fn take_block(&mut self, now: Instant, from: Ssrc, block: &Block) {
+        match block {
+            Block::ReceiverReferenceTime(time) => self.last_rr = Some((from, time.middle(), now)),
+            Block::VoipMetrics(metrics) if metrics.ssrc == self.ssrc => self.metrics = Some(*metrics),
+            Block::VoipMetrics(_) => {}
+        }
     }
 
     fn report_block(&self, now: Instant, reception: &Reception) -> ReportBlock {
@@ -157,16 +239,14 @@ impl Reports {
         }
         let elapsed =
             self.clock.ntp(now).middle().wrapping_sub(report.last_sr).wrapping_sub(report.delay_since_last_sr);
-        // Half the range and more is a negative result: the far side's delay is longer than the time that went by.
-        if elapsed < 1 << 31 {
+        // A negative result wraps to a large one: the far side's delay is longer than the time that went by.
+        if elapsed < LONGEST_ROUND_TRIP {
             self.round_trip = Some(Duration::from_micros(u64::from(elapsed) * 1_000_000 / 65_536));
         }
     }
 
     fn schedule(&mut self, now: Instant) {
-        let factor_percent = 50 + self.random.next() % 101;
-        let gap_ms = u64::try_from(INTERVAL.as_millis()).unwrap_or(u64::MAX) * factor_percent / 100;
-        self.due_at = Some(now + Duration::from_millis(gap_ms));
+        self.due_at = Some(now + self.interval.next());
     }
 }
 
@@ -183,17 +263,4 @@ impl Latest {
 /// Units of 1/65,536 s, as `DLSR` wants them; saturates after 18 hours.
 fn to_short_ntp(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros() * 65_536 / 1_000_000).unwrap_or(u32::MAX)
-}
-
-/// A small generator for spreading reports; nothing secret depends on it.
-#[derive(Debug)]
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
 }

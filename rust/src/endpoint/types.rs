@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::dtls::Fingerprint;
-use crate::net::{Pt, SrtpKeys, Ssrc};
+use crate::net::{SrtpKeys, Ssrc};
 use crate::rtp::Header;
 
 /// Name of an endpoint: chosen by the controller, unique within the process.
@@ -91,6 +91,15 @@ pub enum Security {
         /// The far side is `setup:active`.
         is_dtls_client: bool,
     },
+}
+
+/// How a stream's reports were negotiated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RtcpParameters {
+    /// Reports need not be whole compounds (`rtcp-rsize`, RFC 5506).
+    pub is_reduced_size: bool,
+    /// We send VoIP metrics (`rtcp-xr:voip-metrics`, RFC 3611 section 5).
+    pub sends_voip_metrics: bool,
 }
 
 /// Time limits of an endpoint.
@@ -181,25 +190,4 @@ pub struct Media {
     pub extended_seq: u32,
     /// The stream began anew with this packet.
     pub is_restart: bool,
-}
-
-/// Counters of one endpoint since it was made.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Counters {
-    /// RTP packets taken.
-    pub packets_received: u64,
-    /// Their payload bytes.
-    pub bytes_received: u64,
-    /// RTP packets sent.
-    pub packets_sent: u64,
-    /// Their payload bytes.
-    pub bytes_sent: u64,
-    /// Lost on the way to us, by sequence numbers; negative if duplicates prevail.
-    pub packets_lost: i64,
-    /// Interarrival jitter.
-    pub jitter_ms: f64,
-    /// Round-trip time by RTCP, once known.
-    pub round_trip: Option<Duration>,
-    /// Payload type of the last packet taken.
-    pub pt_received: Option<Pt>,
 }

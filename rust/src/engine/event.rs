@@ -150,7 +150,7 @@ pub enum Event {
         request: RequestId,
         /// Whose.
         endpoint: EndpointId,
-        /// Counters.
+        /// Its figures.
         stats: Box<Stats>,
     },
     /// An endpoint is gone.
@@ -163,6 +163,8 @@ pub enum Event {
         reason: &'static str,
         /// The `Close` that asked for it, if one did.
         request: Option<RequestId>,
+        /// Its last figures; None if its bridge or its worker broke.
+        stats: Option<Box<Stats>>,
     },
     /// A bridge panicked; its endpoints are closed.
     BridgeFailed {
@@ -305,16 +307,21 @@ impl EventOutput {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::{ReceivedFigures, SentFigures};
 
     fn stats(request: u64) -> Event {
         let stats = Stats {
-            counters: crate::endpoint::Counters::default(),
-            drops: crate::error::DropCounters::new(),
+            received: ReceivedFigures::default(),
+            sent: SentFigures::default(),
+            round_trip: None,
             codec_received: None,
             codec_sent: None,
-            concealed_ms: 0,
+            srtp_profile: None,
+            local: None,
+            remote: None,
             is_said_muted: false,
             is_heard_muted: false,
+            drops: crate::error::DropCounters::new(),
         };
         Event::Stats { request: RequestId(request), endpoint: EndpointId(1), stats: Box::new(stats) }
     }

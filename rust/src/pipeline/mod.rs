@@ -5,6 +5,7 @@
 //!
 //! Who has the stream, first come first: digits, the player, the other leg.
 
+mod continuity;
 mod keypad;
 mod mute;
 mod output;
@@ -20,6 +21,7 @@ use crate::codecs::{Codec, EncoderSettings, Kind};
 use crate::dtmf::{self, Digit};
 use crate::error::{DropReason, MediaError};
 use crate::net::{Pt, SeqNo, Ssrc};
+use crate::quality::Played;
 use crate::rtp::Header;
 
 pub use player::{Clip, Source};
@@ -111,6 +113,8 @@ pub struct Pipeline {
     mute: Mute,
     pace: Option<Pace>,
     spoken: Option<Kind>,
+    /// By what was made for other routes.
+    played: Played,
     is_play_done: bool,
 }
 
@@ -135,6 +139,7 @@ impl Pipeline {
             mute: Mute::default(),
             pace: None,
             spoken: None,
+            played: Played::default(),
             is_play_done: false,
         }
     }
@@ -159,9 +164,10 @@ impl Pipeline {
         }
     }
 
-    /// Feeds from nobody.
-    pub fn disconnect(&mut self) {
+    /// Feeds from nobody. Returns what was heard of the one who was connected.
+    pub fn disconnect(&mut self) -> Played {
         self.connect(&[], USUAL_PTIME_MS);
+        std::mem::take(&mut self.played)
     }
 
     /// Takes one packet of the other leg and passes it on, or keeps it for the next ticks.
@@ -294,10 +300,10 @@ impl Pipeline {
         self.ear.playout()
     }
 
-    /// Milliseconds of the other leg's audio that were made up.
+    /// What was heard of the other leg, since it is connected.
     #[must_use]
-    pub fn concealed_ms(&self) -> u64 {
-        self.ear.concealed_ms()
+    pub fn played(&self) -> Played {
+        self.played.then(self.ear.played())
     }
 
     fn tick(&mut self, now: Instant, sink: &mut impl Sink) {
@@ -432,7 +438,7 @@ impl Pipeline {
     fn configure(&mut self) {
         let is_same_ptime = self.wanted_ptime_ms == self.source_ptime_ms;
         self.routes = Routes::choose(&self.source, &self.send, is_same_ptime);
-        self.ear = Ear::default();
+        self.played = self.played.then(std::mem::take(&mut self.ear).played());
         self.voice = None;
         // Tones are made at the rate of the encoder, which may be another now; a held key cannot come up any more.
         if matches!(self.digits, Some(Digits::Tones(_))) {

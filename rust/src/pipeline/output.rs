@@ -75,8 +75,9 @@ impl Output {
     }
 }
 
-/// A duration in timestamp units; wraps as timestamps do.
+/// A duration in timestamp units; wraps as timestamps do, and ends at 4 days of a clock of 48 kHz.
 #[expect(clippy::cast_possible_truncation, reason = "timestamps wrap at 32 bits")]
 pub(super) fn units(duration: Duration, clock_rate_hz: u32) -> u32 {
-    (duration.as_micros() * u128::from(clock_rate_hz) / 1_000_000) as u32
+    let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    (ns.saturating_mul(u64::from(clock_rate_hz)) / 1_000_000_000) as u32
 }

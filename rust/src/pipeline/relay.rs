@@ -1,15 +1,16 @@
 //! Relay: a packet of the other leg goes on with its payload untouched and its header rewritten.
 //!
 //! No jitter buffer and no copy of its own. Loss and disorder of the source stay visible to the listener, whose jitter
-//! buffer deals with them.   RFC 7667 section 3.5 (media translator).
+//! buffer deals with them; jumps of the source do not.   RFC 7667 section 3.5 (media translator).
 
 use std::time::{Duration, Instant};
 
 use crate::error::DropReason;
-use crate::net::{Pt, SeqNo, Ssrc};
+use crate::net::Pt;
 use crate::rtp::Header;
 
 use super::Inbound;
+use super::continuity::Continuity;
 use super::output::{Output, units};
 
 /// Timestamps may differ so much from the time that went by before they are moved: jitter of the source, not a gap.
@@ -18,17 +19,9 @@ const TIMESTAMP_SLACK: Duration = Duration::from_millis(250);
 /// Maps one source's numbers to the outgoing stream's.
 #[derive(Debug, Default)]
 pub(super) struct Relay {
-    anchor: Option<Anchor>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Anchor {
-    source: Ssrc,
-    clock_rate_hz: u32,
-    first_extended_seq: u32,
-    seq_offset: u16,
-    timestamp_offset: u32,
-    paced_packets: u64,
+    continuity: Continuity,
+    /// Packets of other feeds as of the last one of ours; None before the first.
+    paced_packets: Option<u64>,
 }
 
 impl Relay {
@@ -43,52 +36,30 @@ impl Relay {
         (pt, clock_rate_hz): (Pt, u32),
         output: &mut Output,
     ) -> Result<Header, DropReason> {
-        let kept = self.anchor.filter(|anchor| {
-            anchor.source == packet.header.ssrc && anchor.clock_rate_hz == clock_rate_hz && !packet.is_restart
-        });
-        let (anchor, is_first) = match kept {
-            Some(anchor) if anchor.paced_packets == output.paced_packets() => (anchor, false),
-            before => (Self::anchor(now, packet, clock_rate_hz, before, output), true),
+        let placed = if self.paced_packets == Some(output.paced_packets()) {
+            self.continuity.place(now, packet, clock_rate_hz)?
+        } else {
+            let timestamp = self.timestamp_behind(now, packet.header.timestamp, clock_rate_hz, output);
+            self.continuity.begin(now, packet, clock_rate_hz, (output.next_seq(), timestamp))
         };
-        self.anchor = Some(anchor);
-        if packet.extended_seq < anchor.first_extended_seq {
-            return Err(DropReason::Late);
-        }
-        let seq = SeqNo(packet.header.seq.0.wrapping_add(anchor.seq_offset));
-        let timestamp = packet.header.timestamp.wrapping_add(anchor.timestamp_offset);
-        Ok(output.relayed(now, pt, seq, timestamp, packet.header.marker || is_first))
+        self.paced_packets = Some(output.paced_packets());
+        Ok(output.relayed(now, pt, placed.seq, placed.timestamp, packet.header.marker || placed.is_break))
     }
 
-    fn anchor(
-        now: Instant,
-        packet: &Inbound<'_>,
-        clock_rate_hz: u32,
-        before: Option<Anchor>,
-        output: &Output,
-    ) -> Anchor {
+    /// Where the relay takes the stream up again after another feed: as if it had never stopped, if that agrees with the
+    /// time that went by.
+    fn timestamp_behind(&self, now: Instant, timestamp: u32, clock_rate_hz: u32, output: &Output) -> u32 {
         let due = output.timestamp_at(now, clock_rate_hz);
         let slack = units(TIMESTAMP_SLACK, clock_rate_hz);
-        let timestamp_offset = before
-            .map(|anchor| anchor.timestamp_offset)
-            .filter(|offset| {
-                let ahead = packet.header.timestamp.wrapping_add(*offset).wrapping_sub(due).wrapping_add(slack);
-                ahead <= 2 * slack
-            })
-            .unwrap_or_else(|| due.wrapping_sub(packet.header.timestamp));
-        Anchor {
-            source: packet.header.ssrc,
-            clock_rate_hz,
-            first_extended_seq: packet.extended_seq,
-            seq_offset: output.next_seq().0.wrapping_sub(packet.header.seq.0),
-            timestamp_offset,
-            paced_packets: output.paced_packets(),
-        }
+        let kept = self.continuity.timestamp_of(timestamp);
+        kept.filter(|kept| kept.wrapping_sub(due).wrapping_add(slack) <= 2 * slack).unwrap_or(due)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::{SeqNo, Ssrc};
 
     const PT: (Pt, u32) = (Pt(8), 8_000);
 

@@ -10,6 +10,7 @@ use crate::codecs::{Codec, CodecError, Encoded, Encoder, EncoderSettings};
 use crate::error::DropReason;
 use crate::jitter::{Config, Content, Inserted, Packet, Playout, Stats};
 use crate::net::Pt;
+use crate::quality::{Meter, Played, PlayoutFigures};
 
 use super::{Format, Inbound};
 
@@ -27,6 +28,7 @@ pub(super) struct Ear {
     /// Which of them plays.
     current: Option<usize>,
     heard_at: Option<Instant>,
+    meter: Meter,
 }
 
 impl Ear {
@@ -63,6 +65,7 @@ impl Ear {
         match self.current.and_then(|index| self.playouts.get_mut(index)) {
             Some((_, playout)) => {
                 playout.pull(now, pcm);
+                self.meter.hear(pcm);
             }
             None => pcm.fill(0),
         }
@@ -77,13 +80,21 @@ impl Ear {
         Some(others.fold(playing.stats(), |sum, (_, (_, playout))| sum.with(&playout.stats())))
     }
 
-    /// Milliseconds of audio that were made up for lost or late packets.
-    pub(super) fn concealed_ms(&self) -> u64 {
-        let concealed = self
-            .playouts
-            .iter()
-            .map(|(_, playout)| playout.stats().concealed_samples * 1_000 / u64::from(playout.sample_rate_hz().max(1)));
-        concealed.sum()
+    /// What was pulled so far, and how the buffers fared.
+    pub(super) fn played(&self) -> Played {
+        let playout = self.playouts.iter().fold(PlayoutFigures::default(), |sum, (_, playout)| {
+            let stats = playout.stats();
+            let ms = |samples: u64| samples * 1_000 / u64::from(playout.sample_rate_hz().max(1));
+            sum.then(PlayoutFigures {
+                played_ms: ms(stats.played_samples),
+                concealed_ms: ms(stats.concealed_samples),
+                flushed: stats.flushed,
+                delay_ms: stats.playout_delay_ms,
+                max_delay_ms: stats.playout_delay_ms,
+                bound_ms: Config::new(1, 0).max_delay_ms,
+            })
+        });
+        Played { playout, meter: self.meter }
     }
 
     fn select(&mut self, pt: Pt, codec: &Codec, sample_rate_hz: u32) -> Result<usize, DropReason> {

@@ -7,18 +7,17 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::bridge::{Dtmf, Muted, Stats, StreamParameters, Voice};
-use crate::codecs::{Codec, Kind};
+use crate::bridge::{Dtmf, Muted, StreamParameters, Voice};
+use crate::codecs::Codec;
 use crate::dtls::Fingerprint;
 use crate::dtmf::{Digit, Kind as DtmfKind};
-use crate::endpoint::{Direction, EndpointId, Remote, Security};
+use crate::endpoint::{Direction, EndpointId, Remote, RtcpParameters, Security};
 use crate::engine::{Command, EngineConfig, Event, Local, PlaySource, Totals, TransportKind};
 use crate::error::MediaError;
 use crate::net::{Pt, SrtpKeys, SrtpProfile};
 use crate::pipeline::{Format, Source};
 
-/// Milliseconds of a frame, in which Python counts concealment.
-const FRAME_MS: u64 = 20;
+use super::figures;
 
 /// The exception of `trunkline.errors` for a refusal.
 pub(super) fn raise(py: Python<'_>, error: &MediaError) -> PyErr {
@@ -172,13 +171,14 @@ pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>
         Event::Stats { request, endpoint, stats } => {
             fields.set_item("request", request.0)?;
             fields.set_item("endpoint", endpoint.0)?;
-            set_stats(&fields, &stats)?;
+            fields.set_item("stats", figures::stats(py, &stats)?)?;
             "Stats"
         }
-        Event::EndpointClosed { call, endpoint, reason, request } => {
+        Event::EndpointClosed { call, endpoint, reason, request, stats } => {
             about(&fields, call.0, endpoint)?;
             fields.set_item("reason", reason)?;
             fields.set_item("request", request.map(|request| request.0))?;
+            fields.set_item("stats", stats.map(|stats| figures::stats(py, &stats)).transpose()?)?;
             "EndpointClosed"
         }
         Event::BridgeFailed { call, reason } => {
@@ -251,27 +251,6 @@ fn local_description(py: Python<'_>, local: Local) -> PyResult<Bound<'_, PyTuple
     (name, fields).into_pyobject(py)
 }
 
-fn set_stats(fields: &Bound<'_, PyDict>, stats: &Stats) -> PyResult<()> {
-    let counters = &stats.counters;
-    fields.set_item("packets_received", counters.packets_received)?;
-    fields.set_item("bytes_received", counters.bytes_received)?;
-    fields.set_item("packets_sent", counters.packets_sent)?;
-    fields.set_item("bytes_sent", counters.bytes_sent)?;
-    fields.set_item("packets_lost", counters.packets_lost)?;
-    fields.set_item("jitter_ms", counters.jitter_ms)?;
-    fields.set_item("round_trip_ms", counters.round_trip.map(|time| time.as_secs_f64() * 1_000.0))?;
-    fields.set_item("codec_received", stats.codec_received.map_or("", Kind::name))?;
-    fields.set_item("codec_sent", stats.codec_sent.map_or("", Kind::name))?;
-    fields.set_item("concealed_frames", stats.concealed_ms / FRAME_MS)?;
-    fields.set_item("says_muted", stats.is_said_muted)?;
-    fields.set_item("hears_muted", stats.is_heard_muted)?;
-    let drops = PyDict::new(fields.py());
-    for (reason, count) in stats.drops.iter().filter(|(_, count)| *count > 0) {
-        drops.set_item(reason.name(), count)?;
-    }
-    fields.set_item("drops", drops)
-}
-
 fn transport(transport: &Bound<'_, PyAny>) -> PyResult<TransportKind> {
     match field::<String>(transport, "kind")?.as_str() {
         "webrtc" => Ok(TransportKind::WebRtc),
@@ -337,6 +316,10 @@ fn stream_parameters(audio: &Bound<'_, PyAny>) -> PyResult<StreamParameters> {
         ptime_ms: field(audio, "ptime_ms")?,
         direction: direction(&field::<String>(audio, "direction")?)?,
         dtmf: dtmf(&attribute(audio, "dtmf")?)?,
+        rtcp: RtcpParameters {
+            is_reduced_size: field(&attribute(audio, "rtcp")?, "is_reduced_size")?,
+            sends_voip_metrics: field(&attribute(audio, "rtcp")?, "sends_voip_metrics")?,
+        },
     })
 }
 
@@ -406,7 +389,7 @@ fn direction(text: &str) -> PyResult<Direction> {
     }
 }
 
-fn address(address: SocketAddr) -> (String, u16) {
+pub(super) fn address(address: SocketAddr) -> (String, u16) {
     (address.ip().to_string(), address.port())
 }
 

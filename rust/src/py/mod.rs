@@ -4,6 +4,7 @@
 
 mod convert;
 mod engine;
+mod figures;
 
 use pyo3::prelude::*;
 

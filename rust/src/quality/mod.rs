@@ -47,6 +47,23 @@ impl PlayoutFigures {
     }
 }
 
+/// What came out of the buffers of one stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Played {
+    /// How.
+    pub playout: PlayoutFigures,
+    /// What.
+    pub meter: Meter,
+}
+
+impl Played {
+    /// This, and what came out of a later buffer.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        Self { playout: self.playout.then(later.playout), meter: self.meter.then(later.meter) }
+    }
+}
+
 /// What is known of a received stream beyond its packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Heard {
@@ -72,6 +89,25 @@ pub struct Rating {
 }
 
 impl Heard {
+    /// What is known once so much was played.
+    #[must_use]
+    pub fn new(impairment: Option<emodel::Impairment>, ptime_ms: u32, played: Played) -> Self {
+        let playout = (played.playout.played_ms > 0).then_some(played.playout);
+        Self { impairment, ptime_ms, playout, sound: played.meter.figures() }
+    }
+
+    /// The same with the delays of an earlier look at it: a delay is known only while something plays.
+    #[must_use]
+    pub fn since(mut self, earlier: &Self) -> Self {
+        if let (Some(playout), Some(before)) = (&mut self.playout, earlier.playout) {
+            if playout.delay_ms == 0 {
+                playout.delay_ms = before.delay_ms;
+            }
+            playout.max_delay_ms = playout.max_delay_ms.max(before.max_delay_ms);
+        }
+        self
+    }
+
     /// Rates the stream; None before its first packet of speech.
     #[must_use]
     pub fn rating(&self, arrivals: &ArrivalFigures, round_trip: Option<Duration>) -> Option<Rating> {

@@ -5,6 +5,7 @@ use crate::net::Ssrc;
 
 use super::report::{PT_BYE, PT_RECEIVER_REPORT, PT_SDES, PT_SENDER_REPORT, ReportBlock, SDES_CNAME, VERSION};
 use super::time::NtpTime;
+use super::xr::{BT_DLRR, BT_VOIP_METRICS, DLRR_WORDS, Dlrr, PT_EXTENDED_REPORT, VOIP_METRICS_WORDS, VoipMetrics};
 
 /// Most report blocks or sources that one packet counts.
 const MAX_COUNT: usize = 31;
@@ -24,7 +25,8 @@ pub struct SenderInfo {
 
 /// Writes one compound packet, front to back.
 ///
-/// A compound begins with a report and holds a CNAME (RFC 3550 section 6.1). Every step drops `BufferTooSmall` if `out`
+/// A compound begins with a report and holds a CNAME (RFC 3550 section 6.1), unless it is one of reduced size (RFC
+/// 5506). Every step drops `BufferTooSmall` if `out`
 /// has no room for it.
 #[derive(Debug)]
 pub struct Builder<'a> {
@@ -71,6 +73,31 @@ impl<'a> Builder<'a> {
         self.close(start, PT_SDES, 1)
     }
 
+    /// XR with the blocks that there are; nothing if there is none.   RFC 3611.
+    pub fn extended_report(
+        mut self,
+        ssrc: Ssrc,
+        answer: Option<Dlrr>,
+        metrics: Option<&VoipMetrics>,
+    ) -> Result<Self, DropReason> {
+        if answer.is_none() && metrics.is_none() {
+            return Ok(self);
+        }
+        let start = self.len;
+        self.header(ssrc)?;
+        if let Some(answer) = answer {
+            self.block(BT_DLRR, DLRR_WORDS)?;
+            self.put_u32(answer.ssrc.0)?;
+            self.put_u32(answer.last_rr)?;
+            self.put_u32(answer.delay)?;
+        }
+        if let Some(metrics) = metrics {
+            self.block(BT_VOIP_METRICS, VOIP_METRICS_WORDS)?;
+            self.put(&metrics.to_bytes())?;
+        }
+        self.close(start, PT_EXTENDED_REPORT, 0)
+    }
+
     /// BYE of one source.   RFC 3550 section 6.6.
     pub fn bye(mut self, ssrc: Ssrc) -> Result<Self, DropReason> {
         let start = self.len;
@@ -104,6 +131,12 @@ impl<'a> Builder<'a> {
             count += 1;
         }
         Ok(count)
+    }
+
+    /// The header of one block of an extended report.
+    fn block(&mut self, kind: u8, words: usize) -> Result<(), DropReason> {
+        let [high, low] = u16::try_from(words).map_err(|_| DropReason::BufferTooSmall)?.to_be_bytes();
+        self.put(&[kind, 0, high, low])
     }
 
     /// Fill in the common header of the packet that begins at `start`.

@@ -1,9 +1,10 @@
-//! Compound packets, read in place.   RFC 3550 sections 6.4 to 6.6, RFC 5506.
+//! Compound packets, read in place.   RFC 3550 sections 6.4 to 6.6, RFC 3611, RFC 5506.
 
 use crate::error::DropReason;
 use crate::net::Ssrc;
 
 use super::time::NtpTime;
+use super::xr::{ExtendedReport, PT_EXTENDED_REPORT};
 
 pub(super) const VERSION: u8 = 2;
 pub(super) const PT_SENDER_REPORT: u8 = 200;
@@ -41,6 +42,8 @@ pub enum Packet<'a> {
     Sdes(Sdes<'a>),
     /// BYE.
     Bye(Bye<'a>),
+    /// XR.
+    ExtendedReport(ExtendedReport<'a>),
 }
 
 /// SR: what a source sent, and what it received.   RFC 3550 section 6.4.1.
@@ -165,6 +168,7 @@ fn read_packet<'a>(raw: &RawPacket<'a>) -> Result<Option<Packet<'a>>, DropReason
         PT_RECEIVER_REPORT => read_receiver_report(raw),
         PT_SDES => Some(Sdes { chunks: raw.body, count: raw.count }).filter(Sdes::is_sound).map(Packet::Sdes),
         PT_BYE => raw.body.get(..4 * usize::from(raw.count)).map(|sources| Packet::Bye(Bye { sources })),
+        PT_EXTENDED_REPORT => ExtendedReport::read(raw.body).map(Packet::ExtendedReport),
         _ => return Ok(None),
     };
     packet.map(Some).ok_or(DropReason::RtcpMalformed)
@@ -186,7 +190,7 @@ fn read_receiver_report<'a>(raw: &RawPacket<'a>) -> Option<Packet<'a>> {
     Some(Packet::ReceiverReport { ssrc: Ssrc(ssrc), reports: ReportBlocks::read(rest, raw.count)? })
 }
 
-fn split_u32(data: &[u8]) -> Option<(u32, &[u8])> {
+pub(super) fn split_u32(data: &[u8]) -> Option<(u32, &[u8])> {
     let (bytes, rest) = data.split_first_chunk::<4>()?;
     Some((u32::from_be_bytes(*bytes), rest))
 }

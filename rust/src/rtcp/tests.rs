@@ -67,6 +67,75 @@ fn unknown_packets_are_skipped() {
     assert!(matches!(packets[..], [Packet::Bye(_)]), "{packets:?}");
 }
 
+fn metrics() -> VoipMetrics {
+    VoipMetrics {
+        ssrc: THEM,
+        loss_rate: 12,
+        discard_rate: 3,
+        burst_density: 128,
+        gap_density: 1,
+        burst_duration_ms: 180,
+        gap_duration_ms: 2_000,
+        round_trip_delay_ms: 95,
+        end_system_delay_ms: 60,
+        signal_level_dbm0: -18,
+        noise_level_dbm0: -62,
+        rerl_db: VoipMetrics::UNKNOWN,
+        gmin: 16,
+        r_factor: 88,
+        ext_r_factor: VoipMetrics::UNKNOWN,
+        mos_lq: 43,
+        mos_cq: 42,
+        rx_config: VoipMetrics::STANDARD_PLC_ADAPTIVE_JB,
+        jb_nominal_ms: 40,
+        jb_maximum_ms: 80,
+        jb_abs_max_ms: 400,
+    }
+}
+
+#[test]
+fn extended_report_lies_on_the_wire_as_the_rfc_draws_it_and_reads_back() {
+    let mut out = [0; 128];
+    let answer = Dlrr { ssrc: THEM, last_rr: 0x1122_3344, delay: 65_536 };
+    let data = build(&mut out, |b| b.extended_report(US, Some(answer), Some(&metrics())));
+    assert_eq!(data[..8], [0x80, 207, 0, 14, 0x0a, 0x0b, 0x0c, 0x0d]);
+    assert_eq!(data[8..24], [5, 0, 0, 3, 1, 2, 3, 4, 0x11, 0x22, 0x33, 0x44, 0, 1, 0, 0]);
+    assert_eq!(data[24..28], [7, 0, 0, 8]);
+    assert_eq!(data[28..44], [1, 2, 3, 4, 12, 3, 128, 1, 0, 180, 7, 208, 0, 95, 0, 60]);
+    assert_eq!(data[44..], [238, 194, 127, 16, 88, 127, 43, 42, 0xf0, 0, 0, 40, 0, 80, 1, 144]);
+    let Some(Packet::ExtendedReport(report)) = Compound::parse(data).unwrap().packets().next() else { panic!() };
+    assert_eq!(report.ssrc, US);
+    assert_eq!(report.blocks().collect::<Vec<_>>(), [Block::VoipMetrics(metrics())]);
+}
+
+#[test]
+fn extended_report_without_blocks_is_none() {
+    let mut out = [0; 16];
+    assert_eq!(Builder::new(&mut out).extended_report(US, None, None).unwrap().finish(), 0);
+}
+
+#[test]
+fn blocks_of_other_types_are_skipped_and_times_are_read() {
+    let data = [0x80, 207, 0, 7, 0, 0, 0, 1, 1, 0, 0, 2, 9, 9, 9, 9, 9, 9, 9, 9, 4, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8];
+    let Some(Packet::ExtendedReport(report)) = Compound::parse(&data).unwrap().packets().next() else { panic!() };
+    let time = NtpTime(0x0102_0304_0506_0708);
+    assert_eq!(report.blocks().collect::<Vec<_>>(), [Block::ReceiverReferenceTime(time)]);
+}
+
+#[test]
+fn blocks_with_lying_lengths_are_dropped() {
+    for data in [
+        &[0x80, 207, 0, 0][..],
+        &[0x80, 207, 0, 2, 0, 0, 0, 1, 1, 0, 0, 1],
+        &[0x80, 207, 0, 2, 0, 0, 0, 1, 1, 0, 255, 255],
+        &[0x80, 207, 0, 3, 0, 0, 0, 1, 4, 0, 0, 1, 0, 0, 0, 0],
+        &[0x80, 207, 0, 3, 0, 0, 0, 1, 7, 0, 0, 1, 0, 0, 0, 0],
+        &[0x80, 207, 0, 5, 0, 0, 0, 1, 4, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ] {
+        assert_eq!(Compound::parse(data).unwrap_err(), DropReason::RtcpMalformed, "{data:?}");
+    }
+}
+
 #[test]
 fn bye_may_give_a_reason_and_leave_several_sources() {
     let data = [0x82, 203, 0, 4, 0, 0, 0, 1, 0, 0, 0, 2, 4, b'd', b'o', b'n', b'e', 0, 0, 0];
@@ -132,11 +201,12 @@ proptest! {
     }
 
     #[test]
-    fn mutated_compounds_end_in_packets_or_a_drop(at in 0_usize..88, value: u8, cut in 0_usize..88) {
+    fn mutated_compounds_end_in_packets_or_a_drop(at in 0_usize..132, value: u8, cut in 0_usize..132) {
         let mut out = [0; 256];
         let len = Builder::new(&mut out)
             .sender_report(US, &SenderInfo::default(), &[block()])
             .and_then(|b| b.cname(US, "someone@example"))
+            .and_then(|b| b.extended_report(US, None, Some(&metrics())))
             .and_then(|b| b.bye(US))
             .unwrap()
             .finish();
@@ -171,6 +241,7 @@ fn read_all(compound: &Compound<'_>) {
             }
             Packet::Sdes(sdes) => assert!(sdes.cnames().count() <= 31),
             Packet::Bye(bye) => assert!(bye.sources().count() <= 31),
+            Packet::ExtendedReport(report) => assert!(report.blocks().count() <= 32),
         }
     }
 }

@@ -9,4 +9,4 @@ mod source;
 
 pub use packet::{Header, MIN_HEADER_BYTES};
 pub use rate::Allowance;
-pub use source::{Accepted, Reception, Source};
+pub use source::{Accepted, JitterFigures, Reception, Source};

@@ -41,6 +41,17 @@ pub struct Reception {
     pub jitter_ts: u32,
 }
 
+/// Interarrival jitter in milliseconds, over the life of a stream.   RFC 3550 A.8.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct JitterFigures {
+    /// The estimate as of the last packet.
+    pub last_ms: f64,
+    /// Its mean over all packets.
+    pub mean_ms: f64,
+    /// The highest that it ever was.
+    pub max_ms: f64,
+}
+
 /// State of the one source that a stream receives at a time.
 ///
 /// The first packet of all is taken at once: whoever feeds this has judged where it came from. Another SSRC, or a
@@ -52,8 +63,17 @@ pub struct Source {
     probation: u8,
     current: Option<State>,
     candidate: Option<Candidate>,
-    /// Losses of sources and sequences before the current one.
-    lost_before: i64,
+    /// Jitter of all packets of the present clock rate.
+    jitter: JitterSum,
+    /// The same of other clock rates before: packets, milliseconds of all, highest.
+    jitter_before: (u64, f64, f64),
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct JitterSum {
+    packets: u64,
+    sum_ts: u64,
+    max_ts: u32,
 }
 
 /// A source or a sequence that has yet to prove itself.
@@ -69,12 +89,16 @@ struct State {
     ssrc: Ssrc,
     base_seq: u32,
     highest_seq: u32,
+    /// Of the packet with that number.
+    newest_timestamp: u32,
     received: u32,
     expected_prior: u32,
     received_prior: u32,
     transit: Transit,
     /// Jitter times 16, as A.8 keeps it.
     jitter_q4: u32,
+    /// It said goodbye, and sent nothing since.
+    has_left: bool,
 }
 
 /// Where the last packet stood on our clock and on the sender's.
@@ -95,7 +119,8 @@ impl Source {
     /// once, which is right for authenticated (SRTP) streams.
     #[must_use]
     pub const fn new(clock_rate_hz: u32, probation: u8) -> Self {
-        Self { clock_rate_hz, probation, current: None, candidate: None, lost_before: 0 }
+        let (jitter, jitter_before) = (JitterSum { packets: 0, sum_ts: 0, max_ts: 0 }, (0, 0.0, 0.0));
+        Self { clock_rate_hz, probation, current: None, candidate: None, jitter, jitter_before }
     }
 
     /// Judge one packet and count it.   RFC 3550 A.1.
@@ -104,15 +129,18 @@ impl Source {
     /// jump in the sequence that no second packet has confirmed yet).
     pub fn receive(&mut self, now: Instant, header: &Header) -> Result<Accepted, DropReason> {
         if let Some(state) = self.current.as_mut().filter(|state| state.ssrc == header.ssrc) {
-            if let Some(extended_seq) = state.receive(header.seq) {
+            if let Some(extended_seq) = state.receive(header) {
                 self.candidate = None;
+                state.has_left = false;
                 state.update_jitter(now, header.timestamp, self.clock_rate_hz);
+                self.jitter.add(state.jitter_q4 >> 4);
                 return Ok(Accepted { extended_seq, is_restart: false });
             }
             if !self.is_proven(header, Self::UNAUTHENTICATED_PROBATION) {
                 return Err(DropReason::RtpSequence);
             }
-        } else if self.current.is_some() && !self.is_proven(header, self.probation) {
+        } else if self.current.as_ref().is_some_and(|state| !state.has_left) && !self.is_proven(header, self.probation)
+        {
             return Err(DropReason::RtpProbation);
         }
         Ok(self.restart(now, header))
@@ -120,14 +148,24 @@ impl Source {
 
     /// Forget the source in use, since the far side is another one now: its first packet is taken at once.
     pub fn renew(&mut self) {
-        self.lost_before = self.cumulative_lost();
         self.current = None;
         self.candidate = None;
     }
 
+    /// The source said goodbye: another one takes over at once, and there is nothing to report of it.   RFC 3550 6.3.4.
+    ///
+    /// It is forgiven with its next packet, so that a forged goodbye changes nothing.
+    pub fn leave(&mut self, ssrc: Ssrc) {
+        if let Some(state) = self.current.as_mut().filter(|state| state.ssrc == ssrc) {
+            state.has_left = true;
+        }
+    }
+
     /// Follow a codec change to another clock rate; the jitter begins anew if it differs.
-    pub const fn set_clock_rate(&mut self, clock_rate_hz: u32) {
+    pub fn set_clock_rate(&mut self, clock_rate_hz: u32) {
         if self.clock_rate_hz != clock_rate_hz {
+            self.jitter_before = self.jitter_sums();
+            self.jitter = JitterSum::default();
             self.clock_rate_hz = clock_rate_hz;
             if let Some(state) = self.current.as_mut() {
                 state.jitter_q4 = 0;
@@ -141,23 +179,32 @@ impl Source {
         self.current.as_ref().map(|state| state.ssrc)
     }
 
-    /// Packets lost of all sources of this stream; duplicates of a source count against its losses.   RFC 3550 A.3.
+    /// Interarrival jitter over the life of the stream.
     #[must_use]
-    pub fn cumulative_lost(&self) -> i64 {
-        self.lost_before.saturating_add(self.current.as_ref().map_or(0, State::lost))
+    pub fn jitter(&self) -> JitterFigures {
+        let (packets, sum_ms, max_ms) = self.jitter_sums();
+        let last_ts = self.current.as_ref().map_or(0, |state| state.jitter_q4 >> 4);
+        let mean_ms = if packets == 0 { 0.0 } else { sum_ms / count(packets) };
+        JitterFigures { last_ms: self.milliseconds(u64::from(last_ts)), mean_ms, max_ms }
     }
 
-    /// Interarrival jitter in timestamp units.   RFC 3550 A.8.
-    #[must_use]
-    pub fn jitter_ts(&self) -> u32 {
-        self.current.as_ref().map_or(0, |state| state.jitter_q4 >> 4)
+    /// Packets with a jitter, its sum over them in milliseconds, and the highest.
+    fn jitter_sums(&self) -> (u64, f64, f64) {
+        let (packets, sum_ms, max_ms) = self.jitter_before;
+        let JitterSum { packets: more, sum_ts, max_ts } = self.jitter;
+        let max_ms = max_ms.max(self.milliseconds(u64::from(max_ts)));
+        (packets + more, sum_ms + self.milliseconds(sum_ts), max_ms)
+    }
+
+    fn milliseconds(&self, timestamp_units: u64) -> f64 {
+        count(timestamp_units) * 1_000.0 / f64::from(self.clock_rate_hz.max(1))
     }
 
     /// Statistics of the source in use for a report block, and the next interval of the loss fraction begins.
     ///
-    /// None before the first packet.   RFC 3550 A.3.
+    /// None before the first packet, and once the source has left.   RFC 3550 A.3.
     pub fn report(&mut self) -> Option<Reception> {
-        self.current.as_mut().map(State::report)
+        self.current.as_mut().filter(|state| !state.has_left).map(State::report)
     }
 
     /// Whether this packet completes a run of `needed` packets in sequence of one candidate.
@@ -172,33 +219,47 @@ impl Source {
 
     fn restart(&mut self, now: Instant, header: &Header) -> Accepted {
         self.candidate = None;
-        self.lost_before = self.cumulative_lost();
         let seq = FIRST_CYCLE | u32::from(header.seq.0);
         self.current = Some(State {
             ssrc: header.ssrc,
             base_seq: seq,
             highest_seq: seq,
+            newest_timestamp: header.timestamp,
             received: 1,
             expected_prior: 0,
             received_prior: 0,
             transit: Transit { arrival: now, timestamp: header.timestamp },
             jitter_q4: 0,
+            has_left: false,
         });
         Accepted { extended_seq: seq, is_restart: true }
     }
 }
 
+impl JitterSum {
+    fn add(&mut self, jitter_ts: u32) {
+        self.packets += 1;
+        self.sum_ts += u64::from(jitter_ts);
+        self.max_ts = self.max_ts.max(jitter_ts);
+    }
+}
+
 impl State {
     /// The extended number of a packet near the highest one; None for a jump.
-    fn receive(&mut self, seq: SeqNo) -> Option<u32> {
+    fn receive(&mut self, header: &Header) -> Option<u32> {
         let highest = SeqNo(self.highest_seq.to_be_bytes().last_chunk().map_or(0, |low| u16::from_be_bytes(*low)));
-        let distance = seq.distance(highest);
+        let distance = header.seq.distance(highest);
         if !(-MAX_MISORDER..MAX_DROPOUT).contains(&distance) {
+            return None;
+        }
+        // A number from before with a time from after is no late packet: the far side counts anew, a little lower.
+        if distance < 0 && header.timestamp.wrapping_sub(self.newest_timestamp).cast_signed() > 0 {
             return None;
         }
         let extended = self.highest_seq.wrapping_add_signed(i32::from(distance));
         if distance > 0 {
             self.highest_seq = extended;
+            self.newest_timestamp = header.timestamp;
         }
         self.received = self.received.wrapping_add(1);
         Some(extended)
@@ -237,7 +298,9 @@ impl State {
             return;
         }
         let elapsed = now.saturating_duration_since(self.transit.arrival);
-        let elapsed_ts = elapsed.as_nanos() * u128::from(clock_rate_hz) / 1_000_000_000;
+        // 64 bits hold the longest pause that a clock of 192 kHz may make here: a day.
+        let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        let elapsed_ts = elapsed_ns.saturating_mul(u64::from(clock_rate_hz)) / 1_000_000_000;
         self.transit = Transit { arrival: now, timestamp };
         let change = i64::try_from(elapsed_ts).map_or(u64::MAX, |elapsed_ts| elapsed_ts.abs_diff(advance));
         if change > u64::from(clock_rate_hz) * u64::from(MAX_TRANSIT_CHANGE_S) {
@@ -249,180 +312,10 @@ impl State {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::net::Pt;
-
-    const MINE: Ssrc = Ssrc(0x1111);
-    const OTHER: Ssrc = Ssrc(0x2222);
-
-    /// The `n`-th packet of a 20 ms stream at 8 kHz.
-    fn packet(ssrc: Ssrc, seq: u16, n: u32) -> Header {
-        Header::new(Pt(0), SeqNo(seq), n.wrapping_mul(160), ssrc)
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
-    fn start() -> Instant {
-        Instant::now()
-    }
-
-    fn ms(n: u64) -> Duration {
-        Duration::from_millis(n)
-    }
-
-    #[test]
-    fn authenticated_source_counts_from_its_first_packet() {
-        let mut source = Source::new(8000, 0);
-        let first = source.receive(start(), &packet(MINE, 7, 0)).unwrap();
-        assert!(first.is_restart);
-        assert_eq!(first.extended_seq & 0xffff, 7);
-        assert_eq!(source.ssrc(), Some(MINE));
-    }
-
-    #[test]
-    fn first_source_counts_from_its_first_packet_and_another_must_show_two_in_sequence() {
-        let mut source = Source::new(8000, Source::UNAUTHENTICATED_PROBATION);
-        let now = start();
-        assert!(source.receive(now, &packet(MINE, 7, 0)).unwrap().is_restart);
-        assert_eq!(source.receive(now, &packet(OTHER, 7, 0)), Err(DropReason::RtpProbation));
-        assert_eq!(source.receive(now, &packet(OTHER, 9, 2)), Err(DropReason::RtpProbation));
-        assert!(source.receive(now, &packet(OTHER, 10, 3)).unwrap().is_restart);
-        assert!(!source.receive(now, &packet(OTHER, 11, 4)).unwrap().is_restart);
-    }
-
-    #[test]
-    fn after_a_change_of_the_far_side_the_first_packet_counts_and_losses_stay() {
-        let mut source = Source::new(8000, Source::UNAUTHENTICATED_PROBATION);
-        for seq in [1, 3] {
-            source.receive(start(), &packet(MINE, seq, 0)).unwrap();
-        }
-        source.renew();
-        assert_eq!((source.ssrc(), source.report()), (None, None));
-        assert!(source.receive(start(), &packet(OTHER, 500, 0)).unwrap().is_restart);
-        assert_eq!(source.cumulative_lost(), 1);
-    }
-
-    #[test]
-    fn extended_seq_goes_on_over_the_wrap_and_back_for_late_packets() {
-        let mut source = Source::new(8000, 0);
-        let now = start();
-        let a = source.receive(now, &packet(MINE, 65_534, 0)).unwrap().extended_seq;
-        let b = source.receive(now, &packet(MINE, 1, 3)).unwrap().extended_seq;
-        let late = source.receive(now, &packet(MINE, 65_535, 1)).unwrap().extended_seq;
-        assert_eq!((b - a, late - a), (3, 1));
-        assert_eq!(source.cumulative_lost(), 1);
-        assert_eq!(source.report().unwrap().extended_highest_seq, 0x1_0001);
-    }
-
-    #[test]
-    fn packet_reordered_before_the_first_has_a_number() {
-        let mut source = Source::new(8000, 0);
-        let first = source.receive(start(), &packet(MINE, 0, 1)).unwrap().extended_seq;
-        assert_eq!(source.receive(start(), &packet(MINE, 65_535, 0)).unwrap().extended_seq, first - 1);
-    }
-
-    #[test]
-    fn jump_is_taken_when_its_second_packet_confirms_it() {
-        let mut source = Source::new(8000, 0);
-        let now = start();
-        source.receive(now, &packet(MINE, 100, 0)).unwrap();
-        assert_eq!(source.receive(now, &packet(MINE, 20_000, 1)), Err(DropReason::RtpSequence));
-        assert!(!source.receive(now, &packet(MINE, 101, 1)).unwrap().is_restart, "one stray packet changes nothing");
-        assert_eq!(source.receive(now, &packet(MINE, 20_001, 2)), Err(DropReason::RtpSequence));
-        assert!(source.receive(now, &packet(MINE, 20_002, 3)).unwrap().is_restart);
-        assert_eq!(source.cumulative_lost(), 0, "a jump is not loss");
-    }
-
-    #[test]
-    fn other_source_takes_over_after_its_probation_only() {
-        let mut source = Source::new(8000, 2);
-        let now = start();
-        source.receive(now, &packet(MINE, 1, 0)).unwrap();
-        source.receive(now, &packet(MINE, 2, 1)).unwrap();
-        assert_eq!(source.receive(now, &packet(OTHER, 500, 0)), Err(DropReason::RtpProbation));
-        source.receive(now, &packet(MINE, 3, 2)).unwrap();
-        assert_eq!(source.receive(now, &packet(OTHER, 501, 1)), Err(DropReason::RtpProbation), "interleaved");
-        assert!(source.receive(now, &packet(OTHER, 502, 2)).unwrap().is_restart);
-        assert_eq!(source.ssrc(), Some(OTHER));
-    }
-
-    #[test]
-    fn losses_outlive_a_change_of_source() {
-        let mut source = Source::new(8000, 0);
-        for seq in [1, 2, 5] {
-            source.receive(start(), &packet(MINE, seq, u32::from(seq))).unwrap();
-        }
-        for seq in [9, 11] {
-            source.receive(start(), &packet(OTHER, seq, u32::from(seq))).unwrap();
-        }
-        assert_eq!(source.cumulative_lost(), 3);
-        assert_eq!(source.report().unwrap().cumulative_lost, 1, "a report block is about one source");
-    }
-
-    #[test]
-    fn fraction_lost_is_of_the_interval() {
-        let mut source = Source::new(8000, 0);
-        for seq in [0, 1, 2, 3] {
-            source.receive(start(), &packet(MINE, seq, 0)).unwrap();
-        }
-        assert_eq!(source.report().unwrap().fraction_lost, 0);
-        for seq in [4, 7] {
-            source.receive(start(), &packet(MINE, seq, 0)).unwrap();
-        }
-        let report = source.report().unwrap();
-        assert_eq!((report.fraction_lost, report.cumulative_lost), (128, 2));
-        assert_eq!(source.report().unwrap().fraction_lost, 0, "nothing expected, nothing lost");
-    }
-
-    #[test]
-    fn jitter_of_an_even_stream_is_zero_and_of_an_uneven_one_is_its_deviation() {
-        let mut even = Source::new(8000, 0);
-        let mut uneven = Source::new(8000, 0);
-        let begin = start();
-        for n in 0..500_u16 {
-            let due = begin + ms(20 * u64::from(n));
-            even.receive(due, &packet(MINE, n, u32::from(n))).unwrap();
-            uneven.receive(due + ms(10 * u64::from(n % 2)), &packet(MINE, n, u32::from(n))).unwrap();
-        }
-        assert_eq!(even.jitter_ts(), 0);
-        assert!((75..=85).contains(&uneven.jitter_ts()), "10 ms at 8 kHz, got {}", uneven.jitter_ts());
-    }
-
-    #[test]
-    fn jitter_ignores_timestamp_jumps_and_repeated_timestamps() {
-        let mut source = Source::new(8000, 0);
-        let begin = start();
-        source.receive(begin, &packet(MINE, 0, 0)).unwrap();
-        let jumped = Header::new(Pt(0), SeqNo(1), 1 << 31, MINE);
-        source.receive(begin + ms(20), &jumped).unwrap();
-        for n in 0..10_u16 {
-            let event = Header::new(Pt(101), SeqNo(2 + n), 1 << 31, MINE);
-            source.receive(begin + ms(40 + 20 * u64::from(n)), &event).unwrap();
-        }
-        assert_eq!(source.jitter_ts(), 0);
-    }
-
-    proptest! {
-        #[test]
-        fn any_packets_are_accepted_or_dropped_and_keep_the_wire_number(
-            packets in prop::collection::vec((0_u32..3, any::<u16>(), any::<u32>(), 0_u64..100), 0..200),
-            probation in 0_u8..4,
-        ) {
-            let mut source = Source::new(48_000, probation);
-            let mut now = start();
-            for (ssrc, seq, timestamp, wait_ms) in packets {
-                now += ms(wait_ms);
-                if let Ok(accepted) = source.receive(now, &Header::new(Pt(0), SeqNo(seq), timestamp, Ssrc(ssrc))) {
-                    prop_assert_eq!(accepted.extended_seq & 0xffff, u32::from(seq));
-                    prop_assert_eq!(source.ssrc(), Some(Ssrc(ssrc)));
-                }
-                source.report();
-            }
-        }
-    }
+#[expect(clippy::cast_precision_loss, reason = "a figure for people needs no more")]
+fn count(number: u64) -> f64 {
+    number as f64
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use trunkline_media::bridge::{CallId, Dtmf, Stats, StreamParameters};
 use trunkline_media::codecs::Codec;
-use trunkline_media::endpoint::{Direction, EndpointId, Remote};
+use trunkline_media::endpoint::{Direction, EndpointId, Remote, RtcpParameters};
 use trunkline_media::engine::{
     Command, Engine, EngineConfig, Event, Local, PlaySource, Request, RequestId, TransportKind,
 };
@@ -70,6 +70,7 @@ pub(crate) fn stream(formats: &[Format]) -> StreamParameters {
         ptime_ms: 20,
         direction: Direction::SendRecv,
         dtmf: Dtmf::default(),
+        rtcp: RtcpParameters::default(),
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crate::bridge::{Bridge, CallId, Event as BridgeEvent, LegIndex};
+use crate::bridge::{Bridge, CallId, Event as BridgeEvent, LegIndex, Stats};
 use crate::codecs::EncoderSettings;
 use crate::dtls::Certificate;
 use crate::endpoint::{Endpoint, EndpointId, Event as EndpointEvent, Lane, Remote};
@@ -234,7 +234,7 @@ impl Board {
     /// Says that every endpoint is gone, without touching what may be broken.
     pub(super) fn abandon(&mut self, reason: &'static str) {
         for (endpoint, record) in self.endpoints.drain() {
-            let event = Event::EndpointClosed { call: record.call, endpoint, reason, request: None };
+            let event = Event::EndpointClosed { call: record.call, endpoint, reason, request: None, stats: None };
             self.setup.events.push(event);
         }
     }
@@ -302,9 +302,9 @@ impl Board {
             }
             Command::GetStats { endpoint } => {
                 let place = self.find(call, endpoint)?;
-                let stats =
-                    self.turn(now, place.bridge, |bridge, _| bridge.stats(place.leg)).ok_or(MediaError::Closed)?;
-                let stats = Box::new(stats.ok_or(MediaError::UnknownEndpoint(endpoint.0))?);
+                let stats = self.turn(now, place.bridge, |bridge, _| bridge.stats(place.leg)).flatten();
+                let record = self.endpoints.get(&endpoint).ok_or(MediaError::Closed)?;
+                let stats = self.located(record, stats.ok_or(MediaError::Closed)?);
                 Ok(Some(Event::Stats { request, endpoint, stats }))
             }
             Command::Close { endpoint } => {
@@ -338,18 +338,31 @@ impl Board {
     fn close(&mut self, now: Instant, id: EndpointId, reason: &'static str, request: Option<RequestId>) {
         let Some(record) = self.endpoints.remove(&id) else { return };
         let place = record.place;
-        let is_last = self.turn(now, place.bridge, |bridge, outbox| {
-            bridge.remove(now, place.leg, outbox);
-            bridge.is_empty()
-        });
+        let (stats, is_last) = self
+            .turn(now, place.bridge, |bridge, outbox| {
+                let stats = bridge.stats(place.leg);
+                bridge.remove(now, place.leg, outbox);
+                (stats, bridge.is_empty())
+            })
+            .unwrap_or((None, false));
+        let stats = stats.map(|stats| self.located(&record, stats));
         // The goodbye must leave before its socket closes.
         self.flush();
         self.forget(now, &record);
-        let dropped = if is_last == Some(true) { self.drop_bridge(place.bridge) } else { Ok(()) };
-        self.setup.events.push(Event::EndpointClosed { call: record.call, endpoint: id, reason, request });
+        let dropped = if is_last { self.drop_bridge(place.bridge) } else { Ok(()) };
+        self.setup.events.push(Event::EndpointClosed { call: record.call, endpoint: id, reason, request, stats });
         if let Err(reason) = dropped {
             self.report_failure(record.call, reason);
         }
+    }
+
+    /// An endpoint's figures with the address that its socket has.
+    fn located(&self, record: &Record, stats: Stats) -> Box<Stats> {
+        let socket = match record.kind {
+            RecordKind::WebRtc { .. } => SHARED,
+            RecordKind::Rtp { rtp, .. } => rtp,
+        };
+        Box::new(Stats { local: self.setup.sockets.local(socket), ..stats })
     }
 
     fn open_bridge(&mut self, call: CallId) -> usize {
@@ -432,6 +445,7 @@ impl Board {
                     endpoint,
                     reason: "bridge_failed",
                     request: None,
+                    stats: None,
                 });
             }
         }

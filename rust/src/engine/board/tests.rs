@@ -57,7 +57,7 @@ fn a_panic_ends_its_own_bridge_and_gives_everything_back() {
     let told: Vec<Event> = std::iter::from_fn(|| events.try_next()).collect();
     for endpoint in [EndpointId(10), EndpointId(11)] {
         let reason = "bridge_failed";
-        let end = Event::EndpointClosed { call: CallId(1), endpoint, reason, request: None };
+        let end = Event::EndpointClosed { call: CallId(1), endpoint, reason, request: None, stats: None };
         assert!(told.contains(&end), "{told:?}");
     }
     assert_eq!(told.last(), Some(&Event::BridgeFailed { call: CallId(1), reason: "a bug of ours".into() }));
@@ -207,6 +207,7 @@ impl Phone {
             ptime_ms: 20,
             direction: Direction::SendRecv,
             dtmf: Dtmf::default(),
+            rtcp: crate::endpoint::RtcpParameters::default(),
         };
         let remote = Remote::Rtp { rtp: address, rtcp: address, is_muxed: true, security };
         let command = Command::SetRemote { endpoint: EndpointId(endpoint), remote, audio };

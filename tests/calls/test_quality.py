@@ -1,0 +1,79 @@
+"""The last figures of each leg: kept with the call, logged once, and counted."""
+
+import dataclasses
+
+import structlog
+from test_outbound import answered
+from world import world
+
+from trunkline.calls.model import CallEnd, EndReason
+from trunkline.ids import MediaCallId
+from trunkline.media.figures import EndpointStats, ReceivedStats, SentStats
+from trunkline.media.types import EndpointClosed
+
+PHONE = EndpointStats(
+    received=ReceivedStats(
+        codec="PCMU", packets=990, lost=10, discarded=10, jitter_mean_ms=4.0, mos=4.1, r_factor=84.2
+    ),
+    sent=SentStats(codec="PCMU", packets=1_000, lost=3, mos=4.3),
+    round_trip_ms=80.0,
+    local=("192.0.2.1", 31_000),
+    remote=("2001:db8::5", 4_000),
+    drops={"rtp_payload_type": 2, "late": 10},
+)
+BROWSER = EndpointStats(received=ReceivedStats(codec="opus", packets=20, mos=4.4), srtp_profile="SRTP_AEAD_AES_128_GCM")
+
+
+async def ended(w):
+    _, call, _ = await answered(w)
+    w.media.endpoint("rtp")[1].stats = PHONE
+    w.media.endpoint("webrtc")[1].stats = BROWSER
+    w.controller.hang_up(call.id, CallEnd(EndReason.NORMAL))
+    await w.settle()
+    return call
+
+
+async def test_an_ended_call_keeps_the_figures_of_both_legs():
+    async with world() as w:
+        call = await ended(w)
+        assert (call.a.stats, call.b.stats) == (BROWSER, PHONE)
+
+
+async def test_one_line_for_each_leg_says_how_it_was():
+    with structlog.testing.capture_logs() as lines:
+        async with world() as w:
+            call = await ended(w)
+    phone, browser = sorted((line for line in lines if line["event"] == "leg_quality"), key=lambda line: -line["lost"])
+    assert (phone["log_level"], phone["leg"], phone["kind"]) == ("info", call.b.id, "sip")
+    wanted = {"codec_received": "PCMU", "lost": 10, "discarded": 10, "jitter_mean_ms": 4.0, "mos": 4.1, "drops": 12}
+    assert wanted.items() <= phone.items()
+    assert (phone["lost_there"], phone["mos_there"], phone["round_trip_ms"]) == (3, 4.3, 80.0)
+    assert (phone["local"], phone["remote"]) == ("192.0.2.1:31000", "[2001:db8::5]:4000")
+    assert "srtp_profile" not in phone
+    assert browser["srtp_profile"] == "SRTP_AEAD_AES_128_GCM"
+
+
+async def test_legs_are_counted_by_kind_and_one_of_a_few_packets_is_not():
+    async with world() as w:
+        await ended(w)
+        text = w.metrics.render().decode()
+    assert 'trunkline_leg_mos_bucket{le="4.0",leg="sip"} 0.0' in text
+    assert 'trunkline_leg_mos_bucket{le="4.3",leg="sip"} 1.0' in text
+    assert 'trunkline_leg_jitter_seconds_sum{leg="sip"} 0.004' in text
+    assert 'trunkline_leg_loss_ratio_sum{leg="sip"} 0.02' in text
+    assert 'trunkline_leg_round_trip_seconds_sum{leg="sip"} 0.08' in text
+    assert 'leg="web"' not in text
+
+
+async def test_an_endpoint_that_ends_by_itself_leaves_its_figures_too():
+    async with world() as w:
+        _, call, _ = await answered(w)
+        endpoint, _ = w.media.endpoint("rtp")
+        await w.media_says(EndpointClosed(MediaCallId(1), endpoint, "shutdown", stats=PHONE))
+        assert call.b.stats == PHONE
+
+
+def test_loss_is_of_the_packets_that_were_expected():
+    assert PHONE.received.loss_percent == 2.0
+    assert ReceivedStats().loss_percent == 0.0
+    assert dataclasses.replace(PHONE.received, discarded=10_000).loss_percent == 100.0
