@@ -40,6 +40,9 @@ pub enum MediaError {
     /// The far side's audio file or tone cannot be played.
     #[error("unplayable source: {0}")]
     UnplayableSource(String),
+    /// A recording cannot be written where it should be.
+    #[error("unwritable path: {0}")]
+    UnwritablePath(String),
     /// A primitive of the crypto library failed, which means a wrong build or a broken machine.
     #[error("crypto: {0}")]
     Crypto(String),
@@ -64,6 +67,7 @@ impl MediaError {
             Self::NoFreePort => "no_free_port",
             Self::Capacity(_) => "capacity",
             Self::UnplayableSource(_) => "unplayable_source",
+            Self::UnwritablePath(_) => "unwritable_path",
             Self::Crypto(_) => "crypto",
             Self::Io(_) => "io",
             Self::Closed => "closed",

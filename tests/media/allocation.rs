@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
-use trunkline_media::bridge::{Dtmf, Event, StreamParameters};
+use trunkline_media::bridge::{Dtmf, Event, LegIndex, Muted, StreamParameters, Voice};
 use trunkline_media::codecs::EncoderSettings;
 use trunkline_media::dsp::tone::Oscillator;
 use trunkline_media::dtmf::Kind;
@@ -15,6 +15,7 @@ use trunkline_media::jitter::{Config, Playout};
 use trunkline_media::mac::{self, Backend};
 use trunkline_media::net::{Pt, SeqNo, Ssrc};
 use trunkline_media::outbox::{Destination, Outbox, SocketId};
+use trunkline_media::pipeline::tap;
 use trunkline_media::rtp::Header;
 use trunkline_media::srtp::{Context, Forecast, Profile};
 
@@ -86,10 +87,19 @@ fn plain_packet(number: u16, payload: &[u8]) -> Vec<u8> {
 /// Runs 20 ms steps with one packet from each side; how many packets left to the browser and to the phone, and how
 /// often memory was allocated after the first `warm_up` steps.
 fn run(web: trunkline_media::pipeline::Format, steps: usize, warm_up: usize) -> (usize, usize, usize) {
-    let mut lab = Lab::new();
+    run_in(Lab::new(), |_, _, _| (), (web, steps, warm_up))
+}
+
+/// The same, after `prepare` has done something to the bridge and its two legs.
+fn run_in(
+    mut lab: Lab,
+    prepare: impl FnOnce(&mut Lab, LegIndex, LegIndex),
+    (web, steps, warm_up): (trunkline_media::pipeline::Format, usize, usize),
+) -> (usize, usize, usize) {
     let (browser, mut client) = lab.web_leg(&[web]);
     let phone = lab.rtp_leg(&[pcmu()]);
     lab.bridge.join(browser, phone).unwrap();
+    prepare(&mut lab, browser, phone);
     lab.events();
 
     let mut voices = (Speaker::new(web, 440.0), Speaker::new(pcmu(), 1_000.0));
@@ -219,5 +229,40 @@ fn a_turn_of_srtp_allocates_nothing() {
             }
         });
         assert_eq!((count, taken), (0, packets.len()), "{profile:?}");
+    }
+}
+
+#[test]
+fn a_muted_packet_allocates_nothing() {
+    let mute = |lab: &mut Lab, browser, _| lab.bridge.mute(browser, Voice::Says, Muted::Audio).unwrap();
+    for web in [pcmu(), opus()] {
+        let (_, to_phone, allocated) = run_in(Lab::new(), mute, (web, 300, 50));
+        assert!(to_phone >= 245, "{to_phone} packets");
+        assert_eq!(allocated, 0);
+    }
+}
+
+/// The recorder is as slow as can be: it reads nothing at all.
+#[test]
+fn a_recorded_packet_allocates_nothing_and_goes_on_when_the_recorder_does_not() {
+    for web in [pcmu(), opus()] {
+        let mut readers = Vec::new();
+        let record = |lab: &mut Lab, browser, phone| {
+            for leg in [browser, phone] {
+                let (tap, reader) = tap();
+                lab.bridge.start_tap(lab.now, leg, tap).unwrap();
+                readers.push(reader);
+            }
+        };
+        let (to_web, to_phone, allocated) = run_in(Lab::new(), record, (web, 600, 50));
+        assert!(to_web >= 545 && to_phone >= 545, "{to_web} and {to_phone} packets");
+        assert_eq!(allocated, 0);
+
+        let mut phone = readers.pop().unwrap();
+        let mut payload = Vec::new();
+        let kept = std::iter::from_fn(|| phone.read(&mut payload)).count();
+        let lost = usize::try_from(phone.dropped().as_millis()).unwrap() / 20;
+        assert!(kept > 300 && lost > 300, "{kept} kept, {lost} left out");
+        assert!((1_180..=1_200).contains(&(kept + lost)), "{kept} kept, {lost} left out");
     }
 }

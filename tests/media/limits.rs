@@ -152,11 +152,14 @@ fn a_controller_that_reads_no_events_is_held_up_and_loses_no_answer() {
         config.command_queue = 8;
         config.event_queue = 16;
     });
-    let command = Command::Unbridge { endpoint: EndpointId(1) };
     let mut accepted = 0;
     let deadline = now() + PATIENCE;
     loop {
-        let request = Request { id: RequestId(accepted), call: CallId(0), command: command.clone() };
+        let request = Request {
+            id: RequestId(accepted),
+            call: CallId(0),
+            command: Command::Unbridge { endpoint: EndpointId(1) },
+        };
         match rig.engine.submit(request) {
             Ok(()) => accepted += 1,
             // Full for good once the worker is blocked; until then it only lags behind.

@@ -44,14 +44,18 @@ from trunkline.media.types import (
     Mute,
     Play,
     PlayDone,
+    RecordingFormat,
     Remote,
     RtpLocal,
     SendDtmf,
     SetRemote,
     Source,
+    StartTap,
     Stats,
     StopPlay,
+    StopTap,
     StreamParameters,
+    TapDone,
     Totals,
     Transport,
     Unbridge,
@@ -79,6 +83,7 @@ CallEvent = (
     | MediaInactive
     | DtmfReceived
     | PlayDone
+    | TapDone
     | EndpointClosed
     | BridgeFailed
 )
@@ -103,6 +108,7 @@ _EVENTS: dict[str, type[Any]] = {
         MediaInactive,
         DtmfReceived,
         PlayDone,
+        TapDone,
         Stats,
         EndpointClosed,
         BridgeFailed,
@@ -306,6 +312,25 @@ class MediaEngine:
     async def unmute(self, call: MediaCallId, endpoint: EndpointId, voice: Voice) -> None:
         """Let it through again; no error if it was not muted."""
         await self._ask(call, Unmute(endpoint, voice), CommandDone)
+
+    async def start_tap(
+        self,
+        call: MediaCallId,
+        endpoint: EndpointId,
+        path: str,
+        recording_format: RecordingFormat = RecordingFormat.WAV,
+        *,
+        plays_digits: bool = False,
+    ) -> None:
+        """Record what an endpoint's far side says and hears; returns when the file is open.
+
+        `TapDone` tells the subscriber of the end. A path that cannot be written is a MediaError that names it and why.
+        """
+        await self._ask(call, StartTap(endpoint, path, recording_format, plays_digits), CommandDone, FILE_TIMEOUT_S)
+
+    async def stop_tap(self, call: MediaCallId, endpoint: EndpointId) -> None:
+        """End the recording; `TapDone` says when the file is whole. No error if there is none."""
+        await self._ask(call, StopTap(endpoint), CommandDone)
 
     async def send_dtmf(
         self, call: MediaCallId, endpoint: EndpointId, digits: str, duration_ms: int = 120, gap_ms: int = 80

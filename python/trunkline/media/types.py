@@ -399,6 +399,38 @@ class Unmute:
     voice: Voice
 
 
+class RecordingFormat(StrEnum):
+    """How a recording is written: 16-bit PCM, or Opus in Ogg; either way with two channels."""
+
+    WAV = "wav"
+    OGG_OPUS = "ogg"
+
+
+@dataclass(frozen=True, slots=True)
+class StartTap:
+    """Record an endpoint: what its far side says on the left channel, what it hears on the right.
+
+    path: of a file that does not exist; it is written as `<path>.part` and gets its name when it is whole. Answered
+    when the file is open; `TapDone` tells of its end. Recording never holds up the call: what the recorder has no time
+    for is left out. What is muted is recorded as silence, and so are digits of RFC 4733 and those that we sound, unless
+    `plays_digits`: card numbers are digits.
+    """
+
+    kind: ClassVar[str] = "start_tap"
+    endpoint: EndpointId
+    path: str
+    format: RecordingFormat = RecordingFormat.WAV
+    plays_digits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StopTap:
+    """End the recording of an endpoint; no error if there is none. The file is whole when `TapDone` says so."""
+
+    kind: ClassVar[str] = "stop_tap"
+    endpoint: EndpointId
+
+
 @dataclass(frozen=True, slots=True)
 class SendDtmf:
     """Queue digits as RFC 4733 events, or as tones in the audio where the far side negotiated none."""
@@ -437,6 +469,8 @@ Command = (
     | StopPlay
     | Mute
     | Unmute
+    | StartTap
+    | StopTap
     | SendDtmf
     | GetStats
     | Close
@@ -537,6 +571,25 @@ class PlayDone:
 
 
 @dataclass(frozen=True, slots=True)
+class TapDone:
+    """A recording ended.
+
+    reason: `stopped` (asked for), `closed` (the endpoint is gone), or it failed: `disk_full`, `write_failed`,
+    `size_limit`; then detail says more, and what could be written stays in `<path>.part`.
+    bytes: of the file. dropped_ms: audio of both channels that is missing because the recorder was too slow.
+    """
+
+    call: MediaCallId
+    endpoint: EndpointId
+    reason: str
+    path: str
+    seconds: float
+    bytes: int
+    dropped_ms: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """Answer to `GetStats`."""
 
@@ -584,6 +637,7 @@ class Totals:
     turns: times that a worker woke. pause_us: the longest pause that a worker makes at present, to take more packets at
     a time. pause_delay_us: delay that such pauses have added, summed over all packets.
     ports_free, ports_resting: pairs. events_lost: statistics and digits that the event queue had no room for.
+    recordings: being written now. recordings_failed: at their start or later. recording_dropped_ms: as in `TapDone`.
     drops: datagrams and frames that went no further, by reason; every reason is there.
     """
 
@@ -597,6 +651,9 @@ class Totals:
     ports_resting: int
     events_lost: int
     bridges_failed: int
+    recordings: int
+    recordings_failed: int
+    recording_dropped_ms: int
     drops: dict[str, int]
 
 
@@ -611,6 +668,7 @@ Event = (
     | MediaInactive
     | DtmfReceived
     | PlayDone
+    | TapDone
     | Stats
     | EndpointClosed
     | BridgeFailed

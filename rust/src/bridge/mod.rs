@@ -20,7 +20,7 @@ use crate::endpoint::{Direction, Endpoint, EndpointId, Lane, Media, Remote};
 use crate::error::{DropReason, MediaError};
 use crate::net::SrtpProfile;
 use crate::outbox::Outbox;
-use crate::pipeline::{FirstNumbers, Format, Inbound, Pipeline, Source};
+use crate::pipeline::{Channel, Copied, Ending, FirstNumbers, Format, Inbound, Pipeline, Source, Tap};
 use crate::quality::{Heard, Played, emodel};
 use crate::srtp::Forecast;
 
@@ -39,6 +39,7 @@ struct Leg {
     endpoint: Endpoint,
     pipeline: Pipeline,
     receive: Vec<Format>,
+    send: Vec<Format>,
     ptime_ms: u32,
     heard: Option<Kind>,
     /// What its far side presses.
@@ -51,6 +52,8 @@ struct Leg {
     said: Muted,
     /// What of our voice to the far side does not get through.
     hearing: Muted,
+    /// Who records it.
+    tap: Option<Tap>,
     /// Whom it is joined to.
     peer: Option<LegIndex>,
 }
@@ -87,6 +90,34 @@ impl Drop for Bridge {
     }
 }
 
+impl Leg {
+    /// Where its packets come from, and where they go.
+    fn way_out<'a>(&'a mut self, now: Instant, outbox: &'a mut Outbox) -> (&'a mut Pipeline, Out<'a>) {
+        let is_digit = self.pipeline.is_dialling();
+        let tap = self.tap.as_mut().map(|tap| (tap, self.send.as_slice()));
+        (&mut self.pipeline, Out { now, endpoint: &mut self.endpoint, outbox, tap, is_digit, refused: None })
+    }
+
+    /// Copies what the far side sent to who records it. What is muted is not recorded either.
+    fn record(&mut self, now: Instant, media: &Media, payload: &[u8], is_digit: bool) {
+        let header = &media.header;
+        let Some(tap) = &mut self.tap else { return };
+        let Some(format) = self.receive.iter().find(|format| format.pt == header.pt) else { return };
+        if self.said == Muted::Nothing || !format.codec.kind().is_speech() {
+            let packet = Copied {
+                channel: Channel::Said,
+                codec: &format.codec,
+                seq: header.seq.0,
+                timestamp: header.timestamp,
+                is_restart: media.is_restart,
+                is_digit,
+                payload,
+            };
+            tap.write(now, &packet);
+        }
+    }
+}
+
 impl Bridge {
     /// A call without endpoints.
     #[must_use]
@@ -118,6 +149,7 @@ impl Bridge {
             endpoint,
             pipeline,
             receive: Vec::new(),
+            send: Vec::new(),
             ptime_ms: 20,
             heard: None,
             keys: Keys::new(),
@@ -125,6 +157,7 @@ impl Bridge {
             played: Played::default(),
             said: Muted::default(),
             hearing: Muted::default(),
+            tap: None,
             peer: None,
         };
         let place = match self.legs.iter().position(Option::is_none) {
@@ -170,6 +203,9 @@ impl Bridge {
         self.note_heard(index);
         if let Some(mut leg) = self.legs.get_mut(index.0).and_then(Option::take) {
             leg.endpoint.close(now, outbox);
+            if let Some(tap) = leg.tap.take() {
+                tap.stop(now, Ending::Closed);
+            }
         }
     }
 
@@ -188,6 +224,7 @@ impl Bridge {
         leg.endpoint.set_direction(now, audio.direction);
         leg.endpoint.set_rtcp(audio.rtcp);
         leg.receive.clone_from(&audio.receive);
+        leg.send.clone_from(&audio.send);
         leg.ptime_ms = audio.ptime_ms;
         leg.sent_digits = audio.dtmf.sent;
         leg.keys.listen(audio.dtmf.hears_tones);
@@ -261,6 +298,26 @@ impl Bridge {
     /// Ends what an endpoint plays.
     pub fn stop_play(&mut self, index: LegIndex) -> Result<(), MediaError> {
         self.leg_mut(index)?.pipeline.stop_play();
+        Ok(())
+    }
+
+    /// Has an endpoint recorded, both ways. Fails with `InvalidState` if it is being recorded already.
+    pub fn start_tap(&mut self, now: Instant, index: LegIndex, mut tap: Tap) -> Result<(), MediaError> {
+        let leg = self.leg_mut(index)?;
+        if leg.tap.as_ref().is_some_and(|tap| !tap.is_refused()) {
+            let endpoint = leg.endpoint.id().0;
+            return Err(MediaError::InvalidState { endpoint, reason: "it is being recorded already" });
+        }
+        tap.start(now);
+        leg.tap = Some(tap);
+        Ok(())
+    }
+
+    /// Ends the recording of an endpoint; no error if there is none.
+    pub fn stop_tap(&mut self, now: Instant, index: LegIndex) -> Result<(), MediaError> {
+        if let Some(tap) = self.leg_mut(index)?.tap.take() {
+            tap.stop(now, Ending::Stopped);
+        }
         Ok(())
     }
 
@@ -353,8 +410,8 @@ impl Bridge {
                 leg.endpoint.handle_timeout(now, outbox);
             }
             if leg.pipeline.poll_timeout().is_some_and(|due| due <= now) {
-                let mut out = Out { now, endpoint: &mut leg.endpoint, outbox, refused: None };
-                leg.pipeline.handle_timeout(now, &mut out);
+                let (pipeline, mut out) = leg.way_out(now, outbox);
+                pipeline.handle_timeout(now, &mut out);
             }
             if leg.keys.poll_timeout().is_some_and(|due| due <= now) {
                 leg.keys.handle_timeout(now);
@@ -400,6 +457,7 @@ impl Bridge {
         let format = leg.receive.iter().find(|format| format.pt == header.pt).copied();
         let kind = format.map(|format| format.codec.kind());
         if let Some(format) = format.filter(|_| kind == Some(Kind::TelephoneEvent)) {
+            leg.record(now, media, payload, false);
             let result = leg.keys.take_event(now, &packet, format.codec.clock_rate_hz());
             if result.is_err() {
                 leg.endpoint.count_drop(DropReason::Codec);
@@ -415,6 +473,7 @@ impl Bridge {
         }
         let Ok(leg) = self.leg_mut(index) else { return Err(DropReason::UnknownSource) };
         let (peer, pressed_by) = (leg.peer, leg.keys.pressed_by());
+        leg.record(now, media, payload, pressed_by.is_some());
         let Some(peer) = peer else {
             leg.endpoint.count_drop(DropReason::NotBridged);
             return Err(DropReason::NotBridged);
@@ -428,8 +487,8 @@ impl Bridge {
             let len = format.and_then(|format| format.codec.write_silence(payload, &mut silence));
             packet.payload = len.and_then(|len| silence.get(..len)).unwrap_or(payload);
         }
-        let mut out = Out { now, endpoint: &mut to.endpoint, outbox, refused: None };
-        let result = to.pipeline.handle_packet(now, &packet, &mut out);
+        let (pipeline, mut out) = to.way_out(now, outbox);
+        let result = pipeline.handle_packet(now, &packet, &mut out);
         // What the way out refused is counted there.
         let refused = out.refused.map_or(Ok(()), Err);
         if let Err(reason) = result

@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use crate::bridge::{CallId, Muted, StreamParameters, Voice};
 use crate::dtmf::Digit;
 use crate::endpoint::{Direction, EndpointId, Remote};
-use crate::pipeline::Source;
+use crate::pipeline::{Source, Tap};
 
 /// Ties a command to its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(pub u64);
 
 /// A command with its addressee.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Request {
     /// Comes back in the answer.
     pub id: RequestId,
@@ -50,8 +50,37 @@ pub enum PlaySource {
     },
 }
 
+/// How a recording is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordingFormat {
+    /// WAV, 16-bit PCM.
+    Wav,
+    /// Opus in Ogg.
+    OggOpus,
+}
+
+/// Where and how `StartTap` records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingOptions {
+    /// A file that does not exist yet.
+    pub path: PathBuf,
+    /// How.
+    pub format: RecordingFormat,
+    /// Digits are recorded as tones, not as silence.
+    pub plays_digits: bool,
+}
+
+/// What `StartTap` records to.
+#[derive(Debug)]
+pub enum TapTarget {
+    /// A file, opened when the command is given.
+    File(RecordingOptions),
+    /// Ready to be attached.
+    Ready(Tap),
+}
+
 /// What to do.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub enum Command {
     /// Make an endpoint; answered by `EndpointReady`.
     CreateEndpoint {
@@ -113,6 +142,18 @@ pub enum Command {
         voice: Voice,
         /// What of it.
         muted: Muted,
+    },
+    /// Record an endpoint, both ways; `TapDone` tells of the end.
+    StartTap {
+        /// Which one.
+        endpoint: EndpointId,
+        /// Where to.
+        target: TapTarget,
+    },
+    /// End the recording of an endpoint.
+    StopTap {
+        /// Which one.
+        endpoint: EndpointId,
     },
     /// Send digits.
     SendDtmf {

@@ -65,6 +65,12 @@ pub struct Totals {
     pub events_lost: u64,
     /// Bridges that ended by a panic.
     pub bridges_failed: u64,
+    /// Recordings that are being written.
+    pub recordings: u64,
+    /// Recordings that failed, at their start or later.
+    pub recordings_failed: u64,
+    /// Audio that recordings lack because the recorder was too slow.
+    pub recording_dropped_ms: u64,
     /// Drops, in the order of [`DropReason::ALL`].
     pub drops: Vec<(&'static str, u64)>,
 }

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
@@ -53,6 +54,27 @@ pub enum Local {
         /// Its canonical name.
         cname: String,
     },
+}
+
+/// How a recording ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TapReport {
+    /// Its call.
+    pub call: CallId,
+    /// Its endpoint.
+    pub endpoint: EndpointId,
+    /// `stopped`, `closed` (the endpoint ended), `disk_full`, `write_failed` or `size_limit`.
+    pub reason: &'static str,
+    /// For people, if it failed.
+    pub detail: String,
+    /// The file's name; it still ends in `.part` if writing failed.
+    pub path: PathBuf,
+    /// How long it is.
+    pub seconds: f64,
+    /// Its size.
+    pub bytes: u64,
+    /// Audio of both ways that is missing because the recorder was too slow.
+    pub dropped_ms: u64,
 }
 
 /// What happened.
@@ -144,6 +166,8 @@ pub enum Event {
         /// Its endpoint.
         endpoint: EndpointId,
     },
+    /// A recording ended, well or not.
+    TapDone(Box<TapReport>),
     /// Answer to `GetStats`.
     Stats {
         /// Which one.

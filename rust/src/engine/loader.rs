@@ -23,7 +23,7 @@ pub(super) struct WorkerInput {
 
 impl WorkerInput {
     /// Waits until the worker has room. Returns false if it is gone.
-    fn pass_on(&self, request: Request) -> bool {
+    pub(super) fn pass_on(&self, request: Request) -> bool {
         let is_taken = self.commands.send(request).is_ok();
         self.wake.signal();
         is_taken

@@ -13,6 +13,7 @@ mod counters;
 mod event;
 mod loader;
 mod random;
+mod recorder;
 mod sockets;
 mod timers;
 mod worker;
@@ -33,22 +34,26 @@ use crate::io::{
 };
 use crate::rtcp::WallClock;
 
-pub use command::{Command, PlaySource, Request, RequestId, TransportKind};
+pub use command::{
+    Command, PlaySource, RecordingFormat, RecordingOptions, Request, RequestId, TapTarget, TransportKind,
+};
 pub use config::EngineConfig;
 pub use counters::{Totals, WorkerCounters};
-pub use event::{Event, Local};
+pub use event::{Event, Local, TapReport};
 
 use board::{Board, BoardSetup};
 use event::{EventOutput, EventReceiver, EventSender};
 use loader::WorkerInput;
+use random::Random;
+use recorder::{Recorder, RecorderCounters};
 use sockets::Sockets;
 use worker::Worker;
 
 /// Kernel buffer to ask for on a worker's shared socket: bursts of all its browsers.
 pub const SHARED_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
-/// Files that may wait to be read.
-const LOADER_QUEUE: usize = 1_024;
+/// Commands that may wait for the loader, and as many for the recorder.
+const HELPER_QUEUE: usize = 1_024;
 
 /// How long shutdown waits for a thread.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
@@ -57,7 +62,9 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 pub struct Engine {
     inputs: Vec<WorkerInput>,
     threads: Mutex<Vec<Running>>,
-    loader: Mutex<Option<Loader>>,
+    loader: Mutex<Option<Helper>>,
+    recorder: Mutex<Option<Helper>>,
+    recordings: Arc<RecorderCounters>,
     counters: Vec<Arc<WorkerCounters>>,
     events: Mutex<EventReceiver>,
     wake: Arc<Wake>,
@@ -72,7 +79,8 @@ struct Running {
     exited: Receiver<()>,
 }
 
-struct Loader {
+/// A thread that does what a worker must not wait for.
+struct Helper {
     jobs: SyncSender<Request>,
     running: Running,
 }
@@ -97,6 +105,8 @@ impl Engine {
             inputs: Vec::new(),
             threads: Mutex::new(Vec::new()),
             loader: Mutex::new(None),
+            recorder: Mutex::new(None),
+            recordings: Arc::new(RecorderCounters::default()),
             counters: Vec::new(),
             events: Mutex::new(receiver),
             wake,
@@ -110,7 +120,8 @@ impl Engine {
         for number in 0..count {
             engine.spawn_worker(number, count, (&config, &certificate, clock, &sender))?;
         }
-        engine.spawn_loader(sender, config.clip_memory_bytes)?;
+        engine.spawn_loader(sender.clone(), config.clip_memory_bytes)?;
+        engine.spawn_recorder(sender, config.opus_complexity)?;
         Ok(engine)
     }
 
@@ -147,6 +158,10 @@ impl Engine {
         if matches!(request.command, Command::Play { source: PlaySource::File { .. }, .. }) {
             let loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
             return loader.as_ref().ok_or(MediaError::Closed)?.jobs.try_send(request).map_err(refused);
+        }
+        if matches!(request.command, Command::StartTap { target: TapTarget::File(_), .. }) {
+            let recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+            return recorder.as_ref().ok_or(MediaError::Closed)?.jobs.try_send(request).map_err(refused);
         }
         let index = worker_of(request.call, self.inputs.len()).ok_or(MediaError::Closed)?;
         let input = self.inputs.get(index).ok_or(MediaError::Closed)?;
@@ -186,7 +201,12 @@ impl Engine {
     /// Counters of all workers together.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        Totals::sum(self.counters.iter().map(Arc::as_ref))
+        Totals {
+            recordings: self.recordings.running.load(Ordering::Relaxed),
+            recordings_failed: self.recordings.failed.load(Ordering::Relaxed),
+            recording_dropped_ms: self.recordings.dropped_ms.load(Ordering::Relaxed),
+            ..Totals::sum(self.counters.iter().map(Arc::as_ref))
+        }
     }
 
     /// Ends every endpoint and every thread. Events of the end can still be polled. Again: nothing.
@@ -199,8 +219,9 @@ impl Engine {
         }
         let loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        // Without its queue, the loader ends.
-        threads.extend(loader.map(|loader| loader.running));
+        let recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Without its queue, the loader ends; the recorder does when the workers have let go of their taps.
+        threads.extend([loader, recorder].into_iter().flatten().map(|helper| helper.running));
         threads.into_iter().map(Running::join).fold(true, |all, ended| all & ended)
     }
 
@@ -254,7 +275,7 @@ impl Engine {
     }
 
     fn spawn_loader(&mut self, events: EventSender, memory_bytes: usize) -> Result<(), MediaError> {
-        let (jobs, receiver) = sync_channel(LOADER_QUEUE);
+        let (jobs, receiver) = sync_channel(HELPER_QUEUE);
         let (exited, exit) = sync_channel(1);
         let workers = self.inputs.clone();
         let thread = Builder::new().name("media-loader".into()).spawn(move || {
@@ -263,7 +284,28 @@ impl Engine {
             let _ = exited.try_send(());
         })?;
         let running = Running { thread, exited: exit };
-        *self.loader.lock().unwrap_or_else(PoisonError::into_inner) = Some(Loader { jobs, running });
+        *self.loader.lock().unwrap_or_else(PoisonError::into_inner) = Some(Helper { jobs, running });
+        Ok(())
+    }
+
+    fn spawn_recorder(&mut self, events: EventSender, opus_complexity: u8) -> Result<(), MediaError> {
+        let (jobs, receiver) = sync_channel(HELPER_QUEUE);
+        let (exited, exit) = sync_channel(1);
+        let recorder = Recorder {
+            jobs: receiver,
+            workers: self.inputs.clone(),
+            events,
+            counters: Arc::clone(&self.recordings),
+            random: Random::new()?,
+            opus_complexity,
+        };
+        let thread = Builder::new().name("media-recorder".into()).spawn(move || {
+            recorder.run();
+            // Nobody waits for a recorder that is not being stopped.
+            let _ = exited.try_send(());
+        })?;
+        let running = Running { thread, exited: exit };
+        *self.recorder.lock().unwrap_or_else(PoisonError::into_inner) = Some(Helper { jobs, running });
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ mod pace;
 mod player;
 mod relay;
 mod routes;
+mod tap;
 mod transcode;
 
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use crate::quality::Played;
 use crate::rtp::Header;
 
 pub use player::{Clip, Source};
+pub use tap::{Channel, Copied, Ending, Reader as TapReader, Record, Tap, tap};
 
 use keypad::Keypad;
 use mute::Mute;
@@ -288,6 +290,16 @@ impl Pipeline {
         self.pace.as_ref().map(Pace::next_at)
     }
 
+    /// Whether the next packet is a digit's.
+    #[must_use]
+    pub fn is_dialling(&self) -> bool {
+        match &self.digits {
+            Some(Digits::Events { sender, .. }) => sender.is_active(),
+            Some(Digits::Tones(keypad)) => keypad.is_active(),
+            None => false,
+        }
+    }
+
     /// Codec of the audio sent last.
     #[must_use]
     pub fn codec_sent(&self) -> Option<Kind> {
@@ -364,14 +376,6 @@ impl Pipeline {
             }
             Ok(None) => {}
             Err(reason) => sink.count_drop(reason),
-        }
-    }
-
-    fn is_dialling(&self) -> bool {
-        match &self.digits {
-            Some(Digits::Events { sender, .. }) => sender.is_active(),
-            Some(Digits::Tones(keypad)) => keypad.is_active(),
-            None => false,
         }
     }
 

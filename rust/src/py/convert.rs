@@ -12,7 +12,10 @@ use crate::codecs::Codec;
 use crate::dtls::Fingerprint;
 use crate::dtmf::{Digit, Kind as DtmfKind};
 use crate::endpoint::{Direction, EndpointId, Remote, RtcpParameters, Security};
-use crate::engine::{Command, EngineConfig, Event, Local, PlaySource, Totals, TransportKind};
+use crate::engine::{
+    Command, EngineConfig, Event, Local, PlaySource, RecordingFormat, RecordingOptions, TapTarget, Totals,
+    TransportKind,
+};
 use crate::error::MediaError;
 use crate::net::{Pt, SrtpKeys, SrtpProfile};
 use crate::pipeline::{Format, Source};
@@ -98,6 +101,19 @@ pub(super) fn command(command: &Bound<'_, PyAny>) -> PyResult<Command> {
             voice: voice(&field::<String>(command, "voice")?)?,
             muted: Muted::Nothing,
         },
+        "start_tap" => Command::StartTap {
+            endpoint: endpoint("endpoint")?,
+            target: TapTarget::File(RecordingOptions {
+                path: field::<String>(command, "path")?.into(),
+                format: match field::<String>(command, "format")?.as_str() {
+                    "wav" => RecordingFormat::Wav,
+                    "ogg" => RecordingFormat::OggOpus,
+                    other => return Err(PyValueError::new_err(format!("unknown format: {other}"))),
+                },
+                plays_digits: field(command, "plays_digits")?,
+            }),
+        },
+        "stop_tap" => Command::StopTap { endpoint: endpoint("endpoint")? },
         "send_dtmf" => Command::SendDtmf {
             endpoint: endpoint("endpoint")?,
             digits: digits(&field::<String>(command, "digits")?)?,
@@ -168,6 +184,16 @@ pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>
             about(&fields, call.0, endpoint)?;
             "PlayDone"
         }
+        Event::TapDone(report) => {
+            about(&fields, report.call.0, report.endpoint)?;
+            fields.set_item("reason", report.reason)?;
+            fields.set_item("detail", report.detail)?;
+            fields.set_item("path", report.path.to_string_lossy())?;
+            fields.set_item("seconds", report.seconds)?;
+            fields.set_item("bytes", report.bytes)?;
+            fields.set_item("dropped_ms", report.dropped_ms)?;
+            "TapDone"
+        }
         Event::Stats { request, endpoint, stats } => {
             fields.set_item("request", request.0)?;
             fields.set_item("endpoint", endpoint.0)?;
@@ -208,6 +234,9 @@ pub(super) fn totals<'py>(py: Python<'py>, totals: &Totals) -> PyResult<Bound<'p
     fields.set_item("ports_resting", totals.ports_resting)?;
     fields.set_item("events_lost", totals.events_lost)?;
     fields.set_item("bridges_failed", totals.bridges_failed)?;
+    fields.set_item("recordings", totals.recordings)?;
+    fields.set_item("recordings_failed", totals.recordings_failed)?;
+    fields.set_item("recording_dropped_ms", totals.recording_dropped_ms)?;
     let drops = PyDict::new(py);
     for (reason, count) in &totals.drops {
         drops.set_item(reason, count)?;

@@ -27,7 +27,7 @@ use crate::pipeline::FirstNumbers;
 use crate::rtcp::WallClock;
 use crate::srtp::Forecast;
 
-use super::command::{Command, PlaySource, Request, RequestId};
+use super::command::{Command, PlaySource, Request, RequestId, TapTarget};
 use super::config::EngineConfig;
 use super::counters::{WorkerCounters, add};
 use super::event::{Event, EventOutput};
@@ -292,6 +292,17 @@ impl Board {
             }
             Command::Mute { endpoint, voice, muted } => {
                 self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.mute(leg, voice, muted))?;
+                done
+            }
+            Command::StartTap { endpoint, target: TapTarget::Ready(tap) } => {
+                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.start_tap(now, leg, tap))?;
+                done
+            }
+            Command::StartTap { target: TapTarget::File(_), .. } => {
+                Err(MediaError::UnwritablePath("a file reaches no worker before it is opened".into()))
+            }
+            Command::StopTap { endpoint } => {
+                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.stop_tap(now, leg))?;
                 done
             }
             Command::SendDtmf { endpoint, digits, duration_ms, gap_ms } => {
