@@ -46,7 +46,7 @@ from trunkline.sip.types import (
 )
 from trunkline.sip.ua import UserAgent
 
-PACE = Pace(ring_s=0.05, greeting_s=0.1)
+PACE = Pace(ring_s=0.05, greeting_s=0.1, silence_s=0.05)
 LOCAL = RtpLocal(("127.0.0.1", 4000), ("127.0.0.1", 4001), 1, "caller")
 OFFER = str(offer_answer.make_offer(LOCAL, CodecPolicy(), SessionIdentity(1, 1, "127.0.0.1")))
 EventT = TypeVar("EventT")

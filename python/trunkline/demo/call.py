@@ -46,11 +46,14 @@ _EventT = TypeVar("_EventT", InviteAnswered, InviteConfirmed)
 class Pace:
     """How long things take, in seconds.
 
-    ring_s: before an answer. greeting_s: of the tone before something else. longest_call_s: whatever the caller does.
+    ring_s: before an answer. greeting_s: of the tone before something else. silence_s: once the media
+    plane calls the caller silent, so that its gateway, which hears of it in the same moment, may say first why the call
+    ends. longest_call_s: whatever the caller does.
     """
 
     ring_s: float = 1.0
     greeting_s: float = 1.5
+    silence_s: float = 2.0
     longest_call_s: float = 3600.0
 
 
@@ -184,7 +187,10 @@ class DemoCall:
 
     async def _handle(self, event: Event) -> None:
         match event:
-            case InviteEnded() | InviteFailed() | MediaInactive() | EndpointClosed() | BridgeFailed():
+            case InviteEnded() | InviteFailed() | EndpointClosed() | BridgeFailed():
+                raise _CallOverError
+            case MediaInactive():
+                await self._serve(self._pace.silence_s)
                 raise _CallOverError
             case ReinviteReceived() if self._link is not None:
                 await self._answer_reinvite(event, self._link)
