@@ -52,12 +52,13 @@ impl Meter {
         if samples == 0 {
             return;
         }
-        let mut sum = 0_u64;
-        let mut loud = 0;
+        // No square is above 2^30 and no frame above 2^32 samples, so that nothing wraps; checks would keep this from
+        // being done many samples at a time.
+        let (mut sum, mut loud) = (0_u64, 0_u32);
         for sample in pcm {
-            let size = sample.unsigned_abs();
-            sum += u64::from(u32::from(size) * u32::from(size));
-            loud += u32::from(size >= CLIPPED);
+            let size = u32::from(sample.unsigned_abs());
+            sum = sum.wrapping_add(u64::from(size.wrapping_mul(size)));
+            loud = loud.wrapping_add(u32::from(size >= u32::from(CLIPPED)));
         }
         #[expect(clippy::cast_precision_loss, reason = "a level needs no more")]
         let mean_square = sum as f64 / f64::from(samples);
