@@ -4,8 +4,10 @@
 //! but in `turn`, `arm` and `drop_bridge`, where a panic ends that bridge and no other. Reads no clock: the worker's loop
 //! passes the time of its turn.
 
+mod commands;
 mod create;
 mod foresee;
+mod news;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,10 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crate::bridge::{Bridge, CallId, Event as BridgeEvent, LegIndex, Stats};
+use crate::bridge::{Bridge, CallId, Stats};
 use crate::codecs::EncoderSettings;
 use crate::dtls::Certificate;
-use crate::endpoint::{Endpoint, EndpointId, Event as EndpointEvent, Lane, Remote};
+use crate::endpoint::{Endpoint, EndpointId, Lane};
 use crate::error::{DropReason, MediaError};
 use crate::ice::stun;
 use crate::io::{PortAllocator, ReceiveBatch};
@@ -27,7 +29,7 @@ use crate::pipeline::FirstNumbers;
 use crate::rtcp::WallClock;
 use crate::srtp::Forecast;
 
-use super::command::{Command, PlaySource, Request, RequestId, TapTarget};
+use super::command::RequestId;
 use super::config::EngineConfig;
 use super::counters::{WorkerCounters, add};
 use super::event::{Event, EventOutput};
@@ -36,6 +38,7 @@ use super::timers::{Timers, Touched};
 use super::worker::BATCH;
 
 use foresee::Forecasts;
+use news::tell;
 
 /// Datagrams that wait for the end of a turn at most.
 const OUTBOX_DATAGRAMS: usize = 256;
@@ -209,19 +212,6 @@ impl Board {
         }
     }
 
-    /// Carries out one command and answers it.
-    pub(super) fn handle_command(&mut self, now: Instant, request: Request) {
-        let Request { id, call, command } = request;
-        let answer = match self.execute(now, id, call, command) {
-            Ok(answer) => answer,
-            Err(error) => Some(Event::CommandFailed { request: id, kind: error.kind(), message: error.to_string() }),
-        };
-        if let Some(answer) = answer {
-            self.setup.events.push(answer);
-        }
-        self.publish_load(now);
-    }
-
     /// Ends every endpoint for `reason`.
     pub(super) fn close_all(&mut self, now: Instant, reason: &'static str) {
         let ids: Vec<EndpointId> = self.endpoints.keys().copied().collect();
@@ -236,93 +226,6 @@ impl Board {
         for (endpoint, record) in self.endpoints.drain() {
             let event = Event::EndpointClosed { call: record.call, endpoint, reason, request: None, stats: None };
             self.setup.events.push(event);
-        }
-    }
-
-    fn execute(
-        &mut self,
-        now: Instant,
-        request: RequestId,
-        call: CallId,
-        command: Command,
-    ) -> Result<Option<Event>, MediaError> {
-        let done = Ok(Some(Event::CommandDone { request }));
-        match command {
-            Command::CreateEndpoint { endpoint, transport } => {
-                let local = self.create(now, call, endpoint, transport)?;
-                Ok(Some(Event::EndpointReady { request, endpoint, local }))
-            }
-            Command::SetRemote { endpoint, remote, audio } => {
-                self.check_family(call, endpoint, &remote)?;
-                self.with_leg(now, call, endpoint, |bridge, leg, outbox| {
-                    bridge.set_remote(now, leg, remote, &audio, outbox)
-                })?;
-                done
-            }
-            Command::UpdateEndpoint { endpoint, direction } => {
-                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.set_direction(now, leg, direction))?;
-                done
-            }
-            Command::ExpectMedia { endpoint } => {
-                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.expect_media(now, leg))?;
-                done
-            }
-            Command::Bridge { a, b } => {
-                let b = self.find(call, b)?;
-                self.with_leg(now, call, a, |bridge, a, _| bridge.join(a, b.leg))?;
-                done
-            }
-            Command::Unbridge { endpoint } => {
-                self.with_leg(now, call, endpoint, |bridge, leg, _| {
-                    bridge.part(leg);
-                    Ok(())
-                })?;
-                done
-            }
-            Command::Play { endpoint, source: PlaySource::Ready(source) } => {
-                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.play(now, leg, source))?;
-                done
-            }
-            Command::Play { source: PlaySource::File { .. }, .. } => {
-                Err(MediaError::UnplayableSource("a file reaches no worker before it is read".into()))
-            }
-            Command::StopPlay { endpoint } => {
-                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.stop_play(leg))?;
-                done
-            }
-            Command::Mute { endpoint, voice, muted } => {
-                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.mute(leg, voice, muted))?;
-                done
-            }
-            Command::StartTap { endpoint, target: TapTarget::Ready(tap) } => {
-                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.start_tap(now, leg, tap))?;
-                done
-            }
-            Command::StartTap { target: TapTarget::File(_), .. } => {
-                Err(MediaError::UnwritablePath("a file reaches no worker before it is opened".into()))
-            }
-            Command::StopTap { endpoint } => {
-                self.with_leg(now, call, endpoint, |bridge, leg, _| bridge.stop_tap(now, leg))?;
-                done
-            }
-            Command::SendDtmf { endpoint, digits, duration_ms, gap_ms } => {
-                self.with_leg(now, call, endpoint, |bridge, leg, _| {
-                    bridge.dial(now, leg, &digits, (duration_ms, gap_ms))
-                })?;
-                done
-            }
-            Command::GetStats { endpoint } => {
-                let place = self.find(call, endpoint)?;
-                let stats = self.turn(now, place.bridge, |bridge, _| bridge.stats(place.leg)).flatten();
-                let record = self.endpoints.get(&endpoint).ok_or(MediaError::Closed)?;
-                let stats = self.located(record, stats.ok_or(MediaError::Closed)?);
-                Ok(Some(Event::Stats { request, endpoint, stats }))
-            }
-            Command::Close { endpoint } => {
-                self.find(call, endpoint)?;
-                self.close(now, endpoint, "closed", Some(request));
-                Ok(None)
-            }
         }
     }
 
@@ -500,75 +403,12 @@ impl Board {
         }
     }
 
-    fn find(&self, call: CallId, id: EndpointId) -> Result<Place, MediaError> {
-        match self.endpoints.get(&id) {
-            Some(record) if record.call == call => Ok(record.place),
-            _ => Err(MediaError::UnknownEndpoint(id.0)),
-        }
-    }
-
-    fn with_leg<R>(
-        &mut self,
-        now: Instant,
-        call: CallId,
-        id: EndpointId,
-        work: impl FnOnce(&mut Bridge, LegIndex, &mut Outbox) -> Result<R, MediaError>,
-    ) -> Result<R, MediaError> {
-        let place = self.find(call, id)?;
-        let result = self.turn(now, place.bridge, |bridge, outbox| work(bridge, place.leg, outbox));
-        result.unwrap_or(Err(MediaError::Closed))
-    }
-
-    /// An IPv4 socket cannot reach an IPv6 far side.
-    fn check_family(&self, call: CallId, id: EndpointId, remote: &Remote) -> Result<(), MediaError> {
-        self.find(call, id)?;
-        let Some(Record { kind: RecordKind::Rtp { rtp, .. }, .. }) = self.endpoints.get(&id) else { return Ok(()) };
-        let Remote::Rtp { rtp: far, rtcp: far_rtcp, .. } = remote else { return Ok(()) };
-        if [far, far_rtcp].iter().all(|address| self.setup.sockets.reaches(*rtp, **address)) {
-            Ok(())
-        } else {
-            Err(MediaError::InvalidParameter("the far side's address family is not ours".into()))
-        }
-    }
-
     fn publish_load(&mut self, now: Instant) {
         let counters = &self.setup.counters;
         counters.endpoints.store(self.endpoints.len() as u64, Relaxed);
         counters.ports_free.store(self.setup.ports.available(now) as u64, Relaxed);
         counters.ports_resting.store(self.setup.ports.resting() as u64, Relaxed);
     }
-}
-
-/// Passes a bridge's events on; endpoints that ended go to `ended`, to be closed.
-fn tell(bridge: &mut Bridge, events: &mut EventOutput, ended: &mut Vec<(EndpointId, &'static str)>) {
-    while let Some(event) = bridge.poll_event() {
-        if let BridgeEvent::Endpoint(id, EndpointEvent::Closed(reason)) = event {
-            ended.push((id, reason.name()));
-        } else if let Some(event) = translate(bridge.call(), event) {
-            events.push(event);
-        }
-    }
-}
-
-/// The controller's view of a bridge's event; None for what ends an endpoint, which is reported when it has ended.
-fn translate(call: CallId, event: BridgeEvent) -> Option<Event> {
-    let (endpoint, event) = match event {
-        BridgeEvent::Endpoint(endpoint, event) => (endpoint, event),
-        BridgeEvent::Digit { endpoint, digit, duration_ms, kind: by } => {
-            return Some(Event::DtmfReceived { call, endpoint, digit: digit.as_char(), duration_ms, by });
-        }
-        BridgeEvent::PlayDone(endpoint) => return Some(Event::PlayDone { call, endpoint }),
-    };
-    Some(match event {
-        EndpointEvent::IceConnected(remote) => Event::IceStateChanged { call, endpoint, remote: Some(remote) },
-        EndpointEvent::IceDisconnected => Event::IceStateChanged { call, endpoint, remote: None },
-        EndpointEvent::DtlsConnected(profile) => Event::DtlsStateChanged { call, endpoint, result: Ok(profile) },
-        EndpointEvent::DtlsFailed(reason) => Event::DtlsStateChanged { call, endpoint, result: Err(reason) },
-        EndpointEvent::FirstPacket => Event::FirstPacket { call, endpoint },
-        EndpointEvent::FirstPacketMissing(waited) => Event::FirstPacketMissing { call, endpoint, waited },
-        EndpointEvent::MediaInactive(idle) => Event::MediaInactive { call, endpoint, idle },
-        EndpointEvent::Closed(_) => return None,
-    })
 }
 
 /// The words of a panic.
