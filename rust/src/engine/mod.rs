@@ -4,6 +4,7 @@
 //! one worker, chosen by the call's number, which [`Engine::new_call`] gives. The controller (Python, a test or a bench) submits commands, waits for the
 //! engine's file descriptor and takes events in batches.
 
+mod backlog;
 mod board;
 mod clips;
 mod coalesce;

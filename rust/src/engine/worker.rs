@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::io::{Readiness, ReceiveBatch, Wake};
 use crate::outbox::SocketId;
 
+use super::backlog::Backlog;
 use super::board::{Board, describe};
 use super::coalesce::Coalescer;
 use super::command::Request;
@@ -31,8 +32,11 @@ const SOCKET_SHARE: usize = 32;
 /// The same for the socket that all browsers share.
 const SHARED_SHARE: usize = 256;
 
+/// Handshake datagrams that may wait: a flight of each of some hundred browsers.
+const BACKLOG: usize = 512;
+
 /// Commands carried out in a turn, before packets have theirs.
-const COMMANDS_PER_TURN: usize = 64;
+const COMMANDS_PER_TURN: usize = 16;
 
 /// How soon a worker looks again whether the event queue has room.
 const EVENT_RETRY: Duration = Duration::from_millis(5);
@@ -72,13 +76,14 @@ impl Worker {
     fn serve(&mut self) -> std::io::Result<()> {
         let mut readiness = Readiness::new();
         let mut batch = ReceiveBatch::new(BATCH);
+        let mut backlog = Backlog::new(BACKLOG);
         let mut coalescer = Coalescer::new(self.longest_pause);
         let mut pause = Duration::ZERO;
         let mut now = Instant::now();
         let mut has_commands = false;
         let mut is_blocked = false;
         loop {
-            let timeout = if has_commands && !is_blocked {
+            let timeout = if has_commands && !is_blocked || !backlog.is_empty() {
                 pause = Duration::ZERO;
                 Some(Duration::ZERO)
             } else {
@@ -91,7 +96,7 @@ impl Worker {
             for index in 0..readiness.len() {
                 match Sockets::ready(&readiness, index) {
                     Some(Ready::Socket(socket)) => {
-                        let (taken, is_drained) = self.receive(now, socket, &mut batch);
+                        let (taken, is_drained) = self.receive(now, socket, (&mut batch, &mut backlog));
                         found += taken;
                         has_more |= !is_drained;
                     }
@@ -102,7 +107,10 @@ impl Worker {
                     None => {}
                 }
             }
-            self.board.handle_batch(now, &mut batch);
+            self.board.handle_batch(now, &mut batch, &mut backlog);
+            if !backlog.is_empty() {
+                self.board.handle_backlog(now, &mut backlog);
+            }
             if self.is_stopping.load(Ordering::Acquire) {
                 self.board.close_all(now, "shutdown");
                 self.board.finish_round(now);
@@ -124,12 +132,17 @@ impl Worker {
 
     /// Collects what has arrived at one socket, up to its share of a turn. A batch that is full is dealt with first.
     /// Returns how many datagrams there were, and whether that was all.
-    fn receive(&mut self, now: Instant, socket: SocketId, batch: &mut ReceiveBatch) -> (usize, bool) {
+    fn receive(
+        &mut self,
+        now: Instant,
+        socket: SocketId,
+        (batch, backlog): (&mut ReceiveBatch, &mut Backlog),
+    ) -> (usize, bool) {
         let share = if socket == SHARED { SHARED_SHARE } else { SOCKET_SHARE };
         let mut taken = 0;
         while taken < share {
             if batch.room() == 0 {
-                self.board.handle_batch(now, batch);
+                self.board.handle_batch(now, batch, backlog);
             }
             let wanted = batch.room().min(share - taken);
             let count = self.board.sockets().receive(socket, wanted, batch);

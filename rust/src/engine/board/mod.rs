@@ -29,6 +29,7 @@ use crate::pipeline::FirstNumbers;
 use crate::rtcp::WallClock;
 use crate::srtp::Forecast;
 
+use super::backlog::Backlog;
 use super::command::RequestId;
 use super::config::EngineConfig;
 use super::counters::{WorkerCounters, add};
@@ -42,6 +43,9 @@ use news::tell;
 
 /// Datagrams that wait for the end of a turn at most.
 const OUTBOX_DATAGRAMS: usize = 256;
+
+/// Steps of handshakes in a turn, as long as none of them is answered.
+const HANDSHAKES_PER_TURN: usize = 64;
 
 /// Datagrams that one turn of a bridge may cause: a DTLS flight, or a packet of each leg and its report.
 const OUTBOX_HEADROOM: usize = 48;
@@ -120,20 +124,41 @@ impl Board {
         self.timers.next()
     }
 
-    /// Gives the datagrams of a batch to the bridges that they belong to, and empties it.
-    pub(super) fn handle_batch(&mut self, now: Instant, batch: &mut ReceiveBatch) {
+    /// Gives the datagrams of a batch to the bridges that they belong to, and empties it. Those of handshakes go to the
+    /// backlog.
+    pub(super) fn handle_batch(&mut self, now: Instant, batch: &mut ReceiveBatch, backlog: &mut Backlog) {
         add(&self.setup.counters.datagrams_received, batch.len());
         let mut forecasts = std::mem::replace(&mut self.forecasts, Forecasts::new(0));
         self.foresee(now, batch, &mut forecasts);
         for (received, forecast) in batch.datagrams().zip(forecasts.iter()) {
             if received.is_truncated {
                 self.setup.counters.count_drops(DropReason::Oversize, 1);
+            } else if DatagramKind::of(received.data) == Some(DatagramKind::Dtls)
+                && self.owner(received.socket, received.remote, received.data).is_some()
+            {
+                if let Err(reason) = backlog.push(&received) {
+                    self.setup.counters.count_drops(reason, 1);
+                }
             } else {
                 self.handle_datagram(now, received.socket, received.remote, (received.data, forecast));
             }
         }
         self.forecasts = forecasts;
         batch.clear();
+    }
+
+    /// Takes steps of handshakes from the backlog: one that is answered, since those take long, or a few others.
+    ///
+    /// What has been queued before leaves first.
+    pub(super) fn handle_backlog(&mut self, now: Instant, backlog: &mut Backlog) {
+        self.flush();
+        for _ in 0..HANDSHAKES_PER_TURN {
+            let Some(received) = backlog.pop() else { return };
+            self.handle_datagram(now, received.socket, received.remote, (received.data, None));
+            if !self.outbox.is_empty() {
+                return;
+            }
+        }
     }
 
     fn handle_datagram(
@@ -143,12 +168,7 @@ impl Board {
         remote: SocketAddr,
         (data, forecast): (&mut [u8], Option<&Forecast>),
     ) {
-        let found = match self.setup.sockets.owner(socket) {
-            Some(owner) => Some(owner),
-            None if socket == SHARED => self.browser(remote, data).map(|place| (place, Lane::Rtp)),
-            None => None,
-        };
-        let Some((place, lane)) = found else {
+        let Some((place, lane)) = self.owner(socket, remote, data) else {
             let reason =
                 if DatagramKind::of(data).is_none() { DropReason::Unclassified } else { DropReason::UnknownSource };
             self.setup.counters.count_drops(reason, 1);
@@ -370,6 +390,14 @@ impl Board {
     fn report_failure(&mut self, call: CallId, reason: String) {
         add(&self.setup.counters.bridges_failed, 1);
         self.setup.events.push(Event::BridgeFailed { call, reason });
+    }
+
+    /// Whose a datagram is; None for a stranger's.
+    fn owner(&self, socket: SocketId, remote: SocketAddr, data: &[u8]) -> Option<(Place, Lane)> {
+        match self.setup.sockets.owner(socket) {
+            None if socket == SHARED => self.browser(remote, data).map(|place| (place, Lane::Rtp)),
+            owner => owner,
+        }
     }
 
     /// The browser behind a datagram on the shared port: by the user name that we gave it, else by the address that it

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::*;
 use crate::bridge::{Dtmf, Fault, StreamParameters};
 use crate::codecs::Codec;
+use crate::dtls::{Fingerprint, Handshake, Role};
 use crate::endpoint::{Direction, Remote, Security};
 use crate::engine::command::{Command, Request, TransportKind};
 use crate::engine::counters::Totals;
@@ -164,6 +165,19 @@ fn an_address_that_passed_to_another_browser_stays_with_it_when_the_first_forget
     assert!(board.by_address.is_empty());
 }
 
+/// Mu-law, both ways.
+fn audio() -> StreamParameters {
+    let format = Format { pt: Pt(0), codec: Codec::new("PCMU", 8_000, 1, []).unwrap() };
+    StreamParameters {
+        receive: vec![format],
+        send: vec![format],
+        ptime_ms: 20,
+        direction: Direction::SendRecv,
+        dtmf: Dtmf::default(),
+        rtcp: crate::endpoint::RtcpParameters::default(),
+    }
+}
+
 /// A phone with a socket, whose media is in the clear or under keys that both directions share.
 struct Phone {
     socket: std::net::UdpSocket,
@@ -200,17 +214,8 @@ impl Phone {
         } else {
             Security::Clear
         };
-        let format = Format { pt: Pt(0), codec: Codec::new("PCMU", 8_000, 1, []).unwrap() };
-        let audio = StreamParameters {
-            receive: vec![format],
-            send: vec![format],
-            ptime_ms: 20,
-            direction: Direction::SendRecv,
-            dtmf: Dtmf::default(),
-            rtcp: crate::endpoint::RtcpParameters::default(),
-        };
         let remote = Remote::Rtp { rtp: address, rtcp: address, is_muxed: true, security };
-        let command = Command::SetRemote { endpoint: EndpointId(endpoint), remote, audio };
+        let command = Command::SetRemote { endpoint: EndpointId(endpoint), remote, audio: audio() };
         board.handle_command(now(), Request { id: RequestId(endpoint), call: CallId(1), command });
         assert!(matches!(events.try_next(), Some(Event::CommandDone { .. })));
         Self { socket, gateway, keys: is_secure.then(context) }
@@ -244,7 +249,7 @@ impl Phone {
 }
 
 /// Takes all that arrives, in one batch, until there are `count` datagrams.
-fn take(board: &mut Board, count: usize) {
+fn take(board: &mut Board, count: usize, backlog: &mut Backlog) {
     let mut batch = ReceiveBatch::new(BATCH);
     while batch.len() < count {
         for socket in 0..4 {
@@ -252,7 +257,7 @@ fn take(board: &mut Board, count: usize) {
         }
     }
     assert_eq!(batch.len(), count);
-    board.handle_batch(now(), &mut batch);
+    board.handle_batch(now(), &mut batch, backlog);
     board.finish_round(now());
 }
 
@@ -268,10 +273,63 @@ fn a_batch_of_srtp_and_rtp_goes_each_packet_its_own_way() {
         secure.say(number, number % 5 == 4);
         plain.say(number, false);
     }
-    take(&mut board, 30);
+    take(&mut board, 30, &mut Backlog::new(1));
     let authentic: Vec<u8> = (0..15).filter(|number| number % 5 != 4).collect();
     assert_eq!(plain.hear(None, 12), authentic, "forged ones are gone, the others are whole and in order");
     assert_eq!(secure.hear(Some(&mut context()), 15), (0..15).collect::<Vec<u8>>());
     let totals = Totals::sum(std::iter::once(&*board.setup.counters));
     assert!(totals.drops.contains(&(DropReason::SrtpAuthentication.name(), 3)), "{:?}", totals.drops);
+}
+
+/// A browser with a socket, whose address is proven and whose handshake may begin.
+fn browser(board: &mut Board, events: &event::EventReceiver, endpoint: u64) -> (std::net::UdpSocket, Handshake) {
+    let credentials = credentials(board, events, endpoint, endpoint);
+    let certificate = Certificate::generate().unwrap();
+    let fingerprints = vec![Fingerprint::parse("sha-256", certificate.fingerprint()).unwrap()];
+    let remote = Remote::WebRtc { fingerprints, is_dtls_client: true };
+    let command = Command::SetRemote { endpoint: EndpointId(endpoint), remote, audio: audio() };
+    board.handle_command(now(), Request { id: RequestId(endpoint), call: CallId(endpoint), command });
+    #[expect(clippy::disallowed_methods, reason = "a browser has a socket")]
+    let socket = std::net::UdpSocket::bind((board.sockets().local(SHARED).unwrap().ip(), 0)).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    check(board, &credentials, socket.local_addr().unwrap());
+    board.finish_round(now());
+    (socket, Handshake::new(now(), &certificate, Role::Client, Duration::from_secs(5)))
+}
+
+#[test]
+fn media_goes_before_handshakes_of_which_one_is_answered_a_turn() {
+    let (mut board, events) = board();
+    let mut speaker = Phone::new(&mut board, &events, 10, false);
+    let listener = Phone::new(&mut board, &events, 11, false);
+    let command = Command::Bridge { a: EndpointId(10), b: EndpointId(11) };
+    board.handle_command(now(), Request { id: RequestId(1), call: CallId(1), command });
+    let mut browsers = [20, 21, 22].map(|endpoint| browser(&mut board, &events, endpoint));
+    let gateway = board.sockets().local(SHARED).unwrap();
+    let mut hello = [0; 2_048];
+    for (socket, handshake) in &mut browsers {
+        let len = handshake.poll_transmit(&mut hello).unwrap();
+        socket.send_to(&hello[..len], gateway).unwrap();
+    }
+    for number in 0..3 {
+        speaker.say(number, false);
+    }
+
+    let mut backlog = Backlog::new(8);
+    take(&mut board, 6, &mut backlog);
+    assert_eq!(listener.hear(None, 2).len(), 2, "all but the first, which is on probation");
+    let answered = || {
+        let mut data = [0; 2_048];
+        let mut is_dtls = |socket: &std::net::UdpSocket| {
+            std::iter::from_fn(|| socket.recv(&mut data).ok().map(|_| data[0])).any(|first| first == 22)
+        };
+        browsers.iter().filter(|(socket, _)| is_dtls(socket)).count()
+    };
+    assert_eq!(answered(), 0, "the media went before");
+    for _ in 0..3 {
+        board.handle_backlog(now(), &mut backlog);
+        board.finish_round(now());
+        assert_eq!(answered(), 1);
+    }
+    assert!(backlog.is_empty());
 }
