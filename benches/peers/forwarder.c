@@ -49,7 +49,7 @@ static uint64_t pause_ns(uint64_t now, uint64_t found) {
     found_sum = found_sum - found_sum / FORGETTING + found * UNIT;
     span_sum = span_sum - span_sum / FORGETTING + (span ? span : 1);
     uint64_t expected = found_sum * LONGEST_NS / span_sum;
-    uint64_t worth = LONGEST_NS * least(expected > UNIT ? expected - UNIT : 0, 2 * UNIT) / (2 * UNIT);
+    uint64_t worth = LONGEST_NS * least(expected > UNIT / 2 ? expected - UNIT / 2 : 0, UNIT) / UNIT;
     uint64_t period = least(worth, LONGEST_NS * ENOUGH * UNIT / (expected ? expected : 1));
     /* What the last turn worked on is time in which datagrams were gathered, too. */
     uint64_t worked = span > pause ? span - pause : 0;

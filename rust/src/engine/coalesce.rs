@@ -47,8 +47,8 @@ impl Coalescer {
         // What the longest pause would find, in `UNIT`s. The sums are below 2^35 each and the pause below 2^30, so the
         // product fits.
         let expected = self.found.saturating_mul(longest_ns) / self.span_ns;
-        // From turn to turn: none where less than one is to be expected; then growing, whole from three on.
-        let worth_ns = longest_ns * expected.saturating_sub(UNIT).min(2 * UNIT) / (2 * UNIT);
+        // From turn to turn: none where less than half a one is to be expected; then growing, whole from one and a half on.
+        let worth_ns = longest_ns * expected.saturating_sub(UNIT / 2).min(UNIT) / UNIT;
         let enough_ns = longest_ns.saturating_mul(ENOUGH * UNIT) / expected.max(1);
         let period = Duration::from_nanos(worth_ns.min(enough_ns));
         // What the last turn worked on is time in which packets were gathered, too.
@@ -96,7 +96,8 @@ mod tests {
         let mut now = start();
         let mut at = |rate| settled(&mut coalescer, &mut now, rate).as_micros();
         assert_eq!(at(50), 0, "one call");
-        assert_eq!(at(500), 0);
+        assert_eq!(at(500), 0, "ten calls of one direction");
+        assert!((800..=1_000).contains(&at(1_600)), "sixteen calls: {}", at(1_600));
         assert!((750..=1_000).contains(&at(5_000)), "{}", at(5_000));
         assert!((290..=330).contains(&at(50_000)), "{}", at(50_000));
         assert!((70..=85).contains(&at(200_000)), "{}", at(200_000));
