@@ -12,8 +12,8 @@ from trunkline.calls.model import Call, CallStatus
 from trunkline.config import MediaConfig
 from trunkline.dtmf import DtmfMode
 from trunkline.errors import MediaError
+from trunkline.figures import EndpointStats
 from trunkline.ids import CallId, EndpointId, MediaCallId
-from trunkline.media.figures import EndpointStats
 from trunkline.media.types import (
     Direction,
     Event,

@@ -7,8 +7,8 @@ from test_outbound import answered
 from world import world
 
 from trunkline.calls.model import CallEnd, EndReason
+from trunkline.figures import EndpointStats, ReceivedStats, SentStats
 from trunkline.ids import MediaCallId
-from trunkline.media.figures import EndpointStats, ReceivedStats, SentStats
 from trunkline.media.types import EndpointClosed
 
 PHONE = EndpointStats(

@@ -14,8 +14,8 @@ from enum import Enum, StrEnum
 from typing import Final
 
 from trunkline.dtmf import DtmfKind
+from trunkline.figures import EndpointStats
 from trunkline.ids import CallId, EndpointId, LegId, SessionId
-from trunkline.media.figures import EndpointStats
 
 
 class CallStatus(StrEnum):

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from trunkline.calls.events import DtmfMethod
 from trunkline.calls.model import Call, CallEnd, Leg
+from trunkline.figures import EndpointStats
 from trunkline.ids import CallId, EndpointId, MediaCallId
-from trunkline.media.figures import EndpointStats
 from trunkline.media.types import (
     Codec,
     Direction,

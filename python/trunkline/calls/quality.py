@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline.media.figures import EndpointStats
+from trunkline.figures import EndpointStats
 from trunkline.media.types import Address
 from trunkline.observability.metrics import LegQuality
 

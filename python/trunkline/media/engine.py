@@ -16,8 +16,8 @@ from typing import Any, TypeVar, cast
 from trunkline import _media
 from trunkline.config import MediaConfig
 from trunkline.errors import CapacityError, MediaError
+from trunkline.figures import EndpointStats, ReceivedStats, ReportedMetrics, SentStats
 from trunkline.ids import EndpointId, MediaCallId, RequestId
-from trunkline.media.figures import EndpointStats, ReceivedStats, ReportedMetrics, SentStats
 from trunkline.media.types import (
     AudioFile,
     Bridge,

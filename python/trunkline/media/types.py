@@ -13,8 +13,8 @@ from ipaddress import ip_address
 from typing import ClassVar
 
 from trunkline.dtmf import DtmfKind
+from trunkline.figures import EndpointStats
 from trunkline.ids import EndpointId, MediaCallId, RequestId
-from trunkline.media.figures import EndpointStats
 
 Address = tuple[str, int]
 """IP literal and UDP port."""
