@@ -51,3 +51,24 @@ fn a_worker_that_may_not_pause_adds_no_delay() {
     let totals = under_load(Duration::ZERO);
     assert_eq!((totals.pause_us, totals.pause_delay_us), (0, 0));
 }
+
+#[test]
+fn what_is_over_a_turns_share_is_taken_although_nothing_follows_it() {
+    const BURST: u64 = 150;
+    let mut rig = Rig::new();
+    let call = new_call();
+    let ports = [rig.rtp_port(call), rig.rtp_port(call)];
+    let sender = Phone::new(rig.ip).rtp;
+    let before = rig.engine.totals().datagrams_received;
+    for port in ports {
+        for _ in 0..BURST {
+            sender.send_to(&[0x80; 172], port.rtp).unwrap();
+        }
+    }
+    let deadline = now() + Duration::from_secs(5);
+    let received = || rig.engine.totals().datagrams_received - before;
+    while received() < 2 * BURST && now() < deadline {
+        sleep_until(now() + Duration::from_millis(1));
+    }
+    assert_eq!(received(), 2 * BURST);
+}

@@ -1,5 +1,6 @@
 //! One worker's sockets by number, and who each of them belongs to.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -30,6 +31,14 @@ pub(super) struct Place {
 struct Entry {
     socket: UdpSocket,
     owner: Option<(Place, Lane)>,
+    /// It waits among the unfinished.
+    is_unfinished: bool,
+}
+
+impl Entry {
+    fn new(socket: UdpSocket) -> Self {
+        Self { socket, owner: None, is_unfinished: false }
+    }
 }
 
 /// The sockets, their poller and the way out.
@@ -37,6 +46,8 @@ pub(super) struct Sockets {
     poller: Poller,
     entries: Vec<Option<Entry>>,
     free: Vec<usize>,
+    /// Those that had more than their share of a turn: the poller says nothing of them until something new arrives.
+    unfinished: VecDeque<SocketId>,
     sending: SendBatch,
 }
 
@@ -52,8 +63,9 @@ impl Sockets {
         let poller = Poller::new()?;
         poller.add(wake, WAKE_TOKEN)?;
         poller.add(&shared, u64::from(SHARED.0))?;
-        let entries = vec![Some(Entry { socket: shared, owner: None })];
-        Ok(Self { poller, entries, free: Vec::new(), sending: SendBatch::new(SEND_BATCH) })
+        let entries = vec![Some(Entry::new(shared))];
+        let (free, unfinished) = (Vec::new(), VecDeque::with_capacity(1));
+        Ok(Self { poller, entries, free, unfinished, sending: SendBatch::new(SEND_BATCH) })
     }
 
     /// Takes a socket in, to be reported when readable.
@@ -67,7 +79,9 @@ impl Sockets {
             self.free.push(index);
             return Err(error);
         }
-        self.entries[index] = Some(Entry { socket, owner: None });
+        self.entries[index] = Some(Entry::new(socket));
+        // So that no packet makes it grow.
+        self.unfinished.reserve(self.entries.len());
         Ok(SocketId(id))
     }
 
@@ -114,11 +128,43 @@ impl Sockets {
         }
     }
 
-    /// Adds to `batch` what has arrived at a socket, as far as there is room. Returns how many there are.
+    /// Adds to `batch` what has arrived at a socket, as far as there is room. Returns how many there are, and whether
+    /// that is all.
     ///
     /// limit: of datagrams. A socket that is gone, or that reports an error of an earlier send, has nothing.
-    pub(super) fn receive(&self, id: SocketId, limit: usize, batch: &mut ReceiveBatch) -> usize {
-        self.entry(id).and_then(|entry| batch.take(&entry.socket, id, limit).ok()).unwrap_or(0)
+    pub(super) fn receive(&self, id: SocketId, limit: usize, batch: &mut ReceiveBatch) -> (usize, bool) {
+        let Some(entry) = self.entry(id) else { return (0, true) };
+        let wanted = limit.min(batch.room());
+        batch.take(&entry.socket, id, wanted).map_or((0, true), |count| (count, count < wanted))
+    }
+
+    /// How many sockets are known to have more.
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished.len()
+    }
+
+    /// The socket that has waited longest with what it has.
+    pub(super) fn next_unfinished(&mut self) -> Option<SocketId> {
+        let id = self.unfinished.pop_front()?;
+        if let Some(entry) = self.entry_mut(id) {
+            entry.is_unfinished = false;
+        }
+        Some(id)
+    }
+
+    /// Whether a socket waits for its next share.
+    pub(super) fn is_unfinished(&self, id: SocketId) -> bool {
+        self.entry(id).is_some_and(|entry| entry.is_unfinished)
+    }
+
+    /// Lets a socket wait for its next share.
+    pub(super) fn put_back(&mut self, id: SocketId) {
+        if let Some(entry) = self.entry_mut(id)
+            && !entry.is_unfinished
+        {
+            entry.is_unfinished = true;
+            self.unfinished.push_back(id);
+        }
     }
 
     /// Sends and forgets everything in `outbox`: the shared socket's datagrams in batches, the others one by one.
@@ -139,7 +185,7 @@ impl Sockets {
         for transmit in outbox.iter().filter(|transmit| transmit.destination.socket != SHARED) {
             let entry = usize::try_from(transmit.destination.socket.0).ok().and_then(|index| entries.get(index));
             if let Some(Some(entry)) = entry {
-                add(sending.send(&entry.socket, [(transmit.destination.remote, transmit.data)]));
+                add(entry.socket.send(transmit.destination.remote, transmit.data));
             }
         }
         outbox.clear();

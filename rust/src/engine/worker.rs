@@ -83,7 +83,8 @@ impl Worker {
         let mut has_commands = false;
         let mut is_blocked = false;
         loop {
-            let timeout = if has_commands && !is_blocked || !backlog.is_empty() {
+            let has_work = has_commands && !is_blocked || !backlog.is_empty() || self.board.sockets().unfinished() > 0;
+            let timeout = if has_work {
                 pause = Duration::ZERO;
                 Some(Duration::ZERO)
             } else {
@@ -92,14 +93,18 @@ impl Worker {
             };
             self.board.sockets().wait(&mut readiness, pause, timeout)?;
             now = Instant::now();
-            let (mut found, mut has_more) = (0, false);
+            let mut found = 0;
+            for _ in 0..self.board.sockets().unfinished() {
+                if let Some(socket) = self.board.sockets().next_unfinished() {
+                    found += self.receive(now, socket, (&mut batch, &mut backlog));
+                }
+            }
             for index in 0..readiness.len() {
                 match Sockets::ready(&readiness, index) {
-                    Some(Ready::Socket(socket)) => {
-                        let (taken, is_drained) = self.receive(now, socket, (&mut batch, &mut backlog));
-                        found += taken;
-                        has_more |= !is_drained;
+                    Some(Ready::Socket(socket)) if !self.board.sockets().is_unfinished(socket) => {
+                        found += self.receive(now, socket, (&mut batch, &mut backlog));
                     }
+                    Some(Ready::Socket(_)) => {}
                     Some(Ready::Commands) => {
                         self.wake.drain();
                         has_commands = true;
@@ -124,34 +129,31 @@ impl Worker {
             self.board.finish_round(now);
             self.board.count_turn(pause, found);
             pause = coalescer.pause(now, found);
-            if has_more {
-                pause = Duration::ZERO;
-            }
         }
     }
 
-    /// Collects what has arrived at one socket, up to its share of a turn. A batch that is full is dealt with first.
-    /// Returns how many datagrams there were, and whether that was all.
+    /// Collects what has arrived at one socket, up to its share of a turn; if there may be more, it is put back. A batch
+    /// that is full is dealt with first. Returns how many datagrams there were.
     fn receive(
         &mut self,
         now: Instant,
         socket: SocketId,
         (batch, backlog): (&mut ReceiveBatch, &mut Backlog),
-    ) -> (usize, bool) {
+    ) -> usize {
         let share = if socket == SHARED { SHARED_SHARE } else { SOCKET_SHARE };
         let mut taken = 0;
         while taken < share {
             if batch.room() == 0 {
                 self.board.handle_batch(now, batch, backlog);
             }
-            let wanted = batch.room().min(share - taken);
-            let count = self.board.sockets().receive(socket, wanted, batch);
+            let (count, is_all) = self.board.sockets().receive(socket, share - taken, batch);
             taken += count;
-            if count < wanted {
-                return (taken, true);
+            if is_all {
+                return taken;
             }
         }
-        (taken, false)
+        self.board.sockets().put_back(socket);
+        taken
     }
 
     /// Carries out what waits, up to a turn's worth. Returns whether there may be more.

@@ -1,13 +1,16 @@
-//! Readiness of many sockets at once (epoll, level-triggered).
+//! Readiness of many sockets at once (epoll, edge-triggered).
+//!
+//! An edge is told once: who is told reads until nothing is left, or remembers that there is more. The kernel looks at a
+//! descriptor once for each edge, and not again at the next wait to find that it has been emptied.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-/// Readable descriptors reported by one wait; more stay readable and come with the next.
+/// Readable descriptors reported by one wait; more come with the next.
 const EVENTS_PER_WAIT: usize = 256;
 
-/// One epoll instance. Each registered descriptor carries a token that comes back when it is readable.
+/// One epoll instance. Each registered descriptor carries a token that comes back when it has become readable.
 #[derive(Debug)]
 pub struct Poller {
     fd: OwnedFd,
@@ -63,9 +66,9 @@ impl Poller {
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(raw) } })
     }
 
-    /// Reports `source` under `token` whenever it is readable. Closing the descriptor removes it.
+    /// Reports `source` under `token` whenever something new is to be read. Closing the descriptor removes it.
     pub fn add(&self, source: &impl AsRawFd, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN.cast_unsigned(), u64: token };
+        let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET).cast_unsigned(), u64: token };
         // SAFETY: `event` outlives the call, and the kernel copies it.
         let result =
             unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, source.as_raw_fd(), &raw mut event) };

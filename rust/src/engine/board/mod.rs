@@ -111,8 +111,8 @@ impl Board {
         }
     }
 
-    pub(super) fn sockets(&self) -> &Sockets {
-        &self.setup.sockets
+    pub(super) fn sockets(&mut self) -> &mut Sockets {
+        &mut self.setup.sockets
     }
 
     pub(super) fn events(&mut self) -> &mut EventOutput {
