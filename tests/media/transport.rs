@@ -264,3 +264,16 @@ fn a_far_side_that_has_sent_may_be_silent_for_the_longer_time() {
     let told = lab.events();
     assert!(matches!(told[..], [Event::Endpoint(_, EndpointEvent::MediaInactive(_))]), "{told:?}");
 }
+
+#[test]
+fn silence_after_the_first_packet_is_told_in_its_own_time_however_long_that_packet_might_have_taken() {
+    let mut lab = Lab::new();
+    lab.limits.first_packet = Duration::from_secs(100);
+    let leg = lab.rtp_leg(&[pcmu()]);
+    lab.bridge.expect_media(lab.now, leg).unwrap();
+    lab.rtp_datagram(leg, &mut packet(1)).unwrap_err();
+    lab.events();
+    lab.advance(Duration::from_secs(61));
+    let told = lab.events();
+    assert!(matches!(told[..], [Event::Endpoint(_, EndpointEvent::MediaInactive(_))]), "{told:?}");
+}

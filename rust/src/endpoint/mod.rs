@@ -411,13 +411,16 @@ impl Endpoint {
         }
         let accepted = self.source.receive(now, &header)?;
         self.arrivals.came(accepted.extended_seq, accepted.is_restart);
-        if self.counters.packets_received == 0 {
-            self.events.push_back(Event::FirstPacket);
-        }
         self.counters.packets_received += 1;
         self.counters.bytes_received += header.payload.len() as u64;
         self.counters.pt_received = Some(header.pt);
-        self.hear(now);
+        if self.counters.packets_received == 1 {
+            self.events.push_back(Event::FirstPacket);
+            // Another limit holds from here on.
+            self.start_listening(now);
+        } else {
+            self.hear(now);
+        }
         if !self.direction.receives() {
             return Err(DropReason::Direction);
         }

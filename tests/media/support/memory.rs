@@ -26,7 +26,7 @@ pub(crate) struct Lab {
     pub(crate) now: Instant,
     certificate: Certificate,
     clock: WallClock,
-    limits: Limits,
+    pub(crate) limits: Limits,
 }
 
 impl Lab {
