@@ -28,6 +28,7 @@ from trunkline.media.types import (
     WebRtcRemote,
     WebRtcTransport,
 )
+from trunkline.observability.logging import configure
 
 PCMU = Codec(0, "PCMU", 8_000)
 PCMA = Codec(8, "PCMA", 8_000)
@@ -149,4 +150,6 @@ def write_line(value: Any) -> None:
 
 
 if __name__ == "__main__":
+    # To the error stream, like the gateway: the other one is spoken with.
+    configure(level="info", format_="console", node="bench")
     asyncio.run(main())
