@@ -104,12 +104,12 @@ impl Worker {
                     Some(Ready::Socket(socket)) if !self.board.sockets().is_unfinished(socket) => {
                         found += self.receive(now, socket, (&mut batch, &mut backlog));
                     }
-                    Some(Ready::Socket(_)) => {}
                     Some(Ready::Commands) => {
                         self.wake.drain();
                         has_commands = true;
                     }
-                    None => {}
+                    // An unfinished one has had its share.
+                    Some(Ready::Socket(_)) | None => {}
                 }
             }
             self.board.handle_batch(now, &mut batch, &mut backlog);

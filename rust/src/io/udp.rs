@@ -91,6 +91,7 @@ impl UdpSocket {
     }
 
     /// Sends one datagram without waiting: cheaper than a batch of one.
+    #[must_use]
     pub fn send(&self, remote: SocketAddr, data: &[u8]) -> SendOutcome {
         match self.inner.send_to(data, self.destination(remote)) {
             Ok(_) => SendOutcome { sent: 1, refused: 0 },
