@@ -15,7 +15,7 @@ const BIN_US: i64 = 5_000;
 const BINS: usize = 100;
 
 /// Delay that is given for one per cent of packets in time. By the E-model (ITU-T G.107) loss weighs more, but a delay is
-/// suffered all the time; this value was the best of those tried on the traces in `tests/vectors/jitter`.
+/// suffered all the time; this value was a fair trade on the traces in `tests/vectors/jitter` and on some published ones.
 const MS_PER_LATE_PERCENT: u64 = 30;
 
 /// Packets after which the weight of a packet has fallen to 1/e, once so many have come: 8 s of 20 ms packets.

@@ -132,29 +132,6 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Both counted together; the delays are those of `self`, but for the longest.
-    #[must_use]
-    pub fn with(self, other: &Self) -> Self {
-        Self {
-            kept: self.kept + other.kept,
-            decoded: self.decoded + other.decoded,
-            duplicate: self.duplicate + other.duplicate,
-            late: self.late + other.late,
-            malformed: self.malformed + other.malformed,
-            flushed: self.flushed + other.flushed,
-            stray: self.stray + other.stray,
-            restarts: self.restarts + other.restarts,
-            played_samples: self.played_samples + other.played_samples,
-            concealed_samples: self.concealed_samples + other.concealed_samples,
-            concealments: self.concealments + other.concealments,
-            recovered_samples: self.recovered_samples + other.recovered_samples,
-            accelerated_samples: self.accelerated_samples + other.accelerated_samples,
-            stretched_samples: self.stretched_samples + other.stretched_samples,
-            longest_playout_delay_ms: self.longest_playout_delay_ms.max(other.longest_playout_delay_ms),
-            ..self
-        }
-    }
-
     /// Packets that came and were not played: late ones and flushed ones.
     #[must_use]
     pub const fn discarded(&self) -> u64 {

@@ -306,12 +306,6 @@ impl Pipeline {
         self.spoken
     }
 
-    /// What the jitter buffer did with the other leg's packets; None if they are relayed or have not come.
-    #[must_use]
-    pub fn playout(&self) -> Option<crate::jitter::Stats> {
-        self.ear.playout()
-    }
-
     /// What was heard of the other leg, since it is connected.
     #[must_use]
     pub fn played(&self) -> Played {

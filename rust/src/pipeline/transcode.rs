@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::codecs::{Codec, CodecError, Encoded, Encoder, EncoderSettings};
 use crate::error::DropReason;
-use crate::jitter::{Config, Content, Inserted, Packet, Playout, Stats};
+use crate::jitter::{Config, Content, Inserted, Packet, Playout};
 use crate::net::Pt;
 use crate::quality::{Meter, Played, PlayoutFigures};
 
@@ -71,15 +71,6 @@ impl Ear {
         }
     }
 
-    /// Counters of all payload types together, and delays of the one that plays; samples are at the encoder's rate. None
-    /// if nothing has been decoded.
-    pub(super) fn playout(&self) -> Option<Stats> {
-        let current = self.current.unwrap_or_default();
-        let (_, playing) = self.playouts.get(current).or(self.playouts.first())?;
-        let others = self.playouts.iter().enumerate().filter(|(index, _)| *index != current);
-        Some(others.fold(playing.stats(), |sum, (_, (_, playout))| sum.with(&playout.stats())))
-    }
-
     /// What was pulled so far, and how the buffers fared.
     pub(super) fn played(&self) -> Played {
         let playout = self.playouts.iter().fold(PlayoutFigures::default(), |sum, (_, playout)| {
@@ -90,7 +81,7 @@ impl Ear {
                 concealed_ms: ms(stats.concealed_samples),
                 flushed: stats.flushed,
                 delay_ms: stats.playout_delay_ms,
-                max_delay_ms: stats.playout_delay_ms,
+                max_delay_ms: stats.longest_playout_delay_ms,
                 bound_ms: Config::new(1, 0).max_delay_ms,
             })
         });
