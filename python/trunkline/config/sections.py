@@ -1,43 +1,22 @@
-"""The settings of a node, as frozen nested models.
+"""The sections of the settings but SIP's, as frozen models.
 
-Owns the names, units, defaults and ranges of every setting, and the order of their sources: TOML file, then environment
-(`TRUNKLINE_<SECTION>__<FIELD>`), then flags; the later wins. Unknown keys are errors. Nothing else in the package reads
-the environment. Must not open sockets or look up addresses: an empty advertised address is filled in by whoever binds.
+Owns the names, units, defaults and ranges of every setting. Must not open sockets or look up addresses: an empty
+advertised address is filled in by whoever binds.
 """
 
-import os
 import platform
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, model_validator
 
+from trunkline.config.section import Port, Section
 from trunkline.dtmf import DtmfMode
-from trunkline.errors import ConfigError
 
-ENV_PREFIX = "TRUNKLINE_"
-ENV_DELIMITER = "__"
-
-Port = Annotated[int, Field(ge=0, le=65535)]
 AudioCodecName = Literal["opus", "PCMU", "PCMA"]
-SrtpSuiteName = Literal[
-    "AEAD_AES_256_GCM",
-    "AEAD_AES_128_GCM",
-    "AES_CM_128_HMAC_SHA1_80",
-    "AES_256_CM_HMAC_SHA1_80",
-    "AES_CM_128_HMAC_SHA1_32",
-    "AES_256_CM_HMAC_SHA1_32",
-]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class NodeConfig(_Section):
+class NodeConfig(Section):
     """Which node this is."""
 
     name: str = Field(
@@ -49,7 +28,7 @@ class NodeConfig(_Section):
     )
 
 
-class TlsConfig(_Section):
+class TlsConfig(Section):
     """Certificate of the HTTPS and WSS ports; one is made at start if no files are named."""
 
     certificate: Path | None = Field(
@@ -72,7 +51,7 @@ class TlsConfig(_Section):
         return self
 
 
-class HttpConfig(_Section):
+class HttpConfig(Section):
     """Pages, REST and WebSocket: every port serves all three."""
 
     host: str = Field(
@@ -157,72 +136,7 @@ class HttpConfig(_Section):
         return self
 
 
-class SipConfig(_Section):
-    """Our side of SIP."""
-
-    host: str = Field(
-        default="0.0.0.0",  # noqa: S104  phones and trunks come from the network
-        description="Address to bind for UDP and TCP. Name one address on a host with several.",
-    )
-    port: Port = Field(default=5060, description="UDP and TCP port. 0 takes any free one.")
-    udp: bool = Field(default=True, description="Listen and send by UDP.")
-    tcp: bool = Field(default=True, description="Listen and send by TCP.")
-    advertised_host: str | None = Field(
-        default=None,
-        description="Address or name in our Via and Contact. Default: the local address towards each peer. Set it "
-        "behind a 1:1 NAT.",
-    )
-    user_agent: str = Field(
-        default="Trunkline",
-        min_length=1,
-        max_length=128,
-        pattern=r"^[\x20-\x7e]+$",
-        description="Text of User-Agent and Server headers.",
-    )
-    register_expires_s: int = Field(
-        default=300,
-        ge=60,
-        le=86_400,
-        description="Seconds of validity asked for in REGISTER; refreshed well before. Shorter heals sooner after a "
-        "registrar's restart, longer loads it less.",
-    )
-    media_security: Literal["plain", "optional", "required", "sdes", "dtls"] = Field(
-        default="optional",
-        description="How media of SIP legs is protected. `plain`: RTP only. `optional`: SRTP with whoever can, RTP "
-        "with the others; offers carry keys beside RTP/AVP (RFC 8643). `required`: SDES or DTLS-SRTP, offers ask for "
-        "SDES; plain RTP is refused with 488. `sdes`, `dtls`: only that. SDES keys are as secret as the signalling is.",
-    )
-    srtp_suites: tuple[SrtpSuiteName, ...] = Field(
-        default=(
-            *("AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_80"),
-            *("AES_CM_128_HMAC_SHA1_32", "AES_256_CM_HMAC_SHA1_32"),
-        ),
-        min_length=1,
-        description="Crypto suites of SDES that are taken, best first. Our offers carry the first three.",
-    )
-    max_tcp_connections: int = Field(
-        default=1024,
-        ge=1,
-        le=65_536,
-        description="TCP connections taken at once; further ones are closed at accept. Ours to peers do not count.",
-    )
-    tcp_idle_s: float = Field(
-        default=1800.0,
-        ge=1,
-        le=86_400,
-        description="Seconds without a byte from the peer after which a TCP connection is closed. Servers call back on "
-        "the connection that registered, so keep it above `register_expires_s`.",
-    )
-
-    @model_validator(mode="after")
-    def _some_transport(self) -> Self:
-        if not (self.udp or self.tcp):
-            msg = "udp and tcp cannot both be off"
-            raise ValueError(msg)
-        return self
-
-
-class MediaConfig(_Section):
+class MediaConfig(Section):
     """The media plane. Becomes the Rust side's `EngineConfig`."""
 
     workers: int = Field(
@@ -354,7 +268,7 @@ class MediaConfig(_Section):
         return self
 
 
-class CallsConfig(_Section):
+class CallsConfig(Section):
     """Limits of calls and their phases."""
 
     max_calls: int = Field(
@@ -393,7 +307,7 @@ class CallsConfig(_Section):
     )
 
 
-class LogConfig(_Section):
+class LogConfig(Section):
     """Log lines, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -404,7 +318,7 @@ class LogConfig(_Section):
     )
 
 
-class DemoConfig(_Section):
+class DemoConfig(Section):
     """The built-in test phone and its registrar, on loopback."""
 
     enabled: bool = Field(default=False, description="Run it. `trunkline demo` turns it on.")
@@ -418,88 +332,4 @@ class DemoConfig(_Section):
     )
     callback_delay_s: float = Field(
         default=3.0, ge=0.1, le=60, description="Seconds between the end of a call to `callme` and the call back."
-    )
-
-
-class Config(BaseSettings):
-    """All settings of a node. Made by `load`; `Config()` is the defaults and reads neither files nor environment."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-    node: NodeConfig = NodeConfig()
-    http: HttpConfig = HttpConfig()
-    sip: SipConfig = SipConfig()
-    media: MediaConfig = MediaConfig()
-    calls: CallsConfig = CallsConfig()
-    log: LogConfig = LogConfig()
-    demo: DemoConfig = DemoConfig()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take constructor arguments only; `load` gathers the other sources itself, in its own order."""
-        return (init_settings,)
-
-    def redacted(self) -> dict[str, Any]:
-        """Return the settings as JSON-able values, secrets as asterisks."""
-        return self.model_dump(mode="json")
-
-
-def load(
-    path: Path | None = None, flags: Mapping[str, Any] | None = None, *, defaults: Mapping[str, Any] | None = None
-) -> Config:
-    """Read the settings: the file at path if given, under the environment, under flags.
-
-    flags, defaults: nested mappings in the shape of the file, e.g. `{"http": {"port": 0}}`. defaults: what stands in
-    for the fields' own defaults, below the file.
-    Raises ConfigError, one line per bad field, if a source cannot be read, a key is unknown or a value out of range.
-    """
-    layers = (defaults or {}, _read_toml(path) if path else {}, _read_environment(), flags or {})
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged = _merged(merged, layer)
-    try:
-        return Config(**merged)
-    except ValidationError as error:
-        raise ConfigError(_one_line_each(error)) from error
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
-def _read_environment() -> dict[str, Any]:
-    for name in os.environ:
-        section, delimiter, _ = name.upper().removeprefix(ENV_PREFIX).partition(ENV_DELIMITER)
-        is_setting = name.upper().startswith(ENV_PREFIX) and delimiter
-        if is_setting and section.lower() not in Config.model_fields:
-            raise ConfigError(f"{name}: no such section")
-    try:
-        return EnvSettingsSource(Config, env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_DELIMITER)()
-    except ValueError as error:
-        raise ConfigError(f"environment: {error}") from error
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(below)
-    for key, value in above.items():
-        under = result.get(key)
-        result[key] = _merged(under, value) if isinstance(value, Mapping) and isinstance(under, Mapping) else value
-    return result
-
-
-def _one_line_each(error: ValidationError) -> str:
-    """Name each bad field by its path; leaves the values out, which may be secrets."""
-    return "\n".join(
-        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-        for item in error.errors(include_url=False, include_input=False, include_context=False)
     )

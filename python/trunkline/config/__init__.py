@@ -1,0 +1,30 @@
+"""The settings of a node, as frozen nested models: `load` reads them, `Config()` is the defaults.
+
+`sections` and `sip` describe every setting with unit, default, range and the reason to change it; `loading` knows the
+sources.
+"""
+
+from trunkline.config.loading import Config, load
+from trunkline.config.sections import (
+    CallsConfig,
+    DemoConfig,
+    HttpConfig,
+    LogConfig,
+    MediaConfig,
+    NodeConfig,
+    TlsConfig,
+)
+from trunkline.config.sip import SipConfig
+
+__all__ = [
+    "CallsConfig",
+    "Config",
+    "DemoConfig",
+    "HttpConfig",
+    "LogConfig",
+    "MediaConfig",
+    "NodeConfig",
+    "SipConfig",
+    "TlsConfig",
+    "load",
+]
