@@ -12,7 +12,8 @@ from typing import Protocol
 
 from trunkline.sip.core import Core
 from trunkline.sip.digest import Attempt, Credentials
-from trunkline.sip.message import HeaderList, Request, Response, reason_phrase
+from trunkline.sip.message import HeaderList, Request, Response
+from trunkline.sip.phrases import reason_phrase
 from trunkline.sip.transaction import ClientTransaction, Failure, State
 from trunkline.sip.types import Account, Address, HeaderFields, Hop, Path
 

@@ -12,6 +12,9 @@ from typing import Any, TypeVar
 
 from trunkline.errors import LocalProtocolError, SipParseError
 from trunkline.sip.headers import CSeq, NameAddr, Reason, Uri, Via, check_field, is_token, parse_list, split_outside
+from trunkline.sip.phrases import reason_phrase
+
+SDP = "application/sdp"
 
 _COMPACT = {
     "a": "Accept-Contact",
@@ -33,67 +36,6 @@ _COMPACT = {
     "v": "Via",
     "x": "Session-Expires",
 }
-
-REASON_PHRASES = {
-    100: "Trying",
-    180: "Ringing",
-    181: "Call Is Being Forwarded",
-    182: "Queued",
-    183: "Session Progress",
-    200: "OK",
-    202: "Accepted",
-    300: "Multiple Choices",
-    301: "Moved Permanently",
-    302: "Moved Temporarily",
-    305: "Use Proxy",
-    380: "Alternative Service",
-    400: "Bad Request",
-    401: "Unauthorized",
-    402: "Payment Required",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    406: "Not Acceptable",
-    407: "Proxy Authentication Required",
-    408: "Request Timeout",
-    410: "Gone",
-    413: "Request Entity Too Large",
-    414: "Request-URI Too Long",
-    415: "Unsupported Media Type",
-    416: "Unsupported URI Scheme",
-    420: "Bad Extension",
-    421: "Extension Required",
-    423: "Interval Too Brief",
-    480: "Temporarily Unavailable",
-    481: "Call/Transaction Does Not Exist",
-    482: "Loop Detected",
-    483: "Too Many Hops",
-    484: "Address Incomplete",
-    485: "Ambiguous",
-    486: "Busy Here",
-    487: "Request Terminated",
-    488: "Not Acceptable Here",
-    491: "Request Pending",
-    493: "Undecipherable",
-    500: "Server Internal Error",
-    501: "Not Implemented",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Server Time-out",
-    505: "Version Not Supported",
-    513: "Message Too Large",
-    600: "Busy Everywhere",
-    603: "Decline",
-    604: "Does Not Exist Anywhere",
-    606: "Not Acceptable",
-}
-"""RFC 3261 section 21."""
-
-
-def reason_phrase(status: int) -> str:
-    """Return the usual phrase of a status, or that of its class."""
-    return REASON_PHRASES.get(status) or REASON_PHRASES.get(status // 100 * 100, "Unknown")
-
 
 _Value = TypeVar("_Value")
 
@@ -300,13 +242,18 @@ class _Message:
     @property
     def sdp(self) -> str | None:
         """The body, if it is a session description."""
-        if not self.body or self.content_type != "application/sdp":
+        if not self.body or self.content_type != SDP:
             return None
         return self.body.decode("utf-8", "replace")
 
     def option_tags(self, name: str) -> tuple[str, ...]:
         """Words of Require, Supported, Allow, ... in their order."""
         return tuple(word for value in self.headers.get_all(name) for word in split_outside(value, ",") if word)
+
+    def _headers_with_type(self, content_type: str) -> HeaderList:
+        headers = self.headers.copy()
+        headers.set("Content-Type", content_type)
+        return headers
 
     def _to_bytes(self, start_line: str) -> bytes:
         if "\r" in start_line or "\n" in start_line or "\0" in start_line:
@@ -332,6 +279,10 @@ class Request(_Message):
         if not is_token(self.method) or " " in uri or "\t" in uri:
             raise LocalProtocolError("a start line that cannot be written")
         return self._to_bytes(f"{self.method} {uri} SIP/2.0")
+
+    def with_body(self, content_type: str, body: bytes) -> Request:
+        """Return a copy with this body."""
+        return replace(self, headers=self._headers_with_type(content_type), body=body)
 
     @property
     def routes(self) -> tuple[NameAddr, ...]:
@@ -378,9 +329,7 @@ class Response(_Message):
 
     def with_body(self, content_type: str, body: bytes) -> Response:
         """Return a copy with this body."""
-        headers = self.headers.copy()
-        headers.set("Content-Type", content_type)
-        return replace(self, headers=headers, body=body)
+        return replace(self, headers=self._headers_with_type(content_type), body=body)
 
 
 Message = Request | Response

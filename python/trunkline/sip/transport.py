@@ -16,6 +16,7 @@ import structlog
 from trunkline.sip.resolver import Resolver, SystemResolver, ip_literal
 from trunkline.sip.sockets import Listener, Sockets, StreamLimits
 from trunkline.sip.types import (
+    DEFAULT_PORT,
     Account,
     Address,
     Event,
@@ -29,7 +30,7 @@ from trunkline.sip.types import (
     RouteQuery,
     Transport,
 )
-from trunkline.sip.ua import DEFAULT_PORT, UserAgent
+from trunkline.sip.ua import UserAgent
 
 __all__ = ["Listener", "SipShell", "StreamLimits"]
 

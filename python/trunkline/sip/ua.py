@@ -7,7 +7,6 @@ is refused, and with what.   RFC 3261 section 8.2, RFC 3581.
 
 from __future__ import annotations
 
-import re
 import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,14 +15,14 @@ from itertools import count
 from random import Random
 
 from trunkline.errors import InvalidCallState, LocalProtocolError, SipParseError
+from trunkline.sip import inspection
 from trunkline.sip.client import AccountAccess
-from trunkline.sip.core import KNOWN_METHODS, METHODS, OPTION_TAGS, Core, hop_of
+from trunkline.sip.core import Core, hop_of
 from trunkline.sip.dialog import dialog_id_of
-from trunkline.sip.headers import NameAddr, OpaqueUri, SipUri, Uri, check_field, parse_uri, plain_text
-from trunkline.sip.invite import SDP, InviteUsage, with_sdp
-from trunkline.sip.invite_uac import OutboundInvite
-from trunkline.sip.invite_uas import InboundInvite
-from trunkline.sip.message import HeaderList, Request, Response
+from trunkline.sip.headers import SipUri, check_field, plain_text
+from trunkline.sip.invite import InboundInvite, InviteUsage, OutboundInvite
+from trunkline.sip.message import SDP, Request, Response
+from trunkline.sip.origination import initial_invite, target_of
 from trunkline.sip.parser import PING, PONG, BadRequestError, is_keep_alive, parse_message
 from trunkline.sip.registration import Registration
 from trunkline.sip.transaction import ServerTransaction
@@ -43,14 +42,6 @@ from trunkline.sip.types import (
     UaConfig,
 )
 
-DEFAULT_PORT = 5060
-_ECHOED_HEADERS = ("From", "To", "Call-ID", "CSeq")
-_ROUTING_HEADERS = {"via", "route", "record-route", "max-forwards", "from", "to", "call-id", "cseq", "contact"}
-_ABILITY_HEADERS = {"allow", "supported", "require", "proxy-require", "user-agent", "expires"}
-_SECRET_HEADERS = {"authorization", "proxy-authorization"}
-_BODY_HEADERS = {"content-type", "content-length", "content-encoding"}
-_OUR_HEADERS = _ROUTING_HEADERS | _ABILITY_HEADERS | _SECRET_HEADERS | _BODY_HEADERS
-_WRITTEN_URI = re.compile(r"(?:sips?|tel):", re.IGNORECASE)
 _RETRY_AFTER_S = 5
 
 
@@ -108,8 +99,8 @@ class UserAgent:
         """
         account = request.account
         access = None if account is None else self._access(account)
-        target = _target(request.target_uri, account)
-        template = with_sdp(self._initial_invite(request, target), request.sdp)
+        target = target_of(request.target_uri, account)
+        template = initial_invite(self._core, request, target)
         invite_id = InviteId(next(self._ids))
         usage = OutboundInvite(
             self._core,
@@ -205,7 +196,9 @@ class UserAgent:
             message = parse_message(data)
         except BadRequestError as error:
             self._core.counters["malformed"] += 1
-            self._answer_bad(error, path)
+            answer = inspection.answer_bad(self._core, error, path)
+            if answer is not None:
+                self._core.transactions.transmit(*answer)
             return
         except SipParseError:
             self._core.counters["malformed"] += 1
@@ -277,9 +270,9 @@ class UserAgent:
     # --- requests from outside ---
 
     def _take_request(self, now: float, request: Request, path: Path) -> None:
-        _stamp(request, path)
+        inspection.stamp(request, path)
         transactions = self._core.transactions
-        back = _response_path(request, path)
+        back = inspection.response_path(request, path)
         is_full = transactions.server_count >= self._core.config.max_transactions
         is_new_work = request.method not in ("ACK", "CANCEL") and request.to.tag is None
         if is_full and is_new_work and not transactions.is_known(request):
@@ -290,22 +283,10 @@ class UserAgent:
         else:
             transactions.handle_request(now, request, back)
 
-    def _answer_bad(self, error: BadRequestError, path: Path) -> None:
-        """Answer without state a request that cannot be taken, if it says where to.   RFC 3261 section 8.2.7."""
-        request = error.request
-        try:
-            if request.method == "ACK" or not all(request.headers.get(name) for name in _ECHOED_HEADERS):
-                return
-            _stamp(request, path)
-            response = self._core.response(request, error.status, None if error.status != 400 else _phrase(error))
-            self._core.transactions.transmit(_response_path(request, path), response.to_bytes())
-        except SipParseError:
-            return
-
     def handle_request(self, now: float, transaction: ServerTransaction) -> None:
         """Take a request that the transaction layer sees for the first time."""
         request = transaction.request
-        refusal = self._refusal(transaction)
+        refusal = inspection.refusal(self._core, transaction, is_closing=self._is_closing)
         if refusal is not None:
             self._core.counters["refused"] += 1
             transaction.respond(now, refusal)
@@ -337,51 +318,6 @@ class UserAgent:
         owner = self._core.dialogs.get(dialog_id_of(request))
         if owner is not None:
             owner.handle_ack(now, request)
-
-    def _refusal(self, transaction: ServerTransaction) -> Response | None:
-        """Inspect a request in the order of RFC 3261 section 8.2; the response if it cannot be taken."""
-        request, respond = transaction.request, self._core.response
-        method, is_within = request.method, request.to.tag is not None
-        if method not in METHODS and method not in self._accept_methods:
-            return respond(request, 405 if method in KNOWN_METHODS else 501)
-        if method == "CANCEL":
-            return None
-        if isinstance(request.uri, OpaqueUri) and request.uri.scheme != "tel":
-            return respond(request, 416)
-        if is_within:
-            if dialog_id_of(request) not in self._core.dialogs:
-                return respond(request, 481)
-        elif method in ("BYE", "INFO"):
-            return respond(request, 481)
-        elif self._core.transactions.is_merged(transaction):
-            return respond(request, 482)
-        unknown = [tag for tag in request.option_tags("Require") if tag not in OPTION_TAGS]
-        if unknown:
-            response = respond(request, 420)
-            response.headers.add("Unsupported", ", ".join(unknown))
-            return response
-        if method == "INVITE":
-            return self._invite_refusal(request, is_within=is_within)
-        return None
-
-    def _invite_refusal(self, request: Request, *, is_within: bool) -> Response | None:
-        if request.body and request.content_type != SDP:
-            response = self._core.response(request, 415)
-            response.headers.add("Accept", SDP)
-            return response
-        if request.headers.get("Content-Encoding"):
-            response = self._core.response(request, 415)
-            response.headers.add("Accept-Encoding", "identity")
-            return response
-        if is_within:
-            return None
-        if (request.headers.get("Max-Forwards") or "").strip() == "0":
-            return self._core.response(request, 483)
-        if len(request.contacts) != 1:
-            return self._core.response(request, 400, "An INVITE needs exactly one Contact")
-        if self._is_closing:
-            return self._core.response(request, 503)
-        return None
 
     def _handle_cancel(self, now: float, transaction: ServerTransaction) -> None:
         invite = self._core.transactions.invite_of(transaction.request)
@@ -433,22 +369,6 @@ class UserAgent:
             access = self._accesses[account] = AccountAccess(self._core, account)
         return access
 
-    def _initial_invite(self, request: InviteRequest, target: Uri) -> Request:
-        account = request.account
-        if account is not None:
-            own = SipUri.of(account.login, account.domain)
-        else:
-            own = SipUri.of(request.caller or "anonymous", self._core.config.advertised_host or "anonymous.invalid")
-        name = request.display_name or (account.display_name if account is not None else None) or ""
-        headers = HeaderList()
-        headers.add("Max-Forwards", "70")
-        headers.add("From", str(NameAddr(own, name, (("tag", self._core.token()),))))
-        headers.add("To", str(NameAddr(target)))
-        headers.add("Call-ID", self._core.token())
-        for field_name, value in (*self._core.capabilities, *_allowed(request.extra_headers)):
-            headers.add(field_name, value)
-        return Request("INVITE", target, headers)
-
     def _contact_user(self, account: Account | None, caller: str | None) -> str:
         """Use the binding's user part where the account is registered, so that the peer can call it."""
         known = None if account is None else self._contact_users.get(account)
@@ -487,55 +407,6 @@ class _Unanswered:
     def handle_timer(self, now: float, name: str) -> None:
         """Refuse in the application's place."""
         self._ua.respond(now, self.id, 500)
-
-
-def _target(text: str, account: Account | None) -> Uri:
-    """Complete what a user dialled.   RFC 3261 section 19.1.6 (telephone numbers)."""
-    check_field("To", text)
-    text = text.strip()
-    scheme, _, rest = text.partition(":")
-    try:
-        if _WRITTEN_URI.match(text) and not (scheme.lower() == "tel" and account is not None):
-            return parse_uri(text).as_target
-        if "@" in text:
-            return parse_uri(f"sip:{text}").as_target
-    except SipParseError as error:
-        raise LocalProtocolError(f"not a target: {error}") from error
-    if account is None:
-        raise LocalProtocolError("a number without an account needs a host")
-    return SipUri.of(rest if scheme.lower() == "tel" else text, account.domain)
-
-
-def _allowed(extra: HeaderFields) -> HeaderFields:
-    for name, _ in extra:
-        if name.lower() in _OUR_HEADERS or len(name) == 1:
-            raise LocalProtocolError(f"{name} is not the application's to set")
-    return extra
-
-
-def _stamp(request: Request, path: Path) -> None:
-    """Note in the top Via where the request came from.   RFC 3261 section 18.2.1, RFC 3581 section 4."""
-    via, (host, port) = request.top_via, path.remote
-    stamped = via
-    if via.has_parameter("rport"):
-        stamped = stamped.with_parameter("rport", str(port))
-    if via.host.lower() != host.lower() or stamped is not via:
-        stamped = stamped.with_parameter("received", host)
-    if stamped is not via:
-        request.headers.set_top_via(stamped)
-
-
-def _response_path(request: Request, path: Path) -> Path:
-    """Say where responses go: for a stream that has closed, the sent-by port.   RFC 3261 section 18.2.2."""
-    via = request.top_via
-    if via.has_parameter("rport") and not path.transport.is_reliable:
-        return path
-    return replace(path, remote=(path.remote[0], via.port or DEFAULT_PORT))
-
-
-def _phrase(error: BadRequestError) -> str:
-    """Tell the peer what is wrong, in its status line."""
-    return f"Bad Request ({plain_text(str(error))[:80]})"
 
 
 def _plain_fields(request: Request) -> HeaderFields:

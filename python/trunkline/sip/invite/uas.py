@@ -10,8 +10,9 @@ from collections.abc import Callable
 from trunkline.errors import InvalidCallState
 from trunkline.sip.core import Core
 from trunkline.sip.dialog import Dialog
-from trunkline.sip.invite import SDP, InviteUsage, reason_headers
-from trunkline.sip.message import Request, Response
+from trunkline.sip.invite.endings import reason_headers
+from trunkline.sip.invite.usage import InviteUsage
+from trunkline.sip.message import SDP, Request, Response
 from trunkline.sip.transaction import ServerTransaction
 from trunkline.sip.types import EndCause, InviteConfirmed, InviteId
 

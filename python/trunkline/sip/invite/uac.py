@@ -11,7 +11,8 @@ from trunkline.sip.client import AccountAccess, ClientRequest
 from trunkline.sip.core import Core
 from trunkline.sip.dialog import Dialog
 from trunkline.sip.headers import plain_text
-from trunkline.sip.invite import Acknowledgement, Farewell, InviteUsage, reason_headers
+from trunkline.sip.invite.endings import Acknowledgement, Farewell, reason_headers
+from trunkline.sip.invite.usage import InviteUsage
 from trunkline.sip.message import Request, Response
 from trunkline.sip.types import (
     EndCause,

@@ -1,0 +1,46 @@
+"""Typed header values and URIs: text to value and back.
+
+One module a subject; this one only lists what they offer.   RFC 3261 sections 19.1, 20, 25.
+"""
+
+from trunkline.sip.headers.address import NameAddr, Via
+from trunkline.sip.headers.fields import MAX_CSEQ, AuthValue, CSeq, Reason
+from trunkline.sip.headers.text import (
+    Parameters,
+    check_field,
+    is_token,
+    parse_list,
+    parse_number,
+    parse_parameters,
+    plain_text,
+    quote,
+    render_parameters,
+    split_outside,
+    unquote,
+)
+from trunkline.sip.headers.uri import OpaqueUri, SipUri, Uri, parse_uri, render_host
+
+__all__ = [
+    "MAX_CSEQ",
+    "AuthValue",
+    "CSeq",
+    "NameAddr",
+    "OpaqueUri",
+    "Parameters",
+    "Reason",
+    "SipUri",
+    "Uri",
+    "Via",
+    "check_field",
+    "is_token",
+    "parse_list",
+    "parse_number",
+    "parse_parameters",
+    "parse_uri",
+    "plain_text",
+    "quote",
+    "render_host",
+    "render_parameters",
+    "split_outside",
+    "unquote",
+]

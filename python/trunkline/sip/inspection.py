@@ -1,0 +1,107 @@
+"""The inspection of requests from outside: where their responses go, and which are refused, with what.
+
+Owns no state. RFC 3261 section 8.2 gives the order; RFC 3581 the addresses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from trunkline.errors import SipParseError
+from trunkline.sip.core import KNOWN_METHODS, OPTION_TAGS, Core
+from trunkline.sip.dialog import dialog_id_of
+from trunkline.sip.headers import OpaqueUri, plain_text
+from trunkline.sip.message import SDP, Request, Response
+from trunkline.sip.parser import BadRequestError
+from trunkline.sip.transaction import ServerTransaction
+from trunkline.sip.types import DEFAULT_PORT, Path
+
+_ECHOED_HEADERS = ("From", "To", "Call-ID", "CSeq")
+
+
+def refusal(core: Core, transaction: ServerTransaction, *, is_closing: bool) -> Response | None:
+    """Inspect a request in the order of RFC 3261 section 8.2; the response if it cannot be taken."""
+    request, respond = transaction.request, core.response
+    method, is_within = request.method, request.to.tag is not None
+    if method not in core.allowed_methods:
+        return respond(request, 405 if method in KNOWN_METHODS else 501)
+    if method == "CANCEL":
+        return None
+    if isinstance(request.uri, OpaqueUri) and request.uri.scheme != "tel":
+        return respond(request, 416)
+    if is_within:
+        if dialog_id_of(request) not in core.dialogs:
+            return respond(request, 481)
+    elif method in ("BYE", "INFO"):
+        return respond(request, 481)
+    elif core.transactions.is_merged(transaction):
+        return respond(request, 482)
+    unknown = [tag for tag in request.option_tags("Require") if tag not in OPTION_TAGS]
+    if unknown:
+        response = respond(request, 420)
+        response.headers.add("Unsupported", ", ".join(unknown))
+        return response
+    if method == "INVITE":
+        return _invite_refusal(core, request, is_within=is_within, is_closing=is_closing)
+    return None
+
+
+def _invite_refusal(core: Core, request: Request, *, is_within: bool, is_closing: bool) -> Response | None:
+    if request.body and request.content_type != SDP:
+        response = core.response(request, 415)
+        response.headers.add("Accept", SDP)
+        return response
+    if request.headers.get("Content-Encoding"):
+        response = core.response(request, 415)
+        response.headers.add("Accept-Encoding", "identity")
+        return response
+    if is_within:
+        return None
+    if (request.headers.get("Max-Forwards") or "").strip() == "0":
+        return core.response(request, 483)
+    if len(request.contacts) != 1:
+        return core.response(request, 400, "An INVITE needs exactly one Contact")
+    if is_closing:
+        return core.response(request, 503)
+    return None
+
+
+def answer_bad(core: Core, error: BadRequestError, path: Path) -> tuple[Path, bytes] | None:
+    """Write the stateless answer to a request that cannot be taken; None if it does not say where to.
+
+    RFC 3261 section 8.2.7.
+    """
+    request = error.request
+    try:
+        if request.method == "ACK" or not all(request.headers.get(name) for name in _ECHOED_HEADERS):
+            return None
+        stamp(request, path)
+        response = core.response(request, error.status, None if error.status != 400 else _phrase(error))
+        return response_path(request, path), response.to_bytes()
+    except SipParseError:
+        return None
+
+
+def stamp(request: Request, path: Path) -> None:
+    """Note in the top Via where the request came from.   RFC 3261 section 18.2.1, RFC 3581 section 4."""
+    via, (host, port) = request.top_via, path.remote
+    stamped = via
+    if via.has_parameter("rport"):
+        stamped = stamped.with_parameter("rport", str(port))
+    if via.host.lower() != host.lower() or stamped is not via:
+        stamped = stamped.with_parameter("received", host)
+    if stamped is not via:
+        request.headers.set_top_via(stamped)
+
+
+def response_path(request: Request, path: Path) -> Path:
+    """Say where responses go: for a stream that has closed, the sent-by port.   RFC 3261 section 18.2.2."""
+    via = request.top_via
+    if via.has_parameter("rport") and not path.transport.is_reliable:
+        return path
+    return replace(path, remote=(path.remote[0], via.port or DEFAULT_PORT))
+
+
+def _phrase(error: BadRequestError) -> str:
+    """Tell the peer what is wrong, in its status line."""
+    return f"Bad Request ({plain_text(str(error))[:80]})"

@@ -1,0 +1,136 @@
+"""All transactions of one user agent: which message belongs to which.   RFC 3261 sections 17.1.3, 17.2.3.
+
+Owns the absorption of repeats and the messages that transactions want sent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from trunkline.errors import LocalProtocolError
+from trunkline.sip.headers import CSeq
+from trunkline.sip.message import Request, Response
+from trunkline.sip.timers import TimerQueue
+from trunkline.sip.transaction.machines import (
+    ClientTransaction,
+    ClientUser,
+    ServerTransaction,
+    ServerUser,
+    Transaction,
+    response_input,
+)
+from trunkline.sip.transaction.tables import Input, State, Timing
+from trunkline.sip.types import Path, Transmit
+
+BRANCH_COOKIE = "z9hG4bK"
+"""RFC 3261 section 8.1.1.7."""
+
+
+def server_key(request: Request) -> tuple[str, ...]:
+    """Return what identifies a server transaction.   RFC 3261 section 17.2.3. An ACK has the key of its INVITE."""
+    via = request.top_via
+    method = "INVITE" if request.method == "ACK" else request.method
+    branch = via.branch or ""
+    if branch.startswith(BRANCH_COOKIE) and len(branch) > len(BRANCH_COOKIE):
+        return (branch, via.sent_by, method)
+    # An RFC 2543 peer: no unique branch. The To tag is left out, since the ACK has one where the INVITE had none.
+    from_tag = request.from_.tag or ""
+    return (str(via), str(request.uri), request.sip_call_id, from_tag, str(request.cseq.number), method)
+
+
+def _mark(request: Request) -> tuple[str, CSeq, str | None]:
+    return request.sip_call_id, request.cseq, request.from_.tag
+
+
+class TransactionLayer:
+    """All transactions of one user agent, with the messages they want sent."""
+
+    def __init__(self, timing: Timing, timers: TimerQueue, user: ServerUser) -> None:
+        self.timing = timing
+        self.timers = timers
+        self.user = user
+        self.outbox: deque[Transmit] = deque()
+        self._clients: dict[tuple[str, str], ClientTransaction] = {}
+        self._servers: dict[tuple[str, ...], ServerTransaction] = {}
+        self._first_of: dict[tuple[str, CSeq, str | None], ServerTransaction] = {}
+
+    @property
+    def client_count(self) -> int:
+        """Client transactions alive."""
+        return len(self._clients)
+
+    @property
+    def server_count(self) -> int:
+        """Server transactions alive."""
+        return len(self._servers)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no request of ours waits for its final response."""
+        waiting = (State.CALLING, State.TRYING, State.PROCEEDING)
+        return not any(transaction.state in waiting for transaction in self._clients.values())
+
+    def is_known(self, request: Request) -> bool:
+        """Whether a server transaction has this request already."""
+        return server_key(request) in self._servers
+
+    def transmit(self, path: Path, data: bytes) -> None:
+        """Queue bytes."""
+        self.outbox.append(Transmit(path, data))
+
+    def send_request(self, now: float, request: Request, path: Path, user: ClientUser | None) -> ClientTransaction:
+        """Begin a client transaction. LocalProtocolError for ACK, which has none."""
+        if request.method == "ACK":
+            raise LocalProtocolError("an ACK is not a transaction")
+        transaction = ClientTransaction(self, request, path, user)
+        self._clients[transaction.key] = transaction
+        transaction.begin(now)
+        return transaction
+
+    def handle_response(self, now: float, response: Response) -> bool:
+        """Give a response to its transaction; False if there is none.   RFC 3261 section 17.1.3."""
+        transaction = self._clients.get((response.top_via.branch or "", response.cseq.method))
+        if transaction is None:
+            return False
+        transaction.step(now, response_input(response), response)
+        return True
+
+    def handle_request(self, now: float, request: Request, path: Path) -> None:
+        """Match a request, or begin a server transaction and pass it up.   RFC 3261 section 17.2.3."""
+        key = server_key(request)
+        known = self._servers.get(key)
+        if known is not None:
+            known.step(now, Input.ACK if request.method == "ACK" else Input.REQUEST, request)
+        elif request.method == "ACK":
+            self.user.handle_stray_ack(now, request)
+        else:
+            transaction = ServerTransaction(self, request, path, key)
+            self._servers[key] = transaction
+            self._first_of.setdefault(_mark(request), transaction)
+            transaction.begin(now)
+            self.user.handle_request(now, transaction)
+
+    def invite_of(self, cancel: Request) -> ServerTransaction | None:
+        """Find the INVITE that a CANCEL means.   RFC 3261 section 9.2."""
+        return self._servers.get((*server_key(cancel)[:-1], "INVITE"))
+
+    def is_merged(self, transaction: ServerTransaction) -> bool:
+        """Whether an earlier transaction carries the same request, forked on its way.   RFC 3261 section 8.2.2.2."""
+        request = transaction.request
+        return request.to.tag is None and self._first_of[_mark(request)] is not transaction
+
+    def handle_unreachable(self, now: float, path: Path) -> None:
+        """Tell every client transaction towards this peer that the transport failed."""
+        for transaction in list(self._clients.values()):
+            if transaction.path.transport is path.transport and transaction.path.remote == path.remote:
+                transaction.step(now, Input.TRANSPORT_ERROR)
+
+    def forget(self, transaction: Transaction) -> None:
+        """Drop a terminated transaction."""
+        if isinstance(transaction, ClientTransaction):
+            self._clients.pop(transaction.key, None)
+        elif isinstance(transaction, ServerTransaction):
+            self._servers.pop(transaction.key, None)
+            mark = _mark(transaction.request)
+            if self._first_of.get(mark) is transaction:
+                del self._first_of[mark]

@@ -1,0 +1,70 @@
+"""Values that go into and come out of the SIP user agent.
+
+The vocabulary of `trunkline.sip.ua` and `trunkline.sip.transport`. Plain data only: no parsing, no behaviour.
+"""
+
+from trunkline.sip.types.events import (
+    EndCause,
+    Event,
+    IncomingInvite,
+    IncomingRequest,
+    InfoAnswered,
+    InfoReceived,
+    InviteAnswered,
+    InviteConfirmed,
+    InviteEnded,
+    InviteFailed,
+    InviteProgress,
+    InviteTrying,
+    Registered,
+    RegistrationFailed,
+    ReinviteAnswered,
+    ReinviteFailed,
+    ReinviteReceived,
+    Unregistered,
+)
+from trunkline.sip.types.paths import DEFAULT_PORT, Address, Hop, Path, RouteQuery, Transmit, Transport
+from trunkline.sip.types.requests import (
+    Account,
+    HeaderFields,
+    IncomingRequestId,
+    InviteId,
+    InviteRequest,
+    RegistrationId,
+    UaConfig,
+)
+
+__all__ = [
+    "DEFAULT_PORT",
+    "Account",
+    "Address",
+    "EndCause",
+    "Event",
+    "HeaderFields",
+    "Hop",
+    "IncomingInvite",
+    "IncomingRequest",
+    "IncomingRequestId",
+    "InfoAnswered",
+    "InfoReceived",
+    "InviteAnswered",
+    "InviteConfirmed",
+    "InviteEnded",
+    "InviteFailed",
+    "InviteId",
+    "InviteProgress",
+    "InviteRequest",
+    "InviteTrying",
+    "Path",
+    "Registered",
+    "RegistrationFailed",
+    "RegistrationId",
+    "ReinviteAnswered",
+    "ReinviteFailed",
+    "ReinviteReceived",
+    "RouteQuery",
+    "Transmit",
+    "Transport",
+    "UaConfig",
+    "Unregistered",
+]

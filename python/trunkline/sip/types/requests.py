@@ -1,0 +1,82 @@
+"""What the application tells the user agent: settings, accounts, calls to make; and the ids that it gets back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+
+from trunkline.sip.types.paths import Transport
+
+RegistrationId = NewType("RegistrationId", int)
+"""One outgoing registration, from `register` until `Unregistered` or for as long as it keeps failing."""
+
+InviteId = NewType("InviteId", int)
+"""One INVITE usage, inbound or outbound, with all its early dialogs and the one that is confirmed."""
+
+IncomingRequestId = NewType("IncomingRequestId", int)
+"""One request outside any dialog that waits for `respond`."""
+
+HeaderFields = tuple[tuple[str, str], ...]
+"""Header names and unfolded values, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UaConfig:
+    """Settings of one user agent; times in seconds.
+
+    advertised_host: host of Via and Contact; None means the local address of the path to the peer.
+    t1_s, t2_s, t4_s: round-trip estimate, retransmission ceiling, time a message lives in the network (RFC 3261
+    table 4). ring_limit_s: an INVITE without a final answer ends after this long. refresh_fraction: the part of the
+    granted expiry after which a registration is refreshed. retry_min_s, retry_max_s: bounds of the back-off after a
+    failed registration. max_transactions: requests from outside are answered 503 above this many.
+    """
+
+    user_agent: str = "Trunkline"
+    advertised_host: str | None = None
+    t1_s: float = 0.5
+    t2_s: float = 4.0
+    t4_s: float = 5.0
+    ring_limit_s: float = 180.0
+    refresh_fraction: float = 0.8
+    retry_min_s: float = 5.0
+    retry_max_s: float = 300.0
+    max_transactions: int = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A user's account at a SIP server.
+
+    login: user part of the address of record. authentication_name: digest user name when it differs from login.
+    outbound_proxy: host to send to instead of domain; `port` belongs to whichever of the two is used.
+    """
+
+    login: str
+    password: str
+    domain: str
+    authentication_name: str | None = None
+    outbound_proxy: str | None = None
+    port: int | None = None
+    transport: Transport = Transport.UDP
+    display_name: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Account({self.login}@{self.domain})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InviteRequest:
+    """An outbound call as the application asks for it.
+
+    target_uri: a SIP URI, or a bare user part or number that is completed with the account's domain.
+    sdp: the offer. account: whose identity and credentials to use; without one,
+    `caller` is the user part of From and nothing is ever authenticated. extra_headers: refused with
+    `LocalProtocolError` if they hold CR, LF or NUL or name a header that the user agent owns.
+    """
+
+    target_uri: str
+    sdp: str
+    account: Account | None = None
+    display_name: str | None = None
+    caller: str | None = None
+    extra_headers: HeaderFields = ()
