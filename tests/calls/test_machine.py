@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from world import World
 
 from fakes import browser_answer, browser_offer, phone_answer, phone_offer
-from trunkline.calls.events import Action, ActionFailed, CallStarted, Input, LegAnswered, LegRang, input_of
+from trunkline.calls.actions import Action
+from trunkline.calls.events import ActionFailed, CallStarted, Input, LegAnswered, LegRang, input_of
 from trunkline.calls.machine import CLOSING, STATUS, TABLE, step
 from trunkline.calls.model import CallEnd, CallState, CallStatus, EndReason, reason_for_status
 from trunkline.calls.sessions import CallOrder

@@ -9,10 +9,10 @@ from random import Random
 from typing import Any
 
 from fakes import ACCOUNT, FakeClock, FakeMedia, FakeSip, FakeWeb, browser_offer
-from trunkline.calls.call_run import RunSettings
 from trunkline.calls.controller import CallController, ControllerSettings
 from trunkline.calls.model import Call, EndReason, LegKind
 from trunkline.calls.registry import Registry
+from trunkline.calls.run.clocks import RunSettings
 from trunkline.calls.sessions import CallOrder, SessionRequest, Sessions, WebSession
 from trunkline.calls.sip_events import SipEvents
 from trunkline.calls.sip_leg import SipAccess

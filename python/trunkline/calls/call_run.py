@@ -1,6 +1,6 @@
 """The life of one call: takes events one at a time, asks `machine`, runs the actions.
 
-Owns one call's inbox, clocks and teardown, and is the only writer of its `Call` beside the legs. One task runs it, so
+Owns one call's inbox and teardown, and is the only writer of its `Call` beside the legs. One task runs it, so
 nothing about a call happens twice at once. Must not know what a leg speaks.
 """
 
@@ -9,112 +9,40 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final
 
 from trunkline.calls import quality
-from trunkline.calls.dtmf import DoubleFilter
+from trunkline.calls.actions import Action
 from trunkline.calls.events import (
-    Action,
     ActionFailed,
     CallEvent,
     CallStarted,
     DtmfHeard,
-    DtmfMethod,
     DtmfRequested,
     Input,
     LegAnswered,
     LegDescribed,
-    LegEnded,
     LegProgressed,
     LegReoffered,
-    MediaFailed,
-    MediaMissing,
-    MediaSilent,
     Timer,
-    TimerFired,
     end_of,
     input_of,
 )
 from trunkline.calls.machine import CLOSING, STATUS, step
-from trunkline.calls.model import Call, CallEnd, CallState, EndReason, ReceivedDigit, Side
-from trunkline.calls.ports import Clock, LegPort, MediaPort, TimerHandle
-from trunkline.dtmf import DtmfKind
-from trunkline.errors import (
-    CapacityError,
-    LocalProtocolError,
-    MediaError,
-    NegotiationError,
-    NoRoute,
-    PlainMediaRefused,
-    SdpError,
-    TransportError,
-    TrunklineError,
-)
-from trunkline.ids import EndpointId, MediaCallId
-from trunkline.media.types import (
-    BridgeFailed,
-    DtlsStateChanged,
-    DtmfReceived,
-    EndpointClosed,
-    FirstPacketMissing,
-    MediaInactive,
-    Source,
-)
-from trunkline.media.types import Event as MediaEvent
+from trunkline.calls.model import Call, CallEnd, CallState, EndReason, Side
+from trunkline.calls.ports import Clock, LegPort, MediaPort
+from trunkline.calls.run.clocks import Clocks, RunSettings
+from trunkline.calls.run.digits import Digits
+from trunkline.calls.run.failures import failure_of
+from trunkline.calls.run.media import CallMedia
+from trunkline.errors import TrunklineError
+from trunkline.ids import MediaCallId
 from trunkline.observability.logging import bound, get_logger
 
 _log = get_logger(__name__)
 
 INBOX_LIMIT: Final = 256
 """Events that may wait. A peer that sends faster loses events, but never one that ends the call."""
-
-_REASONS: Final[tuple[tuple[type[Exception], EndReason], ...]] = (
-    # The first that fits.
-    (PlainMediaRefused, EndReason.PLAIN_MEDIA_REFUSED),
-    (NegotiationError, EndReason.NO_COMMON_CODECS),
-    (SdpError, EndReason.BAD_DESCRIPTION),
-    (CapacityError, EndReason.CAPACITY),
-    (NoRoute, EndReason.NO_ROUTE),
-    (LocalProtocolError, EndReason.NO_ROUTE),
-    (TransportError, EndReason.SERVER_UNREACHABLE),
-    (MediaError, EndReason.MEDIA_FAILED),
-)
-
-_CLOSED: Final[dict[str, EndReason]] = {
-    "ice_timeout": EndReason.ICE_FAILED,
-    "consent_expired": EndReason.ICE_FAILED,
-    "dtls_timeout": EndReason.DTLS_FAILED,
-    "dtls_failed": EndReason.DTLS_FAILED,
-}
-"""Why the media plane closed an endpoint by itself; anything else is a failure of its own."""
-
-
-def failure_of(error: Exception) -> CallEnd:
-    """Return how a call ends because of an error."""
-    reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), EndReason.INTERNAL)
-    return CallEnd(reason, phrase=str(error))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSettings:
-    """Times of a call in seconds, and what is played to a leg that has nobody on the other side."""
-
-    ring_timeout_s: float
-    setup_timeout_s: float
-    max_duration_s: float
-    player_source: Source
-
-    def delay_s(self, timer: Timer) -> float:
-        """Return how long a clock runs."""
-        match timer:
-            case Timer.RING:
-                return self.ring_timeout_s
-            case Timer.SETUP:
-                return self.setup_timeout_s
-            case Timer.DURATION:
-                return self.max_duration_s
-        assert_never(timer)
 
 
 class CallRun:
@@ -124,20 +52,17 @@ class CallRun:
         self, call: Call, *, media: MediaPort, media_call: MediaCallId, clock: Clock, settings: RunSettings
     ) -> None:
         self.call = call
-        self._media = media
-        self._media_call = media_call
         self._clock = clock
-        self._settings = settings
         self._legs: dict[Side, LegPort] = {}
         self._inbox: deque[CallEvent] = deque((CallStarted(),))
         self._arrived = asyncio.Event()
-        self._timers: dict[Timer, TimerHandle] = {}
-        self._joined: EndpointId | None = None
-        self._doubles = DoubleFilter()
+        self._clocks = Clocks(clock, settings, self.post)
+        self._media = CallMedia(media, media_call, self._legs, self.post, player_source=settings.player_source)
+        self._digits = Digits(call, self._legs, clock)
 
     def attach(self, a: LegPort, b: LegPort) -> None:
         """Give the call its legs; once, before `run`."""
-        self._legs = {Side.A: a, Side.B: b}
+        self._legs.update({Side.A: a, Side.B: b})
         self.call.a, self.call.b = a.leg, b.leg
 
     def post(self, event: CallEvent) -> None:
@@ -155,7 +80,7 @@ class CallRun:
         call = self.call
         with bound(call_id=str(call.id)):
             _log.info("call_started", a=call.a and call.a.kind, b=call.b and call.b.kind, callee=call.request.callee)
-            self._media.subscribe(self._media_call, self._media_changed)
+            self._media.listen()
             try:
                 while call.state is not CallState.ENDED:
                     await self._take(await self._next_event())
@@ -168,7 +93,7 @@ class CallRun:
                     self._perform_now(Action.DISARM_TIMERS)
                     self._perform_now(Action.HANG_UP_B)
                     self._perform_now(Action.HANG_UP_A)
-                self._media.unsubscribe(self._media_call)
+                self._media.ignore()
                 on_over(call)
 
     async def _next_event(self) -> CallEvent:
@@ -221,7 +146,7 @@ class CallRun:
     # --- actions ---
 
     async def _perform(self, action: Action, event: CallEvent) -> None:
-        a, b = self._legs[Side.A], self._legs[Side.B]
+        call, a, b = self.call, self._legs[Side.A], self._legs[Side.B]
         match action, event:
             case Action.OPEN_A, _:
                 await a.open()
@@ -234,9 +159,10 @@ class CallRun:
             case Action.DESCRIBE_A, _:
                 await a.describe(b.codecs)
             case Action.JOIN, _:
-                await self._join(a.leg.endpoint, b.leg.endpoint)
+                call.has_early_media = call.state is CallState.EARLY
+                await self._media.join()
             case Action.EXPECT_MEDIA, _:
-                await self._expect_media()
+                await self._media.expect()
             case Action.ANSWER_OFFER, LegReoffered(side, description):
                 await self._legs[side].answer_offer(description)
             case Action.REFUSE_OFFER, LegReoffered(side):
@@ -244,11 +170,11 @@ class CallRun:
             case Action.TAKE_ANSWER, LegDescribed(side, description):
                 await self._legs[side].accept(description)
             case Action.SEND_DTMF, DtmfRequested(side, digits, method):
-                await self._send_dtmf(side, digits, method)
+                await self._digits.send(side, digits, method)
             case Action.NOTE_DTMF, DtmfHeard():
-                await self._note_dtmf(event)
+                await self._digits.note(event)
             case Action.PART, _:
-                await self._part()
+                await self._media.part()
             case Action.CLOSE_ENDPOINTS, _:
                 try:
                     await b.close()
@@ -262,17 +188,16 @@ class CallRun:
         a, b, call = self._legs[Side.A], self._legs[Side.B], self.call
         match action:
             case Action.ARM_SETUP:
-                self._arm(Timer.SETUP)
+                self._clocks.arm(Timer.SETUP)
             case Action.ARM_RING:
-                self._arm(Timer.RING)
+                self._clocks.arm(Timer.RING)
             case Action.DISARM_RING:
-                self._disarm(Timer.RING)
+                self._clocks.disarm(Timer.RING)
             case Action.ARM_DURATION:
-                self._disarm(Timer.SETUP)
-                self._arm(Timer.DURATION)
+                self._clocks.disarm(Timer.SETUP)
+                self._clocks.arm(Timer.DURATION)
             case Action.DISARM_TIMERS:
-                for timer in tuple(self._timers):
-                    self._disarm(timer)
+                self._clocks.disarm_all()
             case Action.RING_A:
                 a.ring()
             case Action.CONNECT_A:
@@ -294,62 +219,6 @@ class CallRun:
             case _:
                 raise AssertionError(f"no way to run {action}")
 
-    async def _join(self, a: EndpointId | None, b: EndpointId | None) -> None:
-        self.call.has_early_media = self.call.state is CallState.EARLY
-        if a is not None and b is not None:
-            await self._media.bridge(self._media_call, a, b)
-            self._joined = a
-            return
-        alone = a if b is None else b
-        if alone is not None:
-            await self._media.play(self._media_call, alone, self._settings.player_source)
-
-    async def _expect_media(self) -> None:
-        for leg in self._legs.values():
-            if leg.leg.endpoint is not None:
-                await self._media.expect_media(self._media_call, leg.leg.endpoint)
-
-    async def _part(self) -> None:
-        joined, self._joined = self._joined, None
-        if joined is not None:
-            await self._media.unbridge(self._media_call, joined)
-
-    async def _send_dtmf(self, side: Side, digits: str, method: DtmfMethod, duration_ms: int | None = None) -> None:
-        """Send digits; what fails is told to the client, and the call goes on."""
-        try:
-            await self._legs[side].send_dtmf(digits, method=method, duration_ms=duration_ms)
-        except (TrunklineError, TimeoutError) as error:
-            _log.warning("dtmf_not_sent", count=len(digits), method=method.value, error=str(error))
-            self._legs[side.other].dtmf_failed(str(error))
-        else:
-            _log.info("dtmf_sent", count=len(digits), method=method.value, leg=side.value)
-
-    async def _note_dtmf(self, event: DtmfHeard) -> None:
-        """Keep a digit, once, and send it on if the media plane does not."""
-        digit = ReceivedDigit(event.side, event.digit, event.duration_ms, event.by, self._clock.now())
-        is_double = self._doubles.is_double(digit)
-        _log.info(
-            "dtmf_received",
-            leg=event.side.value,
-            by=event.by.value,
-            duration_ms=event.duration_ms,
-            is_double=is_double,
-        )
-        if event.by is DtmfKind.INFO:
-            await self._ignore_tones(event.side)
-        if is_double:
-            return
-        self.call.digits.append(digit)
-        other = self._legs[event.side.other].leg
-        if event.by is DtmfKind.INFO or other.dtmf is DtmfKind.INFO:
-            await self._send_dtmf(event.side.other, event.digit, DtmfMethod.RTP, event.duration_ms)
-
-    async def _ignore_tones(self, side: Side) -> None:
-        try:
-            await self._legs[side].ignore_tones()
-        except (TrunklineError, TimeoutError) as error:
-            _log.warning("tones_not_ignored", leg=side.value, error=str(error))
-
     def _log_end(self) -> None:
         call, end = self.call, self.call.end
         assert end is not None
@@ -365,48 +234,3 @@ class CallRun:
         for leg in (call.a, call.b):
             if leg is not None and leg.stats is not None:
                 _log.info("leg_quality", leg=leg.id, kind=leg.kind.value, **quality.fields(leg.stats))
-
-    # --- clocks and media ---
-
-    def _arm(self, timer: Timer) -> None:
-        self._disarm(timer)
-        delay_s = self._settings.delay_s(timer)
-        self._timers[timer] = self._clock.call_later(delay_s, lambda: self.post(TimerFired(timer)))
-
-    def _disarm(self, timer: Timer) -> None:
-        handle = self._timers.pop(timer, None)
-        if handle is not None:
-            handle.cancel()
-
-    def _side_of(self, endpoint: EndpointId) -> Side | None:
-        return next((side for side, leg in self._legs.items() if leg.leg.endpoint == endpoint), None)
-
-    def _media_changed(self, event: MediaEvent) -> None:
-        """Translate an event of the media plane; those of an endpoint that we closed ourselves mean nothing."""
-        if isinstance(event, BridgeFailed):
-            self.post(MediaFailed(Side.A, EndReason.MEDIA_FAILED, event.reason))
-            return
-        if not isinstance(event, DtlsStateChanged | FirstPacketMissing | MediaInactive | DtmfReceived | EndpointClosed):
-            return
-        side = self._side_of(event.endpoint)
-        if side is None:
-            return
-        if isinstance(event, EndpointClosed):
-            self._joined = None  # its bridge went with it
-            self._legs[side].leg.stats = event.stats
-        match event:
-            case DtlsStateChanged(state="failed", detail=detail) if "fingerprint" in detail:
-                self.post(MediaFailed(side, EndReason.DTLS_FINGERPRINT, detail))
-            case FirstPacketMissing():
-                self.post(MediaMissing(side))
-            case MediaInactive():
-                self.post(MediaSilent(side))
-            case DtmfReceived(digit=digit):
-                self.post(DtmfHeard(side, digit, event.duration_ms, DtmfKind(event.by)))
-            case EndpointClosed(request=None, reason="dtls_closed"):
-                # The browser closed its peer connection: it hangs up, and may not have said so yet.
-                self.post(LegEnded(CallEnd(EndReason.NORMAL, by=side)))
-            case EndpointClosed(request=None, reason=reason):
-                self.post(MediaFailed(side, _CLOSED.get(reason, EndReason.MEDIA_FAILED), reason))
-            case _:
-                pass

@@ -13,12 +13,13 @@ from types import TracebackType
 from typing import Final, Self
 
 from trunkline.calls import quality
-from trunkline.calls.call_run import CallRun, RunSettings
+from trunkline.calls.call_run import CallRun
 from trunkline.calls.events import DtmfMethod, DtmfRequested, HangupRequested
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, LegKind, Side
 from trunkline.calls.ports import Clock, LegPort, MediaPort
 from trunkline.calls.registry import Registry
+from trunkline.calls.run.clocks import RunSettings
 from trunkline.errors import CallNotFound, CapacityError, InvalidCallState
 from trunkline.ids import CallId
 from trunkline.observability.logging import get_logger

@@ -1,7 +1,7 @@
-"""What happens to a call, and what is done about it: the words between legs, media, API and `machine`.
+"""What happens to a call: the words that legs, media and API have for `machine`.
 
-Owns the inputs (past tense) and the actions (imperative). They are protocol-neutral, so that a SIP leg and a web leg
-are interchangeable. Descriptions (SDP) travel as text: only the leg that negotiates reads them.
+Owns the inputs, in the past tense (`actions` has the answers to them). They are protocol-neutral, so that a SIP leg and
+a web leg are interchangeable. Descriptions (SDP) travel as text: only the leg that negotiates reads them.
 """
 
 from __future__ import annotations
@@ -175,55 +175,7 @@ CallEvent = (
 )
 
 
-# --- actions -------------------------------------------------------------------------------------------------------
-
-
-class Action(StrEnum):
-    """What the controller does, one by one; the facts are in the event that caused it."""
-
-    OPEN_A = "open_a"
-    """Read the A-leg's offer and make its endpoint."""
-    OPEN_B = "open_b"
-    """Make the B-leg's endpoint."""
-    DIAL_B = "dial_b"
-    """Offer the call to the callee."""
-    ARM_SETUP = "arm_setup"
-    ARM_RING = "arm_ring"
-    DISARM_RING = "disarm_ring"
-    ARM_DURATION = "arm_duration"
-    """Start or stop one of the clocks of `Timer`; only one of SETUP and DURATION runs."""
-    RING_A = "ring_a"
-    """Tell the A-leg that the callee is alerted, with a description if one was made."""
-    ACCEPT_B = "accept_b"
-    """Take the B-leg's answer: its endpoint learns the far side."""
-    DESCRIBE_A = "describe_a"
-    """Make the A-leg's answer, preferring the codec of the B-leg."""
-    JOIN = "join"
-    """Let media through between the endpoints."""
-    CONNECT_A = "connect_a"
-    """Answer the A-leg."""
-    EXPECT_MEDIA = "expect_media"
-    """Count the silence of both legs from now on."""
-    REPORT = "report"
-    """Tell clients the new status."""
-    ANSWER_OFFER = "answer_offer"
-    """Negotiate a leg's new offer and answer it."""
-    TAKE_ANSWER = "take_answer"
-    """Take a leg's answer to an offer that we made late."""
-    REFUSE_OFFER = "refuse_offer"
-    """A new offer that cannot be taken now."""
-    SEND_DTMF = "send_dtmf"
-    NOTE_DTMF = "note_dtmf"
-    """Remember a digit that was heard, and send it on if nobody else does."""
-    DISARM_TIMERS = "disarm_timers"
-    HANG_UP_B = "hang_up_b"
-    HANG_UP_A = "hang_up_a"
-    """End a leg in the way that fits its state; nothing if it is over already."""
-    PART = "part"
-    """Undo JOIN."""
-    CLOSE_ENDPOINTS = "close_endpoints"
-    FORGET = "forget"
-    """Take the call out of the registry and write how it ended."""
+# --- the columns of the machine's table -----------------------------------------------------------------------------
 
 
 class Input(StrEnum):

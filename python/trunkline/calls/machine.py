@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from trunkline.calls.events import Action, CallEvent, Input, input_of
+from trunkline.calls.actions import Action
+from trunkline.calls.events import CallEvent, Input, input_of
 from trunkline.calls.model import CallState, CallStatus
 
 

@@ -6,7 +6,6 @@ message: `trunkline.sip` does.   RFC 3261 sections 13 to 15, RFC 3264, RFC 6086 
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -22,6 +21,7 @@ from trunkline.calls.events import (
     LegReoffered,
     LegTried,
 )
+from trunkline.calls.info_digits import InfoDigits
 from trunkline.calls.media_leg import LegContext, MediaLeg
 from trunkline.calls.model import CallEnd, EndReason, LegDirection, LegKind, reason_for_status
 from trunkline.calls.ports import SipPort
@@ -29,13 +29,12 @@ from trunkline.calls.sip_events import InviteEvent, RegistrationEvent, SipEvents
 from trunkline.dtmf import DtmfKind
 from trunkline.errors import CapacityError, InvalidCallState, LocalProtocolError, MediaError, NegotiationError, SdpError
 from trunkline.media.types import Codec, RtpLocal, RtpRemote, RtpTransport, Security
-from trunkline.observability.logging import get_logger
 from trunkline.sdp import offer_answer
 from trunkline.sdp.codecs import CodecPolicy, read_codecs
 from trunkline.sdp.model import SessionDescription
 from trunkline.sdp.offer_answer import Negotiated
 from trunkline.sdp.parser import parse
-from trunkline.sip.info import DEFAULT_MS, RELAY, Digit, write
+from trunkline.sip.info import RELAY
 from trunkline.sip.types import (
     Account,
     EndCause,
@@ -57,11 +56,6 @@ from trunkline.sip.types import (
     ReinviteFailed,
     ReinviteReceived,
 )
-
-_log = get_logger(__name__)
-
-QUEUED_DIGITS: Final = 64
-"""INFOs that may wait for the answer to the one before."""
 
 _ENDED: Final[dict[EndCause, EndReason]] = {
     EndCause.REMOTE_BYE: EndReason.NORMAL,
@@ -120,8 +114,7 @@ class SipLeg(MediaLeg):
         self._has_rung = False
         self._is_over = False
         self._takes_info = isinstance(what, IncomingInvite) and what.takes_info
-        self._digits: deque[Digit] = deque()
-        """Digits that go by INFO, the one that is under way first."""
+        self._digits = InfoDigits(self._send_info)
         if isinstance(what, IncomingInvite):
             self._invite = what.id
             sip.events.bind_invite(what.id, self.handle)
@@ -167,7 +160,7 @@ class SipLeg(MediaLeg):
             case InfoReceived(_, digit, duration_ms):
                 post(DtmfHeard(self._context.side, digit, duration_ms, DtmfKind.INFO))
             case InfoAnswered(_, status):
-                self._digit_answered(status)
+                self._digits.answered(status)
             case ReinviteFailed():
                 pass
 
@@ -340,29 +333,11 @@ class SipLeg(MediaLeg):
         if method is not DtmfMethod.INFO and self._leg.dtmf is not DtmfKind.INFO:
             await self._play_digits(digits, duration_ms)
             return
-        if len(self._digits) + len(digits) > QUEUED_DIGITS:
-            raise CapacityError("too many digits are waiting")
-        is_idle = not self._digits
-        self._digits.extend(Digit(key, duration_ms or DEFAULT_MS) for key in digits)
-        if is_idle:
-            self._send_digit()
+        self._digits.add(digits, duration_ms)
 
-    def _send_digit(self) -> None:
-        if self._invite is None or self._is_over or not self._digits:
-            return
-        try:
-            self._sip.verbs.send_info(self._invite, RELAY, write(self._digits[0]))
-        except InvalidCallState:
-            self._digits.clear()
-            raise
-
-    def _digit_answered(self, status: int) -> None:
-        if status >= 300:
-            _log.warning("dtmf_refused", leg=self._context.side.value, status=status)
-        if self._digits:
-            self._digits.popleft()
-            with suppress(InvalidCallState):  # the call ended: so did the digits
-                self._send_digit()
+    def _send_info(self, body: bytes) -> None:
+        if self._invite is not None and not self._is_over:
+            self._sip.verbs.send_info(self._invite, RELAY, body)
 
     def dtmf_failed(self, info: str) -> None:
         """Nothing: a SIP peer is not told."""

@@ -1,0 +1,113 @@
+"""The media of a call: who is joined to whom, and what the media plane tells of the call's endpoints.
+
+Owns the bridge of one call and the translation of media events to call events. Must not know what a leg speaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from trunkline.calls.events import CallEvent, DtmfHeard, LegEnded, MediaFailed, MediaMissing, MediaSilent
+from trunkline.calls.model import CallEnd, EndReason, Side
+from trunkline.calls.ports import LegPort, MediaPort
+from trunkline.calls.run.failures import CLOSED
+from trunkline.dtmf import DtmfKind
+from trunkline.ids import EndpointId, MediaCallId
+from trunkline.media.types import (
+    BridgeFailed,
+    DtlsStateChanged,
+    DtmfReceived,
+    EndpointClosed,
+    Event,
+    FirstPacketMissing,
+    MediaInactive,
+    Source,
+)
+
+
+class CallMedia:
+    """The endpoints of one call, together. legs: the call's, as they are at the time. post: takes call events.
+
+    player_source: what a leg hears that has nobody on the other side. The awaited verbs raise as `MediaPort` says.
+    """
+
+    def __init__(
+        self,
+        port: MediaPort,
+        media_call: MediaCallId,
+        legs: Mapping[Side, LegPort],
+        post: Callable[[CallEvent], None],
+        *,
+        player_source: Source,
+    ) -> None:
+        self._port = port
+        self._media_call = media_call
+        self._legs = legs
+        self._post = post
+        self._player_source = player_source
+        self._joined: EndpointId | None = None
+
+    def listen(self) -> None:
+        """Begin to take the media plane's events of this call."""
+        self._port.subscribe(self._media_call, self._changed)
+
+    def ignore(self) -> None:
+        """Take no more of them."""
+        self._port.unsubscribe(self._media_call)
+
+    async def join(self) -> None:
+        """Let media through between the legs; a leg that has nobody on the other side is played to."""
+        a, b = self._endpoint(Side.A), self._endpoint(Side.B)
+        if a is not None and b is not None:
+            await self._port.bridge(self._media_call, a, b)
+            self._joined = a
+            return
+        alone = a if b is None else b
+        if alone is not None:
+            await self._port.play(self._media_call, alone, self._player_source)
+
+    async def part(self) -> None:
+        """Undo `join`."""
+        joined, self._joined = self._joined, None
+        if joined is not None:
+            await self._port.unbridge(self._media_call, joined)
+
+    async def expect(self) -> None:
+        """Count the silence of both legs from now on."""
+        for side in Side:
+            endpoint = self._endpoint(side)
+            if endpoint is not None:
+                await self._port.expect_media(self._media_call, endpoint)
+
+    def _endpoint(self, side: Side) -> EndpointId | None:
+        return self._legs[side].leg.endpoint
+
+    def _changed(self, event: Event) -> None:
+        """Translate an event of the media plane; those of an endpoint that we closed ourselves mean nothing."""
+        if isinstance(event, BridgeFailed):
+            self._post(MediaFailed(Side.A, EndReason.MEDIA_FAILED, event.reason))
+            return
+        if not isinstance(event, DtlsStateChanged | FirstPacketMissing | MediaInactive | DtmfReceived | EndpointClosed):
+            return
+        side = next((side for side, leg in self._legs.items() if leg.leg.endpoint == event.endpoint), None)
+        if side is None:
+            return
+        if isinstance(event, EndpointClosed):
+            self._joined = None  # its bridge went with it
+            self._legs[side].leg.stats = event.stats
+        match event:
+            case DtlsStateChanged(state="failed", detail=detail) if "fingerprint" in detail:
+                self._post(MediaFailed(side, EndReason.DTLS_FINGERPRINT, detail))
+            case FirstPacketMissing():
+                self._post(MediaMissing(side))
+            case MediaInactive():
+                self._post(MediaSilent(side))
+            case DtmfReceived(digit=digit):
+                self._post(DtmfHeard(side, digit, event.duration_ms, DtmfKind(event.by)))
+            case EndpointClosed(request=None, reason="dtls_closed"):
+                # The browser closed its peer connection: it hangs up, and may not have said so yet.
+                self._post(LegEnded(CallEnd(EndReason.NORMAL, by=side)))
+            case EndpointClosed(request=None, reason=reason):
+                self._post(MediaFailed(side, CLOSED.get(reason, EndReason.MEDIA_FAILED), reason))
+            case _:
+                pass
