@@ -37,6 +37,7 @@ SALT_BYTES = {"AES_CM_128_HMAC_SHA1_80": 14, "AEAD_AES_128_GCM": 12}
 KEY_BYTES = 16
 SPOKEN_BY_A = {"pcmu": PCMU, "pcma-pcmu": PCMA, "opus-pcmu": OPUS}
 PORTS = (12_000, 31_999)
+FRAME_MS = 20
 QUESTIONS = 256
 """Endpoints that are asked for their statistics at a time."""
 
@@ -105,14 +106,15 @@ class Node:
         return endpoint, [local.rtp, "sdes", keys.suite, theirs.hex(), ours.hex()]
 
     async def count(self, *, with_concealed: bool) -> dict[str, int]:
-        """Sum up what tells a good run from a bad one. Frames that were concealed take a question to each endpoint."""
+        """Sum up what tells a good run from a bad one. What was concealed, in frames, takes a question to each endpoint."""
         counts = {reason: number for reason, number in self._engine.totals().drops.items() if number}
         if with_concealed:
-            counts["concealed"] = 0
+            concealed_ms = 0
             for start in range(0, len(self._endpoints), QUESTIONS):
                 asked = self._endpoints[start : start + QUESTIONS]
                 stats = await asyncio.gather(*(self._engine.get_stats(call, endpoint) for call, endpoint in asked))
-                counts["concealed"] += sum(one.concealed_frames for one in stats)
+                concealed_ms += sum(one.received.concealed_ms or 0 for one in stats)
+            counts["concealed"] = concealed_ms // FRAME_MS
         return counts
 
 

@@ -64,6 +64,10 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("webrtc", "DTLS-SRTP <-> RTP", Work(Security.WEBRTC, Sound.PCMU, WEBRTC_CALLS), (TRUNKLINE, JANUS, RTPENGINE)),
     Row("opus", "DTLS-SRTP, Opus <-> RTP, PCMU", Work(Security.WEBRTC, Sound.OPUS, OPUS_CALLS), (TRUNKLINE,)),
+    *(
+        Row("laws", "PCMA <-> PCMU, transcoded", Work(Security.NONE, Sound.LAWS, calls), (TRUNKLINE, RTPENGINE))
+        for calls in CALLS
+    ),
     Row(
         "storm",
         f"RTP <-> RTP while {STORM} browsers connect",
