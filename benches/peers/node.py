@@ -106,7 +106,7 @@ class Node:
         return endpoint, [local.rtp, "sdes", keys.suite, theirs.hex(), ours.hex()]
 
     async def count(self, *, with_concealed: bool) -> dict[str, int]:
-        """Sum up what tells a good run from a bad one. Concealed audio, in frames, takes a question to each endpoint."""
+        """Sum up what tells a good run from a bad one. Concealed frames take a question to each endpoint."""
         counts = {reason: number for reason, number in self._engine.totals().drops.items() if number}
         if with_concealed:
             concealed_ms = 0
