@@ -30,7 +30,7 @@ from trunkline.sdp import offer_answer, webrtc
 from trunkline.sdp.codecs import CodecPolicy, read_codecs
 from trunkline.sdp.model import SessionIdentity
 from trunkline.sdp.parser import parse
-from trunkline.sip.types import Account, InviteId, InviteRequest, RegistrationId
+from trunkline.sip.types import Account, InviteId, InviteRequest, ReferId, ReferRequest, RegistrationId
 
 ACCOUNT = Account(login="alice", password="secret", domain="sip.example")
 
@@ -240,6 +240,16 @@ class FakeSip:
 
     def send_info(self, invite: InviteId, content_type: str, body: bytes) -> None:
         self._do("send_info", invite, content_type, body)
+
+    def refer(self, invite: InviteId, request: ReferRequest) -> ReferId:
+        self._do("refer", invite, request)
+        return ReferId(next(self._ids))
+
+    def answer_refer(self, refer: ReferId, status: int = 202, reason: str | None = None) -> None:
+        self._do("answer_refer", refer, status, reason)
+
+    def notify_refer(self, refer: ReferId, status: int, reason: str | None = None) -> None:
+        self._do("notify_refer", refer, status, reason)
 
 
 @dataclass

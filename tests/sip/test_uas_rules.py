@@ -91,7 +91,7 @@ def test_repeated_invite_makes_one_call(stage: Stage) -> None:
 def test_options_tells_what_we_can_do(stage: Stage) -> None:
     (response,) = stage.ask(request("OPTIONS"))
     assert response.status == 200
-    assert response.headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+    assert response.headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY, SUBSCRIBE"
     assert response.headers.get("Accept") == "application/sdp"
     assert response.to.tag
 
@@ -99,7 +99,10 @@ def test_options_tells_what_we_can_do(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("message", "status"),
     [
-        (request("SUBSCRIBE"), 405),
+        (request("SUBSCRIBE"), 489),
+        (request("REFER"), 403),
+        (request("NOTIFY"), 481),
+        (request("PUBLISH"), 405),
         (request("REGISTER"), 405),
         (request("MESSAGE"), 405),
         (request("NEWMETHOD"), 501),

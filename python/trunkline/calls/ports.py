@@ -23,7 +23,7 @@ from trunkline.media.types import (
     StreamParameters,
     Transport,
 )
-from trunkline.sip.types import Account, InviteId, InviteRequest, RegistrationId
+from trunkline.sip.types import Account, InviteId, InviteRequest, ReferId, ReferRequest, RegistrationId
 
 
 class TimerHandle(Protocol):
@@ -73,6 +73,16 @@ class SipPort(Protocol):
 
     def send_info(self, invite: InviteId, content_type: str, body: bytes) -> None:
         """Send INFO within the dialog. InvalidCallState if it is not confirmed."""
+
+    def refer(self, invite: InviteId, request: ReferRequest) -> ReferId:
+        """Ask for a transfer. InvalidCallState if a call it names is not confirmed."""
+        ...
+
+    def answer_refer(self, refer: ReferId, status: int = 202, reason: str | None = None) -> None:
+        """Accept or refuse a transfer that the far side asks for; ids that are over are ignored."""
+
+    def notify_refer(self, refer: ReferId, status: int, reason: str | None = None) -> None:
+        """Tell who asked how the new call is going, up to its final status; ids that are over are ignored."""
 
 
 class MediaPort(Protocol):

@@ -22,6 +22,9 @@ from trunkline.sip.types import (
     InviteId,
     InviteProgress,
     InviteTrying,
+    ReferAnswered,
+    ReferProgress,
+    ReferReceived,
     Registered,
     RegistrationFailed,
     RegistrationId,
@@ -43,6 +46,9 @@ InviteEvent = (
     | ReinviteFailed
     | InfoReceived
     | InfoAnswered
+    | ReferReceived
+    | ReferAnswered
+    | ReferProgress
 )
 """What happens to one INVITE usage after it is known."""
 
@@ -118,6 +124,9 @@ class SipEvents:
                 | ReinviteFailed()
                 | InfoReceived()
                 | InfoAnswered()
+                | ReferReceived()
+                | ReferAnswered()
+                | ReferProgress()
             ):
                 leg = self._invites.get(event.id)
                 if leg is not None:

@@ -49,6 +49,9 @@ from trunkline.sip.types import (
     InviteProgress,
     InviteRequest,
     InviteTrying,
+    ReferAnswered,
+    ReferProgress,
+    ReferReceived,
     Registered,
     RegistrationFailed,
     RegistrationId,
@@ -161,7 +164,9 @@ class SipLeg(MediaLeg):
                 post(DtmfHeard(self._context.side, digit, duration_ms, DtmfKind.INFO))
             case InfoAnswered(_, status):
                 self._digits.answered(status)
-            case ReinviteFailed():
+            case ReferReceived(_, refer):
+                self._sip.verbs.answer_refer(refer, 603)
+            case ReinviteFailed() | ReferAnswered() | ReferProgress():
                 pass
 
     def _ended(self, reason: EndReason, status: int, phrase: str) -> None:

@@ -12,19 +12,17 @@ from random import Random
 from typing import Protocol
 
 from trunkline.sip.dialog import DialogId
-from trunkline.sip.headers import NameAddr, SipUri, Uri, Via
+from trunkline.sip.headers import NameAddr, Replaces, SipUri, Uri, Via
 from trunkline.sip.message import Request, Response
 from trunkline.sip.timers import TimerQueue
 from trunkline.sip.transaction import BRANCH_COOKIE, CancelUser, ServerTransaction, ServerUser, Timing, TransactionLayer
-from trunkline.sip.types import Event, HeaderFields, Hop, Path, RouteQuery, Transport, UaConfig
+from trunkline.sip.types import Event, HeaderFields, Hop, InviteId, Path, ReferId, RouteQuery, Transport, UaConfig
 
-METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
+METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "REFER", "NOTIFY", "SUBSCRIBE")
 """What every user agent of ours takes."""
-KNOWN_METHODS = frozenset(
-    (*METHODS, "REGISTER", "PRACK", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH")
-)
+KNOWN_METHODS = frozenset((*METHODS, "REGISTER", "PRACK", "UPDATE", "MESSAGE", "PUBLISH"))
 """Methods that are refused with 405 rather than 501 where we do not take them."""
-OPTION_TAGS: tuple[str, ...] = ()
+OPTION_TAGS: tuple[str, ...] = ("replaces", "norefersub")
 """Extensions that a peer may require of us (Supported)."""
 
 RoutesReady = Callable[[float, Sequence[Path]], None]
@@ -33,11 +31,25 @@ RoutesReady = Callable[[float, Sequence[Path]], None]
 class DialogOwner(CancelUser, Protocol):
     """The usage to which a dialog's requests go."""
 
+    @property
+    def call(self) -> InviteId | None:
+        """The call that lives in the dialog; None if only its end does."""
+
     def handle_request(self, now: float, transaction: ServerTransaction) -> None:
         """Answer a request within the dialog."""
 
     def handle_ack(self, now: float, request: Request) -> None:
         """Take the ACK of a 2xx."""
+
+
+class Referral(Protocol):
+    """A REFER of a peer's, until it is over."""
+
+    def answer(self, now: float, status: int, reason: str | None) -> None:
+        """Accept or refuse it."""
+
+    def notify(self, now: float, status: int, reason: str | None) -> None:
+        """Tell the peer how the new call is going."""
 
 
 def hop_of(uri: Uri, *, transport: Transport | None = None) -> Hop | None:
@@ -58,7 +70,8 @@ class Core:
 
     def __init__(self, config: UaConfig, rng: Random, user: ServerUser, accept_methods: frozenset[str]) -> None:
         self.config = config
-        self.allowed_methods = (*METHODS, *sorted(accept_methods))
+        self.allowed_methods = (*METHODS, *sorted(accept_methods - set(METHODS)))
+        self._for_application = accept_methods
         self.rng = rng
         self.timers = TimerQueue()
         self.timing = Timing(config.t1_s, config.t2_s, config.t4_s)
@@ -67,7 +80,9 @@ class Core:
         self.queries: deque[RouteQuery] = deque()
         self.dialogs: dict[DialogId, DialogOwner] = {}
         self.counters: Counter[str] = Counter()
+        self.referrals: dict[ReferId, Referral] = {}
         self._waiting: dict[int, RoutesReady] = {}
+        self._ids = count(1)
         self._query_ids = count(1)
 
     @property
@@ -75,20 +90,32 @@ class Core:
         """64*T1: how long the protocol waits for anything."""
         return 64 * self.config.t1_s
 
+    def new_id(self) -> int:
+        """Return a number for a call, a transfer, a request or a registration."""
+        return next(self._ids)
+
     def token(self) -> str:
         """Return 80 random bits as text, for tags, branches and Call-IDs."""
         return f"{self.rng.getrandbits(80):020x}"
 
+    def is_for_application(self, method: str) -> bool:
+        """Whether the application takes this method outside dialogs."""
+        return method in self._for_application
+
+    def call_of(self, replaces: Replaces) -> InviteId | None:
+        """Find the call whose dialog is named, None if it is none of ours.   RFC 3891 section 3."""
+        owner = self.dialogs.get((replaces.sip_call_id, replaces.to_tag, replaces.from_tag))
+        return None if owner is None else owner.call
+
     @property
     def is_quiet(self) -> bool:
         """Whether no dialog lives and nothing of ours waits for an answer."""
-        return not self.dialogs and not self._waiting and self.transactions.is_quiet
+        return not self.dialogs and not self.referrals and not self._waiting and self.transactions.is_quiet
 
     @property
     def capabilities(self) -> HeaderFields:
-        """Allow, and Supported where there is something to name.   RFC 3261 section 20.5, 20.37."""
-        allow = ("Allow", ", ".join(self.allowed_methods))
-        return (allow, ("Supported", ", ".join(OPTION_TAGS))) if OPTION_TAGS else (allow,)
+        """Allow and Supported.   RFC 3261 section 20.5, 20.37."""
+        return (("Allow", ", ".join(self.allowed_methods)), ("Supported", ", ".join(OPTION_TAGS)))
 
     def response(
         self, request: Request, status: int, reason: str | None = None, *, to_tag: str | None = None

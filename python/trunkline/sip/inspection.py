@@ -8,14 +8,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from trunkline.errors import SipParseError
-from trunkline.sip.core import KNOWN_METHODS, OPTION_TAGS, Core
+from trunkline.sip.core import KNOWN_METHODS, METHODS, OPTION_TAGS, Core
 from trunkline.sip.dialog import dialog_id_of
-from trunkline.sip.headers import OpaqueUri, plain_text
+from trunkline.sip.headers import OpaqueUri, Replaces, plain_text
+from trunkline.sip.invite.endings import Farewell
+from trunkline.sip.invite.usage import InviteUsage
 from trunkline.sip.message import SDP, Request, Response
 from trunkline.sip.parser import BadRequestError
 from trunkline.sip.transaction import ServerTransaction
 from trunkline.sip.types import DEFAULT_PORT, Path
 
+_WITHIN = frozenset(METHODS) - {"INVITE", "ACK", "CANCEL", "OPTIONS"}
 _ECHOED_HEADERS = ("From", "To", "Call-ID", "CSeq")
 
 
@@ -32,7 +35,11 @@ def refusal(core: Core, transaction: ServerTransaction, *, is_closing: bool) -> 
     if is_within:
         if dialog_id_of(request) not in core.dialogs:
             return respond(request, 481)
-    elif method in ("BYE", "INFO"):
+    elif method == "REFER" and not core.is_for_application(method):
+        return respond(request, 403)
+    elif method == "SUBSCRIBE" and not core.is_for_application(method):
+        return respond(request, 489)
+    elif method in _WITHIN and not core.is_for_application(method):
         return respond(request, 481)
     elif core.transactions.is_merged(transaction):
         return respond(request, 482)
@@ -63,6 +70,27 @@ def _invite_refusal(core: Core, request: Request, *, is_within: bool, is_closing
         return core.response(request, 400, "An INVITE needs exactly one Contact")
     if is_closing:
         return core.response(request, 503)
+    return _replaces_refusal(core, request)
+
+
+def _replaces_refusal(core: Core, request: Request) -> Response | None:
+    """Judge a Replaces header.   RFC 3891 section 3."""
+    values = request.headers.get_all("Replaces")
+    if not values:
+        return None
+    try:
+        replaces = Replaces.parse(values[0])
+    except SipParseError:
+        return core.response(request, 400, "Bad Replaces")
+    if len(values) > 1:
+        return core.response(request, 400, "More than one Replaces")
+    owner = core.dialogs.get((replaces.sip_call_id, replaces.to_tag, replaces.from_tag))
+    if isinstance(owner, Farewell):
+        return core.response(request, 603)
+    if not isinstance(owner, InviteUsage) or not owner.can_be_replaced:
+        return core.response(request, 481)
+    if replaces.is_early_only and owner.is_confirmed:
+        return core.response(request, 486)
     return None
 
 

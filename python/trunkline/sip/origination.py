@@ -6,7 +6,7 @@ import re
 
 from trunkline.errors import LocalProtocolError, SipParseError
 from trunkline.sip.core import Core
-from trunkline.sip.headers import NameAddr, SipUri, Uri, check_field, parse_uri
+from trunkline.sip.headers import NameAddr, Replaces, SipUri, Uri, check_field, parse_uri
 from trunkline.sip.message import SDP, HeaderList, Request
 from trunkline.sip.types import Account, HeaderFields, InviteRequest
 
@@ -58,4 +58,10 @@ def initial_invite(core: Core, request: InviteRequest, target: Uri) -> Request:
     headers.add("Call-ID", core.token())
     for field_name, value in (*core.capabilities, *allowed_headers(request.extra_headers)):
         headers.add(field_name, value)
+    if request.replaces is not None:
+        try:
+            headers.add("Replaces", str(Replaces.parse(request.replaces)))
+        except SipParseError as error:
+            raise LocalProtocolError("bad Replaces") from error
+        headers.add("Require", "replaces")
     return Request("INVITE", target, headers).with_body(SDP, request.sdp.encode())

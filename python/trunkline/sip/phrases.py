@@ -39,6 +39,7 @@ REASON_PHRASES = {
     486: "Busy Here",
     487: "Request Terminated",
     488: "Not Acceptable Here",
+    489: "Bad Event",
     491: "Request Pending",
     493: "Undecipherable",
     500: "Server Internal Error",

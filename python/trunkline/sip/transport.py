@@ -26,6 +26,8 @@ from trunkline.sip.types import (
     InviteId,
     InviteRequest,
     Path,
+    ReferId,
+    ReferRequest,
     RegistrationId,
     RouteQuery,
     Transport,
@@ -146,6 +148,22 @@ class SipShell:
     def send_info(self, invite: InviteId, content_type: str, body: bytes) -> None:
         """See `UserAgent.send_info`."""
         self._ua.send_info(self._now(), invite, content_type, body)
+        self._drain()
+
+    def refer(self, invite: InviteId, request: ReferRequest) -> ReferId:
+        """See `UserAgent.refer`."""
+        refer = self._ua.refer(self._now(), invite, request)
+        self._drain()
+        return refer
+
+    def answer_refer(self, refer: ReferId, status: int = 202, reason: str | None = None) -> None:
+        """See `UserAgent.answer_refer`."""
+        self._ua.answer_refer(self._now(), refer, status, reason)
+        self._drain()
+
+    def notify_refer(self, refer: ReferId, status: int, reason: str | None = None) -> None:
+        """See `UserAgent.notify_refer`."""
+        self._ua.notify_refer(self._now(), refer, status, reason)
         self._drain()
 
     def respond(

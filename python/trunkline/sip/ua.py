@@ -11,7 +11,6 @@ import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import count
 from random import Random
 
 from trunkline.errors import InvalidCallState, LocalProtocolError, SipParseError
@@ -19,7 +18,7 @@ from trunkline.sip import inspection
 from trunkline.sip.client import AccountAccess
 from trunkline.sip.core import Core, hop_of
 from trunkline.sip.dialog import dialog_id_of
-from trunkline.sip.headers import SipUri, check_field, plain_text
+from trunkline.sip.headers import ReferTo, Replaces, SipUri, check_field, plain_text
 from trunkline.sip.invite import InboundInvite, InviteUsage, OutboundInvite
 from trunkline.sip.message import SDP, Request, Response
 from trunkline.sip.origination import initial_invite, target_of
@@ -36,6 +35,8 @@ from trunkline.sip.types import (
     InviteId,
     InviteRequest,
     Path,
+    ReferId,
+    ReferRequest,
     RegistrationId,
     RouteQuery,
     Transmit,
@@ -50,7 +51,7 @@ class UserAgent:
 
     rng: tags, branches, Call-IDs, nonces and jitter come from it; give it one that cannot be guessed. accept_methods:
     methods outside dialogs that come up as `IncomingRequest` (e.g. `REGISTER` at a registrar); others than INVITE,
-    ACK, CANCEL, BYE, OPTIONS, INFO are answered 405 or 501.
+    ACK, CANCEL, OPTIONS are refused there.
     """
 
     def __init__(self, config: UaConfig, rng: Random, *, accept_methods: frozenset[str] = frozenset()) -> None:
@@ -62,7 +63,6 @@ class UserAgent:
         self._invites: dict[InviteId, InviteUsage] = {}
         self._requests: dict[IncomingRequestId, _Unanswered] = {}
         self._accesses: weakref.WeakValueDictionary[Account, AccountAccess] = weakref.WeakValueDictionary()
-        self._ids = count(1)
         self._is_closing = False
 
     # --- verbs of the application ---
@@ -72,7 +72,7 @@ class UserAgent:
 
         LocalProtocolError if the account's texts cannot be put on the wire.
         """
-        registration_id = RegistrationId(next(self._ids))
+        registration_id = RegistrationId(self._core.new_id())
         registration = Registration(
             self._core,
             registration_id,
@@ -101,7 +101,7 @@ class UserAgent:
         access = None if account is None else self._access(account)
         target = target_of(request.target_uri, account)
         template = initial_invite(self._core, request, target)
-        invite_id = InviteId(next(self._ids))
+        invite_id = InviteId(self._core.new_id())
         usage = OutboundInvite(
             self._core,
             invite_id,
@@ -152,6 +152,34 @@ class UserAgent:
     def send_info(self, now: float, invite: InviteId, content_type: str, body: bytes) -> None:
         """Send INFO in the confirmed dialog; ends in `InfoAnswered`. InvalidCallState if not confirmed."""
         self._call(invite).send_info(now, content_type, body)
+
+    def refer(self, now: float, invite: InviteId, request: ReferRequest) -> ReferId:
+        """Ask the far side of a confirmed call to call somebody else: a transfer. `ReferAnswered` comes of it.
+
+        InvalidCallState if a call that it names is not confirmed; LocalProtocolError if it names nobody.
+        """
+        return self._call(invite).refer(now, self._refer_to(request), request)
+
+    def answer_refer(self, now: float, refer: ReferId, status: int = 202, reason: str | None = None) -> None:
+        """Accept a `ReferReceived`, or refuse it (603, 403). Those that were answered or are over are ignored."""
+        if not 200 <= status <= 699:
+            raise LocalProtocolError(f"{status} is not a final status")
+        check_field("Reason", reason or "")
+        known = self._core.referrals.get(refer)
+        if known is not None:
+            known.answer(now, status, reason)
+
+    def notify_refer(self, now: float, refer: ReferId, status: int, reason: str | None = None) -> None:
+        """Tell who asked for a transfer how the new call is going; a final status is the last news.
+
+        status, reason: as the new call got them. Ids that are over are ignored, also after their call has ended.
+        """
+        if not 100 <= status <= 699:
+            raise LocalProtocolError(f"{status} is not a status")
+        check_field("Reason", reason or "")
+        known = self._core.referrals.get(refer)
+        if known is not None:
+            known.notify(now, status, reason)
 
     def respond(
         self,
@@ -257,11 +285,12 @@ class UserAgent:
 
     @property
     def load(self) -> Mapping[str, int]:
-        """What lives now: registrations, invites, dialogs, transactions, timers."""
+        """What lives now: registrations, invites, transfers (of peers), dialogs, transactions, timers."""
         transactions = self._core.transactions
         return {
             "registrations": len(self._registrations),
             "invites": len(self._invites),
+            "transfers": len(self._core.referrals),
             "dialogs": len(self._core.dialogs),
             "transactions": transactions.client_count + transactions.server_count,
             "timers": len(self._core.timers),
@@ -304,7 +333,7 @@ class UserAgent:
                 response.headers.add(name, value)
             transaction.respond(now, response)
         else:
-            waiting = _Unanswered(self, IncomingRequestId(next(self._ids)), transaction)
+            waiting = _Unanswered(self, IncomingRequestId(self._core.new_id()), transaction)
             self._requests[waiting.id] = waiting
             self._core.timers.set(waiting, "expire", now + self._core.time_limit_s)
             self._core.emit(
@@ -335,7 +364,7 @@ class UserAgent:
         binding = self._bindings.get(called)
         usage = InboundInvite(
             self._core,
-            InviteId(next(self._ids)),
+            InviteId(self._core.new_id()),
             transaction,
             contact_user=called or self._core.token(),
             on_over=self._forget_invite,
@@ -354,6 +383,7 @@ class UserAgent:
                 headers=_plain_fields(request),
                 path=transaction.path,
                 takes_info=request.takes_info,
+                replaces=self._replaced(request),
             )
         )
 
@@ -379,6 +409,20 @@ class UserAgent:
         if usage is None:
             raise InvalidCallState("the call is over")
         return usage
+
+    def _refer_to(self, request: ReferRequest) -> ReferTo:
+        if request.replaces is None:
+            if request.target_uri is None:
+                raise LocalProtocolError("a transfer to nobody")
+            return ReferTo(target_of(request.target_uri, None))
+        dialog = self._call(request.replaces).confirmed_dialog()
+        target = dialog.remote_target if request.target_uri is None else target_of(request.target_uri, None)
+        return ReferTo(target, Replaces(dialog.sip_call_id, dialog.remote.tag or "", dialog.local.tag or ""))
+
+    def _replaced(self, request: Request) -> InviteId | None:
+        """Find the call that an INVITE replaces; `inspection` has made sure that it is there."""
+        text = request.headers.get("Replaces")
+        return None if text is None else self._core.call_of(Replaces.parse(text))
 
     def _inbound(self, invite: InviteId) -> InboundInvite:
         usage = self._call(invite)

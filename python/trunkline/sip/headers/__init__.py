@@ -5,6 +5,14 @@ One module a subject; this one only lists what they offer.   RFC 3261 sections 1
 
 from trunkline.sip.headers.address import NameAddr, Via
 from trunkline.sip.headers.fields import MAX_CSEQ, AuthValue, CSeq, Reason
+from trunkline.sip.headers.referral import (
+    SIPFRAG,
+    EventPackage,
+    ReferTo,
+    Replaces,
+    SubscriptionState,
+    read_sipfrag,
+)
 from trunkline.sip.headers.text import (
     Parameters,
     check_field,
@@ -22,13 +30,18 @@ from trunkline.sip.headers.uri import OpaqueUri, SipUri, Uri, parse_uri, render_
 
 __all__ = [
     "MAX_CSEQ",
+    "SIPFRAG",
     "AuthValue",
     "CSeq",
+    "EventPackage",
     "NameAddr",
     "OpaqueUri",
     "Parameters",
     "Reason",
+    "ReferTo",
+    "Replaces",
     "SipUri",
+    "SubscriptionState",
     "Uri",
     "Via",
     "check_field",
@@ -39,6 +52,7 @@ __all__ = [
     "parse_uri",
     "plain_text",
     "quote",
+    "read_sipfrag",
     "render_host",
     "render_parameters",
     "split_outside",

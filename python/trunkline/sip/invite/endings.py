@@ -75,6 +75,10 @@ class Farewell:
             core, self, request, hop=hop_of(dialog.next_uri), next_cseq=dialog.next_cseq, access=access
         )
 
+    @property
+    def call(self) -> None:
+        """None: the call is over."""
+
     def start(self, now: float) -> None:
         """Send the BYE."""
         self._core.dialogs[self._dialog.id] = self

@@ -61,6 +61,11 @@ class OutboundInvite(InviteUsage):
         else:
             self._initial.cancel(now, headers)
 
+    @property
+    def can_be_replaced(self) -> bool:
+        """An early dialog may be replaced where we are the caller."""
+        return not self._is_over
+
     def handle_provisional(self, now: float, client: ClientRequest, response: Response) -> None:
         """Report progress of the first INVITE."""
         if client is not self._initial or self._is_over or self.dialog is not None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from trunkline.errors import InvalidCallState
 from trunkline.sip.client import AccountAccess, ClientRequest
 from trunkline.sip.core import Core, hop_of
 from trunkline.sip.dialog import Dialog
-from trunkline.sip.headers import plain_text
+from trunkline.sip.headers import ReferTo, plain_text
 from trunkline.sip.info import DigitGate
 from trunkline.sip.invite.endings import Acknowledgement, Farewell
+from trunkline.sip.invite.errand import Errand, Outcome
+from trunkline.sip.invite.transfers import TRANSFER_METHODS, Transfers
 from trunkline.sip.message import SDP, Request, Response
 from trunkline.sip.transaction import ServerTransaction
 from trunkline.sip.types import (
@@ -27,6 +29,8 @@ from trunkline.sip.types import (
     InfoReceived,
     InviteEnded,
     InviteId,
+    ReferId,
+    ReferRequest,
     ReinviteAnswered,
     ReinviteFailed,
     ReinviteReceived,
@@ -73,6 +77,9 @@ class InviteUsage(ABC):
         self._offer = ""
         self._acks: dict[tuple[str, int], Acknowledgement] = {}
         self._digits = DigitGate()
+        self._transfers = Transfers(
+            core, invite_id, contact_user=contact_user, access=access, on_dialog_lost=self._lose_dialog
+        )
 
     # --- verbs ---
 
@@ -85,7 +92,7 @@ class InviteUsage(ABC):
         is_free = self._incoming is None and self._outgoing is None and self._answer is None
         if not is_free or self._core.timers.is_set(self, _GLARE):
             raise InvalidCallState("another INVITE is pending")
-        self._confirmed()
+        self.confirmed_dialog()
         self._offer = sdp
         self._send_reinvite(now)
 
@@ -96,16 +103,35 @@ class InviteUsage(ABC):
             return
         response = self._core.response(transaction.request, status)
         if status < 300:
-            self._confirmed().refresh_target(transaction.request)
+            self.confirmed_dialog().refresh_target(transaction.request)
             self._send_answer(now, transaction, response, sdp)
         else:
             transaction.respond(now, response)
 
     def send_info(self, now: float, content_type: str, body: bytes) -> None:
         """Send INFO; see `UserAgent.send_info`."""
-        request = self._confirmed().request("INFO")
-        request.headers.add("Content-Type", content_type)
-        self._send_in_dialog(now, replace(request, body=body))
+        dialog = self.confirmed_dialog()
+        request = dialog.request("INFO").with_body(content_type, body)
+        Errand(self._core, dialog, request, self._info_answered, access=self._access).start(now)
+
+    def refer(self, now: float, target: ReferTo, request: ReferRequest) -> ReferId:
+        """Send REFER; see `UserAgent.refer`."""
+        return self._transfers.refer(now, self.confirmed_dialog(), target, request)
+
+    @property
+    def call(self) -> InviteId:
+        """Its id."""
+        return self.id
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the call is answered and not over."""
+        return not self._is_over and self.dialog is not None and self.dialog.is_confirmed
+
+    @property
+    def can_be_replaced(self) -> bool:
+        """Whether a new call may take its place: confirmed, or early and begun by us.   RFC 3891 section 3."""
+        return self.is_confirmed
 
     # --- requests from the peer ---
 
@@ -120,8 +146,12 @@ class InviteUsage(ABC):
             self._handle_bye(now, request)
         elif request.method == "INVITE":
             self._handle_reinvite(now, transaction)
+        elif self._is_over:
+            transaction.respond(now, self._core.response(request, 481))
         elif request.method == "INFO":
             self._handle_info(now, transaction)
+        elif request.method in TRANSFER_METHODS and dialog is not None:
+            self._transfers.handle_request(now, dialog, transaction)
         else:
             transaction.respond(now, self._core.response(request, 200))
 
@@ -163,7 +193,7 @@ class InviteUsage(ABC):
         """Wait on."""
 
     def handle_final(self, now: float, client: ClientRequest, response: Response) -> None:
-        """Take the outcome of re-INVITE or INFO.   RFC 3261 sections 12.2.1.2, 14.1."""
+        """Take the outcome of a re-INVITE.   RFC 3261 sections 12.2.1.2, 14.1."""
         if response.status < 300 and client.method == "INVITE":
             self._handle_reinvite_2xx(now, client, response)
         else:
@@ -178,15 +208,24 @@ class InviteUsage(ABC):
             self._outgoing = None
         if self._is_over:
             return
-        if client.method == "INFO":
-            self._core.emit(InfoAnswered(self.id, status))
-        elif status == 491:
+        if status == 491:
             # RFC 3261 section 14.1: the owner of the Call-ID waits longer, so that one of the two goes first.
             wait = self._core.rng.randrange(210, 400) if self._is_call_id_ours else self._core.rng.randrange(200)
             self._core.timers.set(self, _GLARE, now + wait / 100)
         else:
             self._core.emit(ReinviteFailed(self.id, status, plain_text(reason)))
         if status in (408, 481):
+            self._lose_dialog(now, status)
+
+    def _info_answered(self, now: float, outcome: Outcome) -> None:
+        if not self._is_over:
+            self._core.emit(InfoAnswered(self.id, outcome.status))
+            if outcome.is_dialog_lost:
+                self._lose_dialog(now, outcome.status)
+
+    def _lose_dialog(self, now: float, status: int) -> None:
+        """End the call because its dialog is gone.   RFC 3261 section 12.2.1.2."""
+        if not self._is_over:
             self._finish(EndCause.DIALOG_LOST, status=status)
             self._say_farewell(now)
 
@@ -304,21 +343,23 @@ class InviteUsage(ABC):
     def _mark_over(self) -> None:
         self._is_over = True
         self._core.timers.cancel(self, _GLARE)
+        self._transfers.end()
         self._on_over(self.id)
 
-    def _confirmed(self) -> Dialog:
+    def confirmed_dialog(self) -> Dialog:
+        """Return the dialog of an answered call; InvalidCallState if there is none."""
         if self._is_over or self.dialog is None or not self.dialog.is_confirmed:
             raise InvalidCallState("the call is not established")
         return self.dialog
 
     def _send_reinvite(self, now: float) -> None:
-        request = self._confirmed().request("INVITE").with_body(SDP, self._offer.encode())
+        request = self.confirmed_dialog().request("INVITE").with_body(SDP, self._offer.encode())
         for name, value in self._core.capabilities:
             request.headers.add(name, value)
         self._outgoing = self._send_in_dialog(now, request)
 
     def _send_in_dialog(self, now: float, request: Request) -> ClientRequest:
-        dialog = self._confirmed()
+        dialog = self.confirmed_dialog()
         client = ClientRequest(
             self._core,
             self,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from trunkline.sip.types.paths import Path
-from trunkline.sip.types.requests import HeaderFields, IncomingRequestId, InviteId, RegistrationId
+from trunkline.sip.types.requests import HeaderFields, IncomingRequestId, InviteId, ReferId, RegistrationId
 
 # --- events: registrations -------------------------------------------------------------------------------------------
 
@@ -119,7 +119,9 @@ class IncomingInvite:
 
     registration: whose contact was called, None if the request named no contact of ours. caller, callee: addresses
     as URI text. display_name: the caller's, may be empty. sdp: the offer; None is a late offer, and `answer` then
-    carries ours. headers: all of the request. takes_info: Allow names INFO.
+    carries ours. headers: all of the request. takes_info: Allow names INFO. replaces: the call of ours that this one
+    takes the place of, without ringing (RFC 3891): answer it, join it to the other leg of that call, and `hangup` that
+    one.
     """
 
     id: InviteId
@@ -131,6 +133,7 @@ class IncomingInvite:
     headers: HeaderFields
     path: Path
     takes_info: bool = field(default=False, compare=False)
+    replaces: InviteId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,59 @@ class InfoAnswered:
     status: int
 
 
+# --- events: transfers -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReferReceived:
+    """The far side of a call wants us to call somebody else: a transfer.   RFC 3515, 3891, 3892.
+
+    Answer with `answer_refer` (202 or a refusal), then tell of the new call with `notify_refer` until its final
+    status. Without an answer it is refused with 500. target_uri: whom to call. replaces: for `InviteRequest.replaces`,
+    None for a blind transfer. replaced: the call of ours that `replaces` names, if it is one of ours: then no new call
+    is needed, the two far sides may be joined at once. referred_by: URI text of who asks, if it says. is_watched: False
+    if it wants no news (RFC 4488); `notify_refer` then sends nothing.
+    """
+
+    id: InviteId
+    refer: ReferId
+    target_uri: str
+    replaces: str | None
+    replaced: InviteId | None
+    referred_by: str | None
+    is_watched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReferAnswered:
+    """Final response to our REFER. From 300 on the transfer is refused and over; the call goes on as before.
+
+    is_watched: whether `ReferProgress` will tell more; if False, a 2xx is all that will be known.
+    """
+
+    id: InviteId
+    refer: ReferId
+    status: int
+    reason: str
+    is_watched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReferProgress:
+    """The far side tells how the call that we asked for is going (NOTIFY).
+
+    status, reason: of that call. is_final: nothing more will come; a status below 200 is then as far as it got, and
+    408 with an empty reason is silence. A BYE from the far side ends the call and with it these events, without a final
+    one.
+    """
+
+    id: InviteId
+    refer: ReferId
+    status: int
+    reason: str
+    is_final: bool
+
+
 @dataclass(frozen=True, slots=True)
 class IncomingRequest:
     """A request outside any dialog that the user agent leaves to the application (`UserAgent.accept_methods`).
@@ -214,5 +270,8 @@ Event = (
     | ReinviteFailed
     | InfoReceived
     | InfoAnswered
+    | ReferReceived
+    | ReferAnswered
+    | ReferProgress
     | IncomingRequest
 )

@@ -13,6 +13,9 @@ RegistrationId = NewType("RegistrationId", int)
 InviteId = NewType("InviteId", int)
 """One INVITE usage, inbound or outbound, with all its early dialogs and the one that is confirmed."""
 
+ReferId = NewType("ReferId", int)
+"""One REFER, ours or the peer's, until its outcome is known."""
+
 IncomingRequestId = NewType("IncomingRequestId", int)
 """One request outside any dialog that waits for `respond`."""
 
@@ -71,7 +74,8 @@ class InviteRequest:
     target_uri: a SIP URI, or a bare user part or number that is completed with the account's domain.
     sdp: the offer. account: whose identity and credentials to use; without one,
     `caller` is the user part of From and nothing is ever authenticated. extra_headers: refused with
-    `LocalProtocolError` if they hold CR, LF or NUL or name a header that the user agent owns.
+    `LocalProtocolError` if they hold CR, LF or NUL or name a header that the user agent owns. replaces: the dialog
+    to take the place of, as `ReferReceived.replaces` gave it (RFC 3891).
     """
 
     target_uri: str
@@ -80,3 +84,20 @@ class InviteRequest:
     display_name: str | None = None
     caller: str | None = None
     extra_headers: HeaderFields = ()
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferRequest:
+    """A transfer as the application asks a peer for it.   RFC 3515, 3891.
+
+    Blind: target_uri, a SIP or tel URI. Attended: replaces, another call of ours, confirmed, whose far side is to be
+    called and whose dialog the new one takes the place of; target_uri is then its remote target unless given.
+    referred_by: URI of who asks for it (RFC 3892), our own address of the dialog if None. is_watched: False asks the
+    peer for no NOTIFYs (RFC 4488); nothing but `ReferAnswered` comes then.
+    """
+
+    target_uri: str | None = None
+    replaces: InviteId | None = None
+    referred_by: str | None = None
+    is_watched: bool = True
