@@ -28,11 +28,9 @@ from benches.peers.rows import ROWS, SEARCHES, Row, Search
 from benches.peers.run import Bench, measure
 from benches.peers.search import find_capacity
 from benches.peers.svg import picture
-from benches.peers.work import Run, Work
+from benches.peers.work import TRIES, Run, Work
 
 RESULTS = Path(__file__).parent.parent / "results"
-TRIES = 2
-"""Of a run that is disturbed or breaks."""
 FAILURES = (RuntimeError, OSError, TimeoutError, AssertionError, ExceptionGroup)
 """Of a run: a process ended early, did not answer or answered nonsense. The others are still measured."""
 
@@ -76,7 +74,7 @@ def read_plan() -> Plan:
     parser.add_argument("--repeats", type=int, default=3, help="of each row (%(default)s)")
     parser.add_argument("--warm-up", type=float, default=1.0, help="seconds before the window (%(default)s)")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of the window (%(default)s)")
-    parser.add_argument("--patience", type=int, default=20, help="disturbed runs to make again, in all (%(default)s)")
+    parser.add_argument("--patience", type=int, default=60, help="disturbed runs to make again, in all (%(default)s)")
     parser.add_argument("--out", type=Path, help="where to write, without the suffix; none with --only or --relay")
     given = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
@@ -100,7 +98,7 @@ def line(run: Run) -> str:
         f"{run.relay:9} {run.calls:5} calls: {run.cpu_us:6.2f} us/packet",
         f"p50 {run.p50_us / 1e3:.3f} p99 {run.p99_us / 1e3:.3f} ms",
         f"lost {100 * run.loss:.3f} %",
-        f"others {100 * run.relay_foreign:.0f} + {100 * run.generator_foreign:.0f} %",
+        f"others {100 * run.relay_foreign:.0f} + {100 * run.generator_foreign:.0f} %, stolen {100 * run.stolen:.1f} %",
         f"late {run.slip_p99_us / 1e3:.2f} ms",
     ]
     if run.storm_connected:
@@ -144,7 +142,7 @@ class Session:
                 continue
             if not runs[-1].is_disturbed:
                 break
-        return min(runs, key=lambda run: (run.is_disturbed, run.relay_foreign + run.generator_foreign), default=None)
+        return min(runs, key=lambda run: (run.is_disturbed, run.disturbance), default=None)
 
     async def _search(self, search: Search, kind: Kind, guess: int) -> None:
         found = self.results.capacities.setdefault((search.part, kind.name), [])

@@ -40,13 +40,17 @@ class Cores:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process has used so far, and how long its core was busy with anything. at_s: when that was looked up."""
+    """What a process has used so far, and how long its core was busy with anything. at_s: when that was looked up.
+
+    stolen_s: how long the core was kept by the hypervisor, if there is one, while something wanted to run on it.
+    """
 
     at_s: float
     cpu_s: float
     user_ticks: int
     kernel_ticks: int
     core_s: float
+    stolen_s: float
     resident_kib: int
 
     @classmethod
@@ -59,8 +63,16 @@ class Usage:
         user, nice, system, _, _, irq, softirq, steal, *_ = map(int, core_line[1].split())
         resident = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
         assert resident
-        core_s = (user + nice + system + irq + softirq + steal) / TICKS_PER_S
-        return cls(time.monotonic(), cpu_s, int(fields[11]), int(fields[12]), core_s, int(resident[1]))
+        core_s = (user + nice + system + irq + softirq) / TICKS_PER_S
+        return cls(
+            at_s=time.monotonic(),
+            cpu_s=cpu_s,
+            user_ticks=int(fields[11]),
+            kernel_ticks=int(fields[12]),
+            core_s=core_s,
+            stolen_s=steal / TICKS_PER_S,
+            resident_kib=int(resident[1]),
+        )
 
     def cpu_share(self, later: Usage) -> float:
         """How much of the time until `later` was used."""
@@ -74,6 +86,10 @@ class Usage:
     def foreign_share(self, later: Usage) -> float:
         """How much of the core others had until `later`; by ticks, so roughly."""
         return max(0.0, (later.core_s - self.core_s) / (later.at_s - self.at_s) - self.cpu_share(later))
+
+    def stolen_share(self, later: Usage) -> float:
+        """How much of the time until `later` the hypervisor kept the core from whoever wanted it; by ticks."""
+        return (later.stolen_s - self.stolen_s) / (later.at_s - self.at_s)
 
 
 @contextlib.asynccontextmanager

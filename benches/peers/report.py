@@ -15,7 +15,7 @@ from typing import Any
 from benches.peers.goals import Goal, Results, goals
 from benches.peers.rows import ROWS, SEARCHES
 from benches.peers.stats import Spread
-from benches.peers.work import Run
+from benches.peers.work import FOREIGN_LIMIT, STOLEN_LIMIT, Run
 
 PACKAGES = ("rtpengine-daemon", "janus", "gcc")
 
@@ -49,8 +49,10 @@ def markdown(heading: Heading, results: Results) -> str:
         _runs_table(results),
         *_storm(results),
         "Latency is from one far side's `send` to the packet's arrival in the other's socket. `others` is the share of "
-        "the relay's and of the generator's core that went to anything else, `late` by how much the generator sent too "
-        "late (p99). `disturbed` counts runs in which others had more than a twentieth of a core.",
+        "the relay's and of the generator's core that went to anything else, `stolen` how much of either a hypervisor "
+        "kept from whoever wanted it, `late` by how much the generator sent too late (p99). `disturbed` counts runs "
+        f"in which others had more than {100 * FOREIGN_LIMIT:g} % of a core or more than {100 * STOLEN_LIMIT:g} % of "
+        "one was stolen.",
     ]
     if results.capacities:
         parts += [
@@ -119,7 +121,7 @@ def _runs_table(results: Results) -> str:
             if runs := results.runs.get((row.work, kind.name)):
                 cells.append([row.name, kind.name, str(row.work.calls), *_run_cells(runs)])
     head = ["load", "relay", "calls", "packets/s", "CPU us/packet", "p50 ms", "p99 ms", "max ms"]
-    return table([*head, "lost, %", "KiB/call", "others, %", "late ms", "disturbed", "faults"], cells)
+    return table([*head, "lost, %", "KiB/call", "others, %", "stolen, %", "late ms", "disturbed", "faults"], cells)
 
 
 def _run_cells(runs: Sequence[Run]) -> list[str]:
@@ -139,6 +141,7 @@ def _run_cells(runs: Sequence[Run]) -> list[str]:
             f"{100 * max(values):.0f}" if not any(map(math.isnan, values)) else "-"
             for values in ([run.relay_foreign for run in runs], [run.generator_foreign for run in runs])
         ),
+        show(1, *[100 * run.stolen for run in runs]),
         show(2, *[run.slip_p99_us / 1e3 for run in runs]),
         f"{sum(run.is_disturbed for run in runs)} of {len(runs)}",
         ", ".join(f"{number} {name}" for name, number in faults.items() if number) or "none",

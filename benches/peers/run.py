@@ -75,6 +75,7 @@ def _result(
     counts: dict[str, int],
 ) -> Run:
     cpu_us = kernel = memory_kib = relay_foreign = NAN
+    stolen = 0.0
     if relay_usages:
         idle, before, after = relay_usages
         # Of the rates, not of the sums: the ends of the window are sampled when word of them comes.
@@ -83,6 +84,7 @@ def _result(
         # The browsers of a storm weigh something too.
         memory_kib = NAN if work.storm else (after.resident_kib - idle.resident_kib) / work.calls
         relay_foreign = before.foreign_share(after)
+        stolen = before.stolen_share(after)
     _, before, after = generator_usages
     if work.sound.is_timed_by_marks:
         missing = figures["lost"] + 50 * max(0.0, figures["marks"] - figures["delays"] - 2 * work.calls)
@@ -106,6 +108,7 @@ def _result(
         slip_max_us=figures["slip_max"],
         relay_foreign=relay_foreign,
         generator_foreign=before.foreign_share(after),
+        stolen=max(stolen, before.stolen_share(after)),
         storm_p99_us=storm["p99"],
         storm_connected=int(storm.get("connected", 0)),
         storm_s=storm.get("took_s", math.nan),

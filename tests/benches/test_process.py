@@ -9,11 +9,12 @@ from benches.peers.process import Usage
 
 
 def test_shares_are_of_the_time_between_the_looks() -> None:
-    before = Usage(at_s=10.0, cpu_s=1.0, user_ticks=10, kernel_ticks=20, core_s=5.0, resident_kib=100)
-    after = replace(before, at_s=14.0, cpu_s=2.0, user_ticks=20, kernel_ticks=50, core_s=8.0)
+    before = Usage(at_s=10.0, cpu_s=1.0, user_ticks=10, kernel_ticks=20, core_s=5.0, stolen_s=0.5, resident_kib=100)
+    after = replace(before, at_s=14.0, cpu_s=2.0, user_ticks=20, kernel_ticks=50, core_s=8.0, stolen_s=0.7)
     assert before.cpu_share(after) == 0.25
     assert before.kernel_share(after) == 0.75
     assert before.foreign_share(after) == 0.5
+    assert before.stolen_share(after) == pytest.approx(0.05)
 
 
 def test_counts_what_a_process_uses_in_nanoseconds() -> None:
