@@ -19,7 +19,7 @@
 enum { DATAGRAM_BYTES = 2048, EVENTS = 256, BATCH = 256, SOCKET_SHARE = 32 };
 
 /* As in coalesce.rs, under the same names. */
-enum { ENOUGH = 16, FORGETTING = 16, UNIT = 1 << 10 };
+enum { ENOUGH = 24, SHORTEST = 2, FORGETTING = 16, UNIT = 1 << 10 };
 static const uint64_t LONGEST_NS = 1000000, LONGEST_SPAN_NS = 1000000000;
 
 static char buffers[BATCH][DATAGRAM_BYTES];
@@ -50,7 +50,8 @@ static uint64_t pause_ns(uint64_t now, uint64_t found) {
     span_sum = span_sum - span_sum / FORGETTING + (span ? span : 1);
     uint64_t expected = found_sum * LONGEST_NS / span_sum;
     uint64_t worth = LONGEST_NS * least(expected > UNIT / 2 ? expected - UNIT / 2 : 0, UNIT) / UNIT;
-    uint64_t period = least(worth, LONGEST_NS * ENOUGH * UNIT / (expected ? expected : 1));
+    uint64_t enough = LONGEST_NS * ENOUGH * UNIT / (expected ? expected : 1), shortest = LONGEST_NS / SHORTEST;
+    uint64_t period = least(worth, enough > shortest ? enough : shortest);
     /* What the last turn worked on is time in which datagrams were gathered, too. */
     uint64_t worked = span > pause ? span - pause : 0;
     pause = period > worked ? period - worked : 0;
