@@ -23,6 +23,7 @@ from trunkline.media.types import (
     Source,
     StreamParameters,
     Transport,
+    Voice,
     WebRtcLocal,
     WebRtcTransport,
 )
@@ -81,6 +82,8 @@ class FakeEndpoint:
     remotes_set: int = 0
     source: Source | None = None
     digits: str = ""
+    heard: list[Source] = field(default_factory=list)
+    muted: set[Voice] = field(default_factory=set)
     digit_ms: list[int] = field(default_factory=list)
     stats: EndpointStats | None = None
 
@@ -162,9 +165,22 @@ class FakeMedia:
         record = self._take("play", endpoint)
         assert record is not None
         record.source = source
+        record.heard.append(source)
 
     async def stop_play(self, call: MediaCallId, endpoint: EndpointId) -> None:
-        self._take("stop_play", endpoint)
+        record = self._take("stop_play", endpoint)
+        assert record is not None
+        record.source = None
+
+    async def mute(self, call: MediaCallId, endpoint: EndpointId, voice: Voice) -> None:
+        record = self._take("mute", endpoint)
+        assert record is not None
+        record.muted.add(voice)
+
+    async def unmute(self, call: MediaCallId, endpoint: EndpointId, voice: Voice) -> None:
+        record = self._take("unmute", endpoint)
+        assert record is not None
+        record.muted.discard(voice)
 
     async def send_dtmf(self, call: MediaCallId, endpoint: EndpointId, digits: str, duration_ms: int = 120) -> None:
         record = self._take("send_dtmf", endpoint)
@@ -235,6 +251,9 @@ class FakeSip:
     def hangup(self, invite: InviteId, status: int | None = None, reason: str | None = None) -> None:
         self._do("hangup", invite, status, reason)
 
+    def reinvite(self, invite: InviteId, sdp: str) -> None:
+        self._do("reinvite", invite, sdp)
+
     def answer_reinvite(self, invite: InviteId, sdp: str | None = None, status: int = 200) -> None:
         self._do("answer_reinvite", invite, sdp, status)
 
@@ -268,7 +287,7 @@ class FakeWeb:
     def call_status(self, call: Call) -> None:
         self.shown.append(("status", call.status, call.end))
 
-    def request_failed(self, method: str, call: CallId, info: str) -> None:
+    def request_failed(self, method: str, call: CallId, info: str, reason: str = "") -> None:
         self.shown.append(("failed", method, info))
 
     def registered(self) -> None:

@@ -28,7 +28,7 @@ from trunkline.calls.sip_events import SipEvents
 from trunkline.calls.sip_leg import SipAccess
 from trunkline.config import CallsConfig, Config, MediaConfig, SipConfig
 from trunkline.demo.phone import DemoPhone
-from trunkline.media.types import Source, Tone
+from trunkline.media.types import AudioFile, Source, Tone
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
 from trunkline.sdp.codecs import CodecPolicy
@@ -43,6 +43,9 @@ CLOSE_SOCKETS_S: Final = 2.0
 
 _INAUDIBLE_DBM0: Final = -90.0
 """Below the smallest step of G.711: what leaves is silence, but packets flow, so that NATs and timers stay content."""
+
+_HOLD_TONE: Final = Tone((425.0,), level_dbm0=-25.0, cadence_ms=(300, 4_700))
+"""Soft and seldom: whoever waits hears that the line is alive."""
 
 _log = get_logger(__name__)
 
@@ -248,6 +251,7 @@ def _controller_settings(config: Config, rng: Random) -> ControllerSettings:
             setup_timeout_s=config.calls.setup_timeout_s,
             max_duration_s=config.calls.max_duration_s,
             player_source=_player_source(config.calls),
+            hold_source=_hold_source(config.calls),
         ),
         policies={LegKind.WEB: CodecPolicy(config.media.web_codecs), LegKind.SIP: sip, LegKind.PLAYER: sip},
         security=SecurityPolicy(
@@ -260,3 +264,7 @@ def _controller_settings(config: Config, rng: Random) -> ControllerSettings:
 
 def _player_source(config: CallsConfig) -> Source:
     return Tone((440.0,)) if config.player == "tone" else Tone((440.0,), level_dbm0=_INAUDIBLE_DBM0)
+
+
+def _hold_source(config: CallsConfig) -> Source:
+    return AudioFile(str(config.hold_music), loop=True) if config.hold_music is not None else _HOLD_TONE

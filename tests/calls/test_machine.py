@@ -9,13 +9,13 @@ from world import World
 
 from fakes import browser_answer, browser_offer, phone_answer, phone_offer
 from trunkline.calls.actions import Action
-from trunkline.calls.events import ActionFailed, CallStarted, Input, LegAnswered, LegRang, input_of
+from trunkline.calls.events import ActionFailed, AnswerRequested, CallStarted, Input, LegAnswered, LegRang, input_of
 from trunkline.calls.machine import CLOSING, STATUS, TABLE, step
 from trunkline.calls.model import CallEnd, CallState, CallStatus, EndReason, reason_for_status
 from trunkline.calls.sessions import CallOrder
 from trunkline.errors import CallExists, CallNotFound, InvalidCallState, MediaError
 from trunkline.ids import CallId, MediaCallId
-from trunkline.media.types import BridgeFailed, MediaInactive
+from trunkline.media.types import BridgeFailed, Direction, MediaInactive
 from trunkline.sip.types import (
     EndCause,
     InviteAnswered,
@@ -24,6 +24,8 @@ from trunkline.sip.types import (
     InviteId,
     InviteProgress,
     InviteTrying,
+    ReinviteAnswered,
+    ReinviteFailed,
     ReinviteReceived,
 )
 
@@ -94,6 +96,7 @@ STEPS = [
     *("trying", "ringing", "early", "early_again", "answered", "bad_answer", "refused", "bye", "cancelled", "reinvite"),
     *("hangup", "answer", "rubbish", "dtmf", "vanish", "ring_time", "setup_time", "silence", "bridge_failed"),
     *("media_fails", "media_heals", "again"),
+    *("hold", "unhold", "agreed", "refused_offer", "held_by_phone", "picked_up"),
 ]
 
 
@@ -114,6 +117,9 @@ async def act(w: World, session, name: str, *, is_incoming: bool) -> None:
         "bye": lambda: InviteEnded(invite, EndCause.REMOTE_BYE),
         "cancelled": lambda: InviteEnded(invite, EndCause.REMOTE_CANCEL),
         "reinvite": lambda: ReinviteReceived(invite, phone_offer("PCMU")),
+        "agreed": lambda: ReinviteAnswered(invite, phone_answer(offer)),
+        "refused_offer": lambda: ReinviteFailed(invite, 488, "Not Acceptable Here"),
+        "held_by_phone": lambda: ReinviteReceived(invite, phone_offer("PCMU", direction=Direction.SENDONLY)),
     }
     try:
         if name in sip:
@@ -125,6 +131,10 @@ async def act(w: World, session, name: str, *, is_incoming: bool) -> None:
             session.answer(call_id, browser_answer(offers[-1]) if is_incoming and offers else "none")
         elif name == "rubbish":
             session.answer(call_id, "rubbish")
+        elif name in {"hold", "unhold"}:
+            getattr(session, name)(call_id)
+        elif name == "picked_up":
+            w.controller.request(call_id, AnswerRequested(lambda error: None))
         elif name == "dtmf":
             session.send_dtmf(call_id, "1", "rtp")
         elif name == "vanish":

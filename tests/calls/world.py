@@ -25,6 +25,7 @@ from trunkline.sdp.codecs import CodecPolicy
 from trunkline.sdp.security import SecurityPolicy
 from trunkline.sip.types import Account, Event, IncomingInvite, InviteId, Path, Registered, Transport
 
+HOLD_MUSIC = Tone((425.0,))
 RING_S, SETUP_S, DURATION_S = 30.0, 90.0, 3600.0
 PATH = Path(Transport.UDP, ("192.0.2.1", 5060), ("198.51.100.9", 5060))
 
@@ -46,6 +47,7 @@ class World:
                     setup_timeout_s=SETUP_S,
                     max_duration_s=DURATION_S,
                     player_source=Tone((440.0,)),
+                    hold_source=HOLD_MUSIC,
                 ),
                 policies={kind: CodecPolicy(dtmf=dtmf) for kind in LegKind},
                 security=security,

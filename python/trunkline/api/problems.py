@@ -12,7 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from trunkline.api.schemas import Problem
-from trunkline.errors import AuthError, CapacityError, TrunklineError
+from trunkline.calls.model import reason_for_status
+from trunkline.errors import AuthError, CapacityError, LegRejected, TransactionTimeout, TrunklineError
 from trunkline.observability.logging import get_logger
 
 MEDIA_TYPE = "application/problem+json"
@@ -20,10 +21,30 @@ MEDIA_TYPE = "application/problem+json"
 _log = get_logger(__name__)
 
 
-def problem(status: int, code: str, detail: str, errors: list[str] | None = None) -> Response:
-    """Make the answer of an error."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, code=code, detail=detail, errors=errors or [])
-    return Response(body.model_dump_json(), status, media_type=MEDIA_TYPE)
+def problem(
+    status: int, code: str, detail: str, errors: list[str] | None = None, *, sip_status: int | None = None
+) -> Response:
+    """Make the answer of an error. sip_status: of the SIP side, if it refused or was silent."""
+    body = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=code,
+        detail=detail,
+        sip_status=sip_status,
+        q850=reason_for_status(sip_status).value.q850 if sip_status is not None else None,
+        errors=errors or [],
+    )
+    return Response(body.model_dump_json(by_alias=True), status, media_type=MEDIA_TYPE)
+
+
+def _sip_status(error: TrunklineError) -> int | None:
+    match error:
+        case LegRejected():
+            return error.status
+        case TransactionTimeout():
+            return error.sip_status
+        case _:
+            return None
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -31,7 +52,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(TrunklineError)
     async def on_trunkline_error(_request: Request, error: TrunklineError) -> Response:
-        answer = problem(error.http_status, error.code, str(error))
+        answer = problem(error.http_status, error.code, str(error), sip_status=_sip_status(error))
         if isinstance(error, CapacityError):
             answer.headers["Retry-After"] = str(error.retry_after_s)
         if isinstance(error, AuthError):

@@ -19,11 +19,14 @@ from trunkline.api.schemas import (
     CallIdRequest,
     CallObject,
     FindRequest,
+    HoldRequest,
+    MuteRequest,
     Problem,
     SendDtmfRequest,
     StartupRequest,
     dtmf_method,
 )
+from trunkline.calls.events import HoldRequested, MuteRequested, ResumeRequested
 from trunkline.calls.model import Call, CallEnd, CallRequest, EndReason, LegKind, Side
 from trunkline.calls.player_leg import PlayerLeg
 from trunkline.calls.routing import route
@@ -107,6 +110,45 @@ def call_routes(node: Node) -> APIRouter:
         side = Side.B if call.b is not None and call.b.kind is LegKind.SIP else Side.A
         node.controller.send_dtmf(call.id, side, body.dtmf, dtmf_method(body.type))
         return _done()
+
+    refusals = _answers(_BAD, _NONE, _TAKEN, HTTPStatus.BAD_GATEWAY, _FULL, HTTPStatus.GATEWAY_TIMEOUT)
+
+    @router.post("/answer", summary="Take an incoming call", responses=refusals)
+    async def answer(body: CallIdRequest) -> Response:
+        """Answer a call that rings at a browser, in its place: it stops ringing, and a player speaks to the caller."""
+        await node.controller.answer(CallId(body.call_id))
+        return _done()
+
+    @router.post("/hold", summary="Put the SIP party on hold", responses=refusals)
+    async def hold(body: HoldRequest) -> Response:
+        """Return when the SIP party has agreed: it hears music. Nothing happens if it is on hold already."""
+        call = node.controller.registry.get(CallId(body.call_id))
+        await node.controller.ask(call.id, lambda reply: HoldRequested(call.client_side, reply, body.hold_for_transfer))
+        return _done()
+
+    @router.post("/unhold", summary="Take the SIP party off hold", responses=refusals)
+    async def unhold(body: CallIdRequest) -> Response:
+        """Return when the SIP party has agreed. Nothing happens if it is not on hold."""
+        call = node.controller.registry.get(CallId(body.call_id))
+        await node.controller.ask(call.id, lambda reply: ResumeRequested(call.client_side, reply))
+        return _done()
+
+    @router.post("/mute", summary="Mute one side", responses=refusals)
+    async def mute(body: MuteRequest) -> Response:
+        """Let the other side hear silence. It lasts until `unmute`; the far side is not told."""
+        await set_muted(body, is_muted=True)
+        return _done()
+
+    @router.post("/unmute", summary="Let a muted side be heard", responses=refusals)
+    async def unmute(body: MuteRequest) -> Response:
+        """Undo `mute`; nothing happens if the side is not muted."""
+        await set_muted(body, is_muted=False)
+        return _done()
+
+    async def set_muted(body: MuteRequest, *, is_muted: bool) -> None:
+        call = node.controller.registry.get(CallId(body.call_id))
+        side = body.leg or call.client_side
+        await node.controller.ask(call.id, lambda reply: MuteRequested(side, is_muted, reply))
 
     return router
 

@@ -134,9 +134,26 @@ class FindRequest(Message):
 
 
 class CallIdRequest(Message):
-    """Body of `/call/terminate`."""
+    """Body of the methods that need no more than the call's id."""
 
     call_id: CallIdText
+
+
+class HoldRequest(Message):
+    """Body of `/call/hold`."""
+
+    call_id: CallIdText
+    hold_for_transfer: Flag = Field(default=False, description="A transfer comes next. Kept with the call.")
+
+
+class MuteRequest(Message):
+    """Body of `/call/mute` and `/call/unmute`."""
+
+    call_id: CallIdText
+    leg: Annotated[Side | None, BeforeValidator(_blank_to_none)] = Field(
+        default=None,
+        description="Whose voice: `a` the caller's, `b` the callee's. Default: the side that is not the SIP party.",
+    )
 
 
 class SendDtmfRequest(Message):
@@ -248,6 +265,10 @@ class CallObject(BaseModel):
     reason: str | None = Field(default=None, description="Why the call ended: a stable code.")
     info: str | None = Field(default=None, description="The same for people.")
     q850: int | None = Field(default=None, description="The same as a Q.850 cause.")
+    held_by: list[Side] = Field(
+        default=[], description="Sides that have put the other on hold: `a` caller, `b` callee."
+    )
+    muted: list[Side] = Field(default=[], description="Sides that the other one does not hear.")
     early_media: bool = Field(default=False, description="Media flowed before the answer.")
     codec_caller: str | None = Field(default=None, description="Audio codec sent to the caller.")
     codec_callee: str | None = Field(default=None, description="Audio codec sent to the callee.")
@@ -282,6 +303,9 @@ class CallObject(BaseModel):
             reason=end.reason.code if end else None,
             info=end.info if end else None,
             q850=end.reason.value.q850 if end else None,
+            hold_for_transfer=call.is_held_for_transfer,
+            held_by=[side for side in Side if call.holder is side or call.has(side, lambda leg: leg.is_holding)],
+            muted=[side for side in Side if call.has(side, lambda leg: leg.is_muted)],
             early_media=call.has_early_media,
             codec_caller=(call.a and call.a.codec) or None,
             codec_callee=(call.b and call.b.codec) or None,
@@ -356,9 +380,13 @@ class PhoneConfig(BaseModel):
 class Problem(BaseModel):
     """An error, as RFC 9457 describes it."""
 
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
     type: str = "about:blank"
     title: str
     status: int
     code: str = Field(description="Stable code for programs.")
     detail: str = Field(description="What went wrong, for people.")
+    sip_status: int | None = Field(default=None, description="Of the far side, if it refused.")
+    q850: int | None = Field(default=None, description="The same as a Q.850 cause.")
     errors: list[str] = Field(default_factory=list, description="One line for each field that is wrong.")

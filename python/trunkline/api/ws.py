@@ -24,9 +24,11 @@ from trunkline.api.ws_protocol import (
     ClientMessage,
     Connection,
     Hangup,
+    Hold,
     Ignored,
     Ping,
     SendDtmf,
+    Unhold,
     fail_frame,
     read_frame,
     status_frame,
@@ -218,6 +220,10 @@ class BrowserSocket:
                     self._session.hang_up(call_id)
             case SendDtmf():
                 self._session.send_dtmf(call_id, message.dtmf, dtmf_method(message.type))
+            case Hold():
+                self._session.hold(call_id, is_for_transfer=message.hold_for_transfer)
+            case Unhold():
+                self._session.unhold(call_id)
 
     def _connect(self, message: Connection) -> None:
         if self._session is not None:
@@ -258,9 +264,9 @@ class BrowserSocket:
         """Send the frame of the call's status."""
         self._send(status_frame(CallObject.of(call, self._node.name)))
 
-    def request_failed(self, method: str, call: CallId, info: str) -> None:
+    def request_failed(self, method: str, call: CallId, info: str, reason: str = "") -> None:
         """Send `fail` about a call that goes on."""
-        self._send(fail_frame(method, info, call_id=call))
+        self._send(fail_frame(method, info, call_id=call, **({"reason": reason} if reason else {})))
 
     def registered(self) -> None:
         """Send `registered`."""
@@ -299,6 +305,10 @@ def _name_of(message: ClientMessage) -> tuple[str, str | None]:
             return "hangup", message.call_id
         case SendDtmf():
             return "sendDtmf", message.call_id
+        case Hold():
+            return "hold", message.call_id
+        case Unhold():
+            return "unhold", message.call_id
         case Candidate():
             return "candidate", message.call_id
         case Ping():

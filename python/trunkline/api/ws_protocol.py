@@ -96,6 +96,19 @@ class SendDtmf(Message):
     type: DtmfType = "RFC2833"
 
 
+class Hold(Message):
+    """`hold`: the browser puts the other side on hold."""
+
+    call_id: CallIdText
+    hold_for_transfer: Flag = False
+
+
+class Unhold(Message):
+    """`unhold`: the browser takes the other side off hold."""
+
+    call_id: CallIdText
+
+
 class Candidate(Message):
     """`candidate`: one of the browser's ICE candidates, from clients that trickle.
 
@@ -113,7 +126,7 @@ class Ignored(Message):
     """`pong`, and diagnostics that need no answer."""
 
 
-ClientMessage = Connection | CallMessage | Answer | Hangup | SendDtmf | Candidate | Ping | Ignored
+ClientMessage = Connection | CallMessage | Answer | Hangup | SendDtmf | Hold | Unhold | Candidate | Ping | Ignored
 
 _MESSAGES: Final[dict[str, type[ClientMessage]]] = {
     "connection": Connection,
@@ -121,6 +134,8 @@ _MESSAGES: Final[dict[str, type[ClientMessage]]] = {
     "answer": Answer,
     "hangup": Hangup,
     "sendDtmf": SendDtmf,
+    "hold": Hold,
+    "unhold": Unhold,
     "candidate": Candidate,
     "ping": Ping,
     "pong": Ignored,
@@ -189,6 +204,7 @@ _STATUS_FRAMES: Final[dict[CallStatus, str]] = {
     CallStatus.TRYING: "notifyTryingResponse",
     CallStatus.RING: "ring",
     CallStatus.ESTABLISHED: "talk",
+    CallStatus.HOLD: "hold",
     CallStatus.BUSY: "finish",
     CallStatus.FINISH: "finish",
     CallStatus.FAILED: "finish",

@@ -15,28 +15,42 @@ from trunkline.calls import quality
 from trunkline.calls.actions import Action
 from trunkline.calls.events import (
     ActionFailed,
+    AnswerRequested,
     CallEvent,
     CallStarted,
     DtmfHeard,
     DtmfRequested,
+    HoldRequested,
     Input,
     LegAnswered,
     LegDescribed,
     LegProgressed,
+    LegRefused,
     LegReoffered,
+    MuteRequested,
+    Request,
+    ResumeRequested,
     Timer,
     end_of,
     input_of,
 )
-from trunkline.calls.machine import CLOSING, STATUS, step
-from trunkline.calls.model import Call, CallEnd, CallState, EndReason, Side
+from trunkline.calls.machine import CLOSING, STATUS, TABLE, step
+from trunkline.calls.model import Call, CallEnd, CallState, CallStatus, EndReason, Side
 from trunkline.calls.ports import Clock, LegPort, MediaPort
 from trunkline.calls.run.clocks import Clocks, RunSettings
 from trunkline.calls.run.digits import Digits
 from trunkline.calls.run.failures import failure_of
 from trunkline.calls.run.media import CallMedia
-from trunkline.errors import TrunklineError
+from trunkline.errors import (
+    CallNotFound,
+    CapacityError,
+    InvalidCallState,
+    LegRejected,
+    TransactionTimeout,
+    TrunklineError,
+)
 from trunkline.ids import MediaCallId
+from trunkline.media.types import Direction
 from trunkline.observability.logging import bound, get_logger
 
 _log = get_logger(__name__)
@@ -49,7 +63,14 @@ class CallRun:
     """One call. Make it, give it legs with `attach`, then `run` it to its end in a task of its own."""
 
     def __init__(
-        self, call: Call, *, media: MediaPort, media_call: MediaCallId, clock: Clock, settings: RunSettings
+        self,
+        call: Call,
+        *,
+        media: MediaPort,
+        media_call: MediaCallId,
+        clock: Clock,
+        settings: RunSettings,
+        make_player: Callable[[Side], LegPort],
     ) -> None:
         self.call = call
         self._clock = clock
@@ -57,8 +78,18 @@ class CallRun:
         self._inbox: deque[CallEvent] = deque((CallStarted(),))
         self._arrived = asyncio.Event()
         self._clocks = Clocks(clock, settings, self.post)
-        self._media = CallMedia(media, media_call, self._legs, self.post, player_source=settings.player_source)
+        self._media = CallMedia(
+            media,
+            media_call,
+            self._legs,
+            self.post,
+            player_source=settings.player_source,
+            hold_source=settings.hold_source,
+        )
         self._digits = Digits(call, self._legs, clock)
+        self._make_player = make_player
+        self._request: Request | None = None
+        """What a client waits for. One at a time: the machine refuses the next one."""
 
     def attach(self, a: LegPort, b: LegPort) -> None:
         """Give the call its legs; once, before `run`."""
@@ -68,9 +99,13 @@ class CallRun:
     def post(self, event: CallEvent) -> None:
         """Take an event; from the event loop. Events of an ended call are dropped."""
         if self.call.state is CallState.ENDED:
+            if isinstance(event, Request):
+                event.reply(CallNotFound(f"no call {self.call.id}"))
             return
         if len(self._inbox) >= INBOX_LIMIT and input_of(event) is not Input.ENDED:
             _log.warning("call_event_dropped", call_id=self.call.id, kind=input_of(event).value)
+            if isinstance(event, Request):
+                event.reply(CapacityError("too much happens in the call"))
             return
         self._inbox.append(event)
         self._arrived.set()
@@ -94,6 +129,7 @@ class CallRun:
                     self._perform_now(Action.HANG_UP_B)
                     self._perform_now(Action.HANG_UP_A)
                 self._media.ignore()
+                self._refuse_waiting()
                 on_over(call)
 
     async def _next_event(self) -> CallEvent:
@@ -104,7 +140,16 @@ class CallRun:
         return self._inbox.popleft()
 
     async def _take(self, event: CallEvent) -> None:
-        """Do what the machine says; an action that fails ends the row and becomes the next event."""
+        """Do what the machine says; an action that fails ends the row and becomes the next event.
+
+        A request is different: what it cannot do is told to who asked, and the call is as it was.
+        """
+        before = self.call.state
+        if isinstance(event, Request):
+            if (before, input_of(event)) not in TABLE:
+                event.reply(InvalidCallState(f"the call is {before}"))
+                return
+            self._request = event
         while True:
             next_step = step(self.call.state, event)
             if next_step.state is CallState.ENDED:
@@ -119,6 +164,10 @@ class CallRun:
                     await self._perform(action, event)
             except (TrunklineError, TimeoutError) as error:
                 _log.warning("call_action_failed", action=action.value, error=str(error), kind=type(error).__name__)
+                if isinstance(event, Request):
+                    self.call.state = before
+                    self._reply(error if isinstance(error, TrunklineError) else TransactionTimeout("no answer in time"))
+                    return
                 event = ActionFailed(failure_of(error))
             else:
                 return
@@ -134,8 +183,21 @@ class CallRun:
             except Exception as error:  # a bug, and teardown still goes on
                 _log.exception("call_teardown_crashed", action=action.value, error=type(error).__name__)
 
+    def _refuse_waiting(self) -> None:
+        """Answer the requests that came too late to be looked at."""
+        for event in self._inbox:
+            if isinstance(event, Request):
+                event.reply(CallNotFound(f"no call {self.call.id}"))
+        self._inbox.clear()
+
+    def _reply(self, error: TrunklineError | None) -> None:
+        request, self._request = self._request, None
+        if request is not None:
+            request.reply(error)
+
     def _end(self, end: CallEnd) -> None:
         call = self.call
+        self._reply(InvalidCallState(f"the call ended: {end.info}"))
         call.state = CallState.ENDED
         call.end = end
         call.status = end.reason.value.status
@@ -169,6 +231,24 @@ class CallRun:
                 self._legs[side].refuse_offer()
             case Action.TAKE_ANSWER, LegDescribed(side, description):
                 await self._legs[side].accept(description)
+            case Action.PICK_UP, AnswerRequested():
+                await self._replace(Side.B, self._make_player(Side.B), CallEnd(EndReason.ANSWERED_ELSEWHERE))
+            case Action.HOLD_LEG, HoldRequested(side):
+                await self._legs[side.other].offer_again(Direction.SENDONLY)
+                call.holder, call.is_held_for_transfer = side, event.is_for_transfer
+            case Action.RESUME_LEG, ResumeRequested():
+                assert call.holder is not None
+                await self._legs[call.holder.other].offer_again(Direction.SENDRECV)
+            case Action.START_MUSIC, LegDescribed(side):
+                await self._media.start_music(side)
+            case Action.STOP_MUSIC, _:
+                call.holder, call.is_held_for_transfer = None, False
+                await self._media.stop_music()
+            case Action.MUTE, MuteRequested(side, is_muted):
+                await self._media.mute(side, is_muted=is_muted)
+            case Action.DENY, LegRefused(_, status, phrase):
+                call.holder = call.holder if call.state is CallState.HELD else None
+                self._reply(_refusal(status, phrase))
             case Action.SEND_DTMF, DtmfRequested(side, digits, method):
                 await self._digits.send(side, digits, method)
             case Action.NOTE_DTMF, DtmfHeard():
@@ -205,9 +285,14 @@ class CallRun:
                 call.answered_at = self._clock.now()
                 _log.info("call_answered", codec_a=a.leg.codec, codec_b=b.leg.codec)
             case Action.REPORT:
-                call.status = STATUS[call.state]
+                call.status = self._status()
                 a.report()
                 b.report()
+            case Action.REPORT_CHANGE:
+                if call.status is not self._status():
+                    self._perform_now(Action.REPORT)
+            case Action.GRANT:
+                self._reply(None)
             case Action.HANG_UP_B:
                 assert call.end is not None
                 b.hang_up(call.end)
@@ -218,6 +303,23 @@ class CallRun:
                 self._log_end()
             case _:
                 raise AssertionError(f"no way to run {action}")
+
+    async def _replace(self, side: Side, leg: LegPort, end: CallEnd) -> None:
+        """Put another leg in the place of one, which is ended."""
+        former = self._legs[side]
+        self._legs[side] = leg
+        self.call.former.append(former.leg)
+        if side is Side.A:
+            self.call.a = leg.leg
+        else:
+            self.call.b = leg.leg
+        former.hang_up(end)
+        await former.close()
+
+    def _status(self) -> CallStatus:
+        status = STATUS[self.call.state]
+        is_held = any(leg.leg.is_holding for leg in self._legs.values())
+        return CallStatus.HOLD if is_held and status is CallStatus.ESTABLISHED else status
 
     def _log_end(self) -> None:
         call, end = self.call, self.call.end
@@ -231,6 +333,13 @@ class CallRun:
             detail=end.phrase,
             duration_s=round((call.ended_at or 0) - call.answered_at, 3) if call.answered_at else 0,
         )
-        for leg in (call.a, call.b):
-            if leg is not None and leg.stats is not None:
+        for leg in call.legs:
+            if leg.stats is not None:
                 _log.info("leg_quality", leg=leg.id, kind=leg.kind.value, **quality.fields(leg.stats))
+
+
+def _refusal(status: int, phrase: str) -> TrunklineError:
+    """Say why a far side did not do what a client wanted. Silence reads as 408 (RFC 3261 section 17.1.2.2)."""
+    if status == TransactionTimeout.sip_status:
+        return TransactionTimeout("the SIP side did not answer in time")
+    return LegRejected(status, phrase)

@@ -14,13 +14,15 @@ from typing import Final, Self
 
 from trunkline.calls import quality
 from trunkline.calls.call_run import CallRun
-from trunkline.calls.events import DtmfMethod, DtmfRequested, HangupRequested
+from trunkline.calls.events import AnswerRequested, DtmfMethod, DtmfRequested, HangupRequested, Reply, Request
+from trunkline.calls.machine import ANSWERED
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, LegKind, Side
+from trunkline.calls.player_leg import PlayerLeg
 from trunkline.calls.ports import Clock, LegPort, MediaPort
 from trunkline.calls.registry import Registry
 from trunkline.calls.run.clocks import RunSettings
-from trunkline.errors import CallNotFound, CapacityError, InvalidCallState
+from trunkline.errors import CallNotFound, CapacityError, InvalidCallState, TransactionTimeout, TrunklineError
 from trunkline.ids import CallId
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
@@ -34,6 +36,9 @@ LegMaker = Callable[[LegContext], LegPort]
 
 _SESSION_ID_BITS: Final = 62
 """RFC 8866 section 5.2 with RFC 3264 section 5: the number must fit a signed 64-bit integer."""
+
+REQUEST_TIMEOUT_S: Final = 40.0
+"""Longer than a SIP transaction (64*T1), which ends nearly every wait with a better reason."""
 
 _ORIGIN: Final = {LegKind.WEB: "web", LegKind.SIP: "sip", LegKind.PLAYER: "rest"}
 
@@ -122,7 +127,6 @@ class CallController:
             raise CapacityError("all lines are in use")
         media_call = self._media.new_call()
         self.registry.add(call)
-        run = CallRun(call, media=self._media, media_call=media_call, clock=self._clock, settings=self._settings.run)
 
         def context(side: Side) -> LegContext:
             return LegContext(
@@ -136,6 +140,14 @@ class CallController:
                 security=self._settings.security,
             )
 
+        run = CallRun(
+            call,
+            media=self._media,
+            media_call=media_call,
+            clock=self._clock,
+            settings=self._settings.run,
+            make_player=lambda side: PlayerLeg(context(side)),
+        )
         a = make_a(context(Side.A))
         run.attach(a, make_b(context(Side.B)))
         self._runs[call.id] = run
@@ -160,9 +172,9 @@ class CallController:
             self._metrics.calls_ended.labels(call.end.reason.code).inc()
         if call.answered_at is not None:
             self._metrics.call_setup.observe(max(call.answered_at - call.created_at, 0.0))
-        for leg in (call.a, call.b):
-            heard = quality.counted(leg.stats) if leg is not None and leg.stats is not None else None
-            if leg is not None and heard is not None:
+        for leg in call.legs:
+            heard = quality.counted(leg.stats) if leg.stats is not None else None
+            if heard is not None:
                 self._metrics.observe_leg(leg.kind.value, heard)
 
     def hang_up(self, call_id: CallId, end: CallEnd) -> None:
@@ -172,9 +184,40 @@ class CallController:
     def send_dtmf(self, call_id: CallId, side: Side, digits: str, method: DtmfMethod) -> None:
         """Send digits out on one leg. CallNotFound if there is no call, InvalidCallState if no media flows yet."""
         run = self._run(call_id)
-        if run.call.state not in {CallState.EARLY, CallState.ESTABLISHED}:
+        if run.call.state is not CallState.EARLY and run.call.state not in ANSWERED:
             raise InvalidCallState(f"call {call_id} has no media yet")
         run.post(DtmfRequested(side, digits, method))
+
+    def request(self, call_id: CallId, request: Request) -> None:
+        """Pass on what a client wants of a call; its reply tells the outcome. CallNotFound if there is no call."""
+        self._run(call_id).post(request)
+
+    async def ask(self, call_id: CallId, make: Callable[[Reply], Request]) -> None:
+        """Have something done within a call and return when it is. make: the request, given its reply.
+
+        Raises what stood in the way: CallNotFound, InvalidCallState, LegRejected if the far side refused,
+        TransactionTimeout if it did not answer, MediaError, CapacityError.
+        """
+        outcome: asyncio.Future[TrunklineError | None] = asyncio.get_running_loop().create_future()
+
+        def reply(error: TrunklineError | None) -> None:
+            if not outcome.done():
+                outcome.set_result(error)
+
+        self.request(call_id, make(reply))
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                error = await outcome
+        except TimeoutError as late:
+            raise TransactionTimeout("the SIP side did not answer in time") from late
+        if error is not None:
+            raise error
+
+    async def answer(self, call_id: CallId) -> None:
+        """Take an incoming call that rings, away from whoever it rings at: a player speaks. Raises as `ask` does."""
+        if not self._run(call_id).call.request.incoming:
+            raise InvalidCallState("only an incoming call can be answered")
+        await self.ask(call_id, AnswerRequested)
 
     def _run(self, call_id: CallId) -> CallRun:
         run = self._runs.get(call_id)

@@ -6,12 +6,17 @@ a web leg are interchangeable. Descriptions (SDP) travel as text: only the leg t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
 from trunkline.calls.model import CallEnd, EndReason, Side
 from trunkline.dtmf import DtmfKind
+from trunkline.errors import TrunklineError
+
+Reply = Callable[[TrunklineError | None], None]
+"""Takes how a request ended, exactly once: None is success, an error names the cause."""
 
 
 class DtmfMethod(StrEnum):
@@ -65,10 +70,22 @@ class LegReoffered:
 
 @dataclass(frozen=True, slots=True)
 class LegDescribed:
-    """A leg answered our offer after it was answered itself: the ACK of a late offer (RFC 3261 section 13.2.1)."""
+    """A leg answered an offer that we made after it was answered itself.
+
+    By re-INVITE, or in the ACK of a late offer (RFC 3261 section 13.2.1). description: empty if the last one stands.
+    """
 
     side: Side
     description: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegRefused:
+    """A leg refused an offer that we made within the call, and goes on as before (RFC 3261 section 14.1)."""
+
+    side: Side
+    status: int
+    phrase: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +166,43 @@ class DtmfHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerRequested:
+    """The API takes a call that rings: whoever it rings at is let go, and a player speaks."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequested:
+    """A client puts the other leg on hold. side: the client's. is_for_transfer: it says that a transfer comes next."""
+
+    side: Side
+    reply: Reply
+    is_for_transfer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    """A client takes the other leg off hold again."""
+
+    side: Side
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class MuteRequested:
+    """A client wants a leg's far side not to be heard, or to be heard again."""
+
+    side: Side
+    is_muted: bool
+    reply: Reply
+
+
+Request = AnswerRequested | HoldRequested | ResumeRequested | MuteRequested
+"""What a client asks for and wants the outcome of."""
+
+
+@dataclass(frozen=True, slots=True)
 class ActionFailed:
     """An action of the controller did not succeed; the rest of its row was not run."""
 
@@ -163,6 +217,7 @@ CallEvent = (
     | LegAnswered
     | LegReoffered
     | LegDescribed
+    | LegRefused
     | LegEnded
     | HangupRequested
     | TimerFired
@@ -171,6 +226,7 @@ CallEvent = (
     | MediaSilent
     | DtmfRequested
     | DtmfHeard
+    | Request
     | ActionFailed
 )
 
@@ -188,10 +244,15 @@ class Input(StrEnum):
     B_ANSWERED = "b_answered"
     REOFFERED = "reoffered"
     DESCRIBED = "described"
+    REFUSED = "refused"
     ENDED = "ended"
     MEDIA_SILENT = "media_silent"
     DTMF_REQUESTED = "dtmf_requested"
     DTMF_HEARD = "dtmf_heard"
+    ANSWER_REQUESTED = "answer_requested"
+    HOLD_REQUESTED = "hold_requested"
+    RESUME_REQUESTED = "resume_requested"
+    MUTE_REQUESTED = "mute_requested"
 
 
 def input_of(event: CallEvent) -> Input:
@@ -211,6 +272,8 @@ def input_of(event: CallEvent) -> Input:
             return Input.REOFFERED
         case LegDescribed():
             return Input.DESCRIBED
+        case LegRefused():
+            return Input.REFUSED
         case LegEnded() | HangupRequested() | TimerFired() | MediaFailed() | ActionFailed():
             return Input.ENDED
         case MediaMissing() | MediaSilent():
@@ -219,6 +282,14 @@ def input_of(event: CallEvent) -> Input:
             return Input.DTMF_REQUESTED
         case DtmfHeard():
             return Input.DTMF_HEARD
+        case AnswerRequested():
+            return Input.ANSWER_REQUESTED
+        case HoldRequested():
+            return Input.HOLD_REQUESTED
+        case ResumeRequested():
+            return Input.RESUME_REQUESTED
+        case MuteRequested():
+            return Input.MUTE_REQUESTED
     assert_never(event)
 
 

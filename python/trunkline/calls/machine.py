@@ -3,10 +3,11 @@
 Owns call state and nothing else: pure, no clock, no socket, no await, no SIP header. `controller` runs the actions one
 by one and comes back with events; an action that fails comes back as `ActionFailed`.
 
-A call is two legs and one question: has the callee answered? Rows keep RFC 3261 section 13's order. Whatever is not in
-the table is late or doubled and changes nothing, on purpose: a 180 that overtook its 200, a digit after the hang-up.
-Every state but `ENDED` has a row for `Input.ENDED`, and no row leads out of `ENDED`: no order of events leaves a call
-half open.
+A call is two legs and one question: has the callee answered? After that, what its clients do with it: a request that
+waits for a far side has a state of its own, so that the next one is refused and not mixed up with it. Rows keep RFC
+3261 section 13's order. Whatever is not in the table is late or doubled and changes nothing, on purpose: a 180 that
+overtook its 200, a digit after the hang-up. Every state but `ENDED` has a row for `Input.ENDED`, and no row leads out
+of `ENDED`: no order of events leaves a call half open.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ _RING: Final = (Action.RING_A, Action.REPORT)
 _JOIN: Final = (Action.DISARM_RING, Action.ACCEPT_B, Action.DESCRIBE_A, Action.JOIN)
 _ANSWER: Final = (Action.ARM_DURATION, Action.CONNECT_A, Action.EXPECT_MEDIA, Action.REPORT)
 
-_NEW, _DIALING, _TRYING, _RINGING, _EARLY, _ESTABLISHED, _ENDED = CallState
+_NEW, _DIALING, _TRYING, _RINGING, _EARLY, _ESTABLISHED, _HOLDING, _HELD, _RESUMING, _ENDED = CallState
+
+ANSWERED: Final = (_ESTABLISHED, _HOLDING, _HELD, _RESUMING)
+"""The states of a call whose callee has answered."""
 
 TABLE: Final[dict[tuple[CallState, Input], Step]] = {
     (_NEW, Input.STARTED): Step(_DIALING, _START),
@@ -60,18 +64,37 @@ TABLE: Final[dict[tuple[CallState, Input], Step]] = {
     (_TRYING, Input.B_ANSWERED): Step(_ESTABLISHED, _JOIN + _ANSWER),
     (_RINGING, Input.B_ANSWERED): Step(_ESTABLISHED, _JOIN + _ANSWER),
     (_EARLY, Input.B_ANSWERED): Step(_ESTABLISHED, (Action.ACCEPT_B, *_ANSWER)),
+    (_RINGING, Input.ANSWER_REQUESTED): Step(
+        _ESTABLISHED,
+        (Action.DISARM_RING, Action.PICK_UP, Action.DESCRIBE_A, Action.JOIN, *_ANSWER, Action.GRANT),
+    ),
     # RFC 3261 section 14: an offer within the dialog. The other leg keeps its description: the media plane adapts.
-    (_ESTABLISHED, Input.REOFFERED): Step(_ESTABLISHED, (Action.ANSWER_OFFER,)),
-    (_EARLY, Input.REOFFERED): Step(_EARLY, (Action.REFUSE_OFFER,)),
-    (_RINGING, Input.REOFFERED): Step(_RINGING, (Action.REFUSE_OFFER,)),
-    (_ESTABLISHED, Input.DESCRIBED): Step(_ESTABLISHED, (Action.TAKE_ANSWER,)),
+    # While we wait for an answer to ours, one from the other side of the call has to wait as well.
+    (_ESTABLISHED, Input.REOFFERED): Step(_ESTABLISHED, (Action.ANSWER_OFFER, Action.REPORT_CHANGE)),
+    (_HELD, Input.REOFFERED): Step(_HELD, (Action.ANSWER_OFFER, Action.REPORT_CHANGE)),
+    **{
+        (state, Input.REOFFERED): Step(state, (Action.REFUSE_OFFER,))
+        for state in (_EARLY, _RINGING, _HOLDING, _RESUMING)
+    },
+    (_ESTABLISHED, Input.DESCRIBED): Step(_ESTABLISHED, (Action.TAKE_ANSWER, Action.REPORT_CHANGE)),
+    (_HELD, Input.DESCRIBED): Step(_HELD, (Action.TAKE_ANSWER,)),
+    # Hold: RFC 3264 section 8.4, RFC 5359 section 2.1. A client that asks for what is so already is granted it.
+    (_ESTABLISHED, Input.HOLD_REQUESTED): Step(_HOLDING, (Action.HOLD_LEG,)),
+    (_HOLDING, Input.DESCRIBED): Step(_HELD, (Action.TAKE_ANSWER, Action.START_MUSIC, Action.REPORT, Action.GRANT)),
+    (_HOLDING, Input.REFUSED): Step(_ESTABLISHED, (Action.DENY,)),
+    (_HELD, Input.HOLD_REQUESTED): Step(_HELD, (Action.GRANT,)),
+    (_HELD, Input.RESUME_REQUESTED): Step(_RESUMING, (Action.RESUME_LEG,)),
+    (_RESUMING, Input.DESCRIBED): Step(
+        _ESTABLISHED, (Action.TAKE_ANSWER, Action.STOP_MUSIC, Action.REPORT, Action.GRANT)
+    ),
+    (_RESUMING, Input.REFUSED): Step(_HELD, (Action.DENY,)),
+    (_ESTABLISHED, Input.RESUME_REQUESTED): Step(_ESTABLISHED, (Action.GRANT,)),
     # Silence before the answer is left to the clocks: many callees play nothing. EXPECT_MEDIA begins the count anew.
-    (_ESTABLISHED, Input.MEDIA_SILENT): Step(_ENDED, CLOSING),
+    **{(state, Input.MEDIA_SILENT): Step(_ENDED, CLOSING) for state in ANSWERED},
     # Digits pass as soon as media does: menus before the answer are common.
-    (_EARLY, Input.DTMF_REQUESTED): Step(_EARLY, (Action.SEND_DTMF,)),
-    (_ESTABLISHED, Input.DTMF_REQUESTED): Step(_ESTABLISHED, (Action.SEND_DTMF,)),
-    (_EARLY, Input.DTMF_HEARD): Step(_EARLY, (Action.NOTE_DTMF,)),
-    (_ESTABLISHED, Input.DTMF_HEARD): Step(_ESTABLISHED, (Action.NOTE_DTMF,)),
+    **{(state, Input.DTMF_REQUESTED): Step(state, (Action.SEND_DTMF,)) for state in (_EARLY, *ANSWERED)},
+    **{(state, Input.DTMF_HEARD): Step(state, (Action.NOTE_DTMF,)) for state in (_EARLY, *ANSWERED)},
+    **{(state, Input.MUTE_REQUESTED): Step(state, (Action.MUTE, Action.GRANT)) for state in (_EARLY, *ANSWERED)},
     # The end, from anywhere: final responses (RFC 3261 section 13.2.2.3), CANCEL (9), BYE (15), time, failure, API.
     **{(state, Input.ENDED): Step(_ENDED, CLOSING) for state in CallState if state is not _ENDED},
 }
@@ -83,8 +106,14 @@ STATUS: Final[dict[CallState, CallStatus]] = {
     CallState.RINGING: CallStatus.RING,
     CallState.EARLY: CallStatus.RING,
     CallState.ESTABLISHED: CallStatus.ESTABLISHED,
+    CallState.HOLDING: CallStatus.ESTABLISHED,
+    CallState.HELD: CallStatus.HOLD,
+    CallState.RESUMING: CallStatus.HOLD,
 }
-"""What clients are told in each state; `ENDED` takes the status of its end reason."""
+"""What clients are told in each state; `ENDED` takes the status of its end reason.
+
+An established call whose far side holds it is told as `HOLD` as well (`Leg.is_holding`).
+"""
 
 
 def step(state: CallState, event: CallEvent) -> Step:

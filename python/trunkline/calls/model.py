@@ -9,6 +9,7 @@ Status numbers and phrases: RFC 3261 section 21. Q.850 causes: RFC 3398 section 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Final
@@ -25,6 +26,7 @@ class CallStatus(StrEnum):
     TRYING = "TRYING"
     RING = "RING"
     ESTABLISHED = "ESTABLISHED"
+    HOLD = "HOLD"
     BUSY = "BUSY"
     FINISH = "FINISH"
     FAILED = "FAILED"
@@ -45,6 +47,12 @@ class CallState(StrEnum):
     """Early media flows (183 or 180 with SDP): both endpoints are joined before the answer."""
     ESTABLISHED = "established"
     """Answered."""
+    HOLDING = "holding"
+    """A client holds the call; the held leg has been offered that and has not answered."""
+    HELD = "held"
+    """One leg is on hold and hears music; the other one is not heard."""
+    RESUMING = "resuming"
+    """The held leg has been offered to talk again and has not answered."""
     ENDED = "ended"
     """Over: everything that belonged to the call has been closed."""
 
@@ -108,6 +116,7 @@ class EndReason(Enum):
     TERMINATED = Cause("terminated", 480, 16, _CLEARED, CallStatus.FINISH)
     DECLINED_HERE = Cause("declined_here", 603, 21, _CLEARED, CallStatus.FINISH)
     BUSY_HERE = Cause("busy_here", 486, 17, _CLEARED, CallStatus.FINISH)
+    ANSWERED_ELSEWHERE = Cause("answered_elsewhere", 480, 26, _CLEARED, CallStatus.FINISH)
     CLIENT_GONE = Cause("client_gone", 480, 27, _CLEARED, CallStatus.FINISH)
     SHUTDOWN = Cause("shutdown", 503, 41, _CLEARED, CallStatus.FINISH)
 
@@ -213,7 +222,8 @@ class Leg:
     """One side of a call, as its adapter keeps it.
 
     codec: name of the audio codec we send on it, empty before negotiation. dtmf: how digits get to its far side, None
-    before that. sip_call_id: of its dialog, for logs.
+    before that. sip_call_id: of its dialog, for logs. is_muted: nobody hears its far side.
+    is_holding: its far side has put us on hold.
     stats: the quality figures of its endpoint, once that has ended.
     """
 
@@ -224,6 +234,8 @@ class Leg:
     codec: str = ""
     dtmf: DtmfKind | None = None
     sip_call_id: str = ""
+    is_muted: bool = False
+    is_holding: bool = False
     stats: EndpointStats | None = None
 
 
@@ -267,7 +279,8 @@ class Call:
     """A live call. Written by its `call_run` and its legs alone; everybody else reads.
 
     sip_status: the last status of the SIP side. created_at, answered_at, ended_at: Unix time in seconds.
-    digits: those that its far sides pressed, the newest `DTMF_KEPT`.
+    digits: those that its far sides pressed, the newest `DTMF_KEPT`. holder: the side whose client holds the call.
+    is_held_for_transfer: the holder said that a transfer comes next. former: legs that others have replaced.
     """
 
     request: CallRequest
@@ -282,6 +295,26 @@ class Call:
     end: CallEnd | None = None
     has_early_media: bool = False
     digits: deque[ReceivedDigit] = field(default_factory=lambda: deque(maxlen=DTMF_KEPT))
+    holder: Side | None = None
+    is_held_for_transfer: bool = False
+    former: list[Leg] = field(default_factory=list)
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """All legs that the call has and had."""
+        return (*(leg for leg in (self.a, self.b) if leg is not None), *self.former)
+
+    def has(self, side: Side, fact: Callable[[Leg], bool]) -> bool:
+        """Say whether something is true of the leg on a side; of no leg nothing is."""
+        leg = self.a if side is Side.A else self.b
+        return leg is not None and fact(leg)
+
+    @property
+    def client_side(self) -> Side:
+        """The side that acts when the API does: a browser's, else the API's own, else the caller's."""
+        kinds = {Side.A: self.a and self.a.kind, Side.B: self.b and self.b.kind}
+        wanted = (LegKind.WEB, LegKind.PLAYER)
+        return next((side for kind in wanted for side in Side if kinds[side] is kind), Side.A)
 
     @property
     def dtmf_received(self) -> str:

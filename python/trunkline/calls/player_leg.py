@@ -6,17 +6,18 @@ otherwise join two.
 
 from __future__ import annotations
 
-from trunkline.calls.events import DtmfMethod
+from trunkline.calls.events import DtmfMethod, LegDescribed
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import CallEnd, Leg, LegDirection, LegKind
 from trunkline.ids import LegId
-from trunkline.media.types import Codec
+from trunkline.media.types import Codec, Direction
 
 
 class PlayerLeg:
     """A leg without a far side: every verb succeeds at once and does nothing."""
 
     def __init__(self, context: LegContext) -> None:
+        self._context = context
         self._leg = Leg(LegId(f"{context.call.id}/{context.side}"), LegKind.PLAYER, LegDirection.INBOUND)
 
     @property
@@ -49,6 +50,10 @@ class PlayerLeg:
 
     async def answer_offer(self, description: str) -> None:
         """Never comes."""
+
+    async def offer_again(self, direction: Direction) -> None:
+        """Take it at once: nobody has to be asked."""
+        self._context.post(LegDescribed(self._context.side, ""))
 
     def refuse_offer(self) -> None:
         """Never comes."""

@@ -22,6 +22,7 @@ from trunkline.media.types import (
     Source,
     StreamParameters,
     Transport,
+    Voice,
 )
 from trunkline.sip.types import Account, InviteId, InviteRequest, ReferId, ReferRequest, RegistrationId
 
@@ -67,6 +68,9 @@ class SipPort(Protocol):
 
     def hangup(self, invite: InviteId, status: int | None = None, reason: str | None = None) -> None:
         """CANCEL, BYE or refuse, whichever fits; dead ids are ignored."""
+
+    def reinvite(self, invite: InviteId, sdp: str) -> None:
+        """Offer a changed session. InvalidCallState if the call is not confirmed or an offer is under way."""
 
     def answer_reinvite(self, invite: InviteId, sdp: str | None = None, status: int = 200) -> None:
         """Answer or refuse an offer within the dialog. InvalidCallState if there is none."""
@@ -119,6 +123,12 @@ class MediaPort(Protocol):
     async def stop_play(self, call: MediaCallId, endpoint: EndpointId) -> None:
         """End what plays."""
 
+    async def mute(self, call: MediaCallId, endpoint: EndpointId, voice: Voice) -> None:
+        """Let silence through in place of what a far side says, or hears of the other leg."""
+
+    async def unmute(self, call: MediaCallId, endpoint: EndpointId, voice: Voice) -> None:
+        """Let it through again; no error if it was not muted."""
+
     async def send_dtmf(self, call: MediaCallId, endpoint: EndpointId, digits: str, duration_ms: int = 120) -> None:
         """Queue digits on an endpoint."""
 
@@ -145,8 +155,8 @@ class WebPort(Protocol):
     def call_status(self, call: Call) -> None:
         """Report a call's new status."""
 
-    def request_failed(self, method: str, call: CallId, info: str) -> None:
-        """Say that a request about a call was not carried out; the call goes on as before."""
+    def request_failed(self, method: str, call: CallId, info: str, reason: str = "") -> None:
+        """Say that a request about a call was not carried out; the call goes on as before. reason: a stable code."""
 
     def registered(self) -> None:
         """Say that the account is registered."""
@@ -196,6 +206,12 @@ class LegPort(Protocol):
 
     async def answer_offer(self, description: str) -> None:
         """Take a new offer within the call. If it cannot be met, refuse it and stay as before: raises nothing."""
+
+    async def offer_again(self, direction: Direction) -> None:
+        """Offer the session anew, for one direction or both. `LegDescribed` or `LegRefused` tells the outcome.
+
+        InvalidCallState if that cannot be done now: then nothing has changed.
+        """
 
     def refuse_offer(self) -> None:
         """Refuse a new offer that came at the wrong time."""

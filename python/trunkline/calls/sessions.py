@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trunkline.calls.controller import CallController, LegMaker
-from trunkline.calls.events import DtmfMethod
+from trunkline.calls.events import DtmfMethod, HoldRequested, Reply, ResumeRequested
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, Side
 from trunkline.calls.ports import Clock, WebPort
@@ -18,7 +18,7 @@ from trunkline.calls.routing import route
 from trunkline.calls.sip_events import RegistrationEvent
 from trunkline.calls.sip_leg import SipAccess, SipLeg
 from trunkline.calls.web_leg import WebLeg
-from trunkline.errors import CallNotFound, CapacityError, InvalidCallState, NoRoute, SipParseError
+from trunkline.errors import CallNotFound, CapacityError, InvalidCallState, NoRoute, SipParseError, TrunklineError
 from trunkline.ids import CallId, SessionId
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
@@ -152,12 +152,12 @@ class WebSession:
     def hang_up(self, call_id: CallId) -> None:
         """End a call: cancel, decline or hang up, whichever fits. CallNotFound if it is over already."""
         entry = self._entry(call_id)
-        if entry.call.state is CallState.ESTABLISHED:
+        if entry.call.answered_at is not None:
             reason = EndReason.NORMAL
         elif entry.side is Side.A:
             reason = EndReason.CANCELLED
         else:
-            is_busy = any(call.state is CallState.ESTABLISHED for call in self.calls)
+            is_busy = any(call.answered_at is not None for call in self.calls)
             reason = EndReason.BUSY_HERE if is_busy else EndReason.DECLINED_HERE
         entry.leg.hung_up(reason)
 
@@ -166,9 +166,29 @@ class WebSession:
         entry = self._entry(call_id)
         self._sessions.controller.send_dtmf(call_id, entry.side.other, digits, method)
 
+    def hold(self, call_id: CallId, *, is_for_transfer: bool = False) -> None:
+        """Put the other side on hold. CallNotFound; what else stands in the way goes to the socket."""
+        entry = self._entry(call_id)
+        reply = self._reply_of("hold", call_id)
+        self._sessions.controller.request(call_id, HoldRequested(entry.side, reply, is_for_transfer))
+
+    def unhold(self, call_id: CallId) -> None:
+        """Take the other side off hold. CallNotFound; what else stands in the way goes to the socket."""
+        entry = self._entry(call_id)
+        self._sessions.controller.request(call_id, ResumeRequested(entry.side, self._reply_of("unhold", call_id)))
+
+    def _reply_of(self, method: str, call_id: CallId) -> Reply:
+        """Make what shows the browser that a request failed; that it succeeded is seen by the call's status."""
+
+        def reply(error: TrunklineError | None) -> None:
+            if error is not None:
+                self._web.request_failed(method, call_id, str(error), error.code)
+
+        return reply
+
     def _entry(self, call_id: CallId) -> _SessionCall:
         entry = self._calls.get(call_id)
-        if entry is None:
+        if entry is None or entry.leg.is_over:
             raise CallNotFound(f"no call {call_id}")
         return entry
 

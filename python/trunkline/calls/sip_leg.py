@@ -18,6 +18,7 @@ from trunkline.calls.events import (
     LegEnded,
     LegProgressed,
     LegRang,
+    LegRefused,
     LegReoffered,
     LegTried,
 )
@@ -28,7 +29,7 @@ from trunkline.calls.ports import SipPort
 from trunkline.calls.sip_events import InviteEvent, RegistrationEvent, SipEvents
 from trunkline.dtmf import DtmfKind
 from trunkline.errors import CapacityError, InvalidCallState, LocalProtocolError, MediaError, NegotiationError, SdpError
-from trunkline.media.types import Codec, RtpLocal, RtpRemote, RtpTransport, Security
+from trunkline.media.types import Codec, Direction, RtpLocal, RtpRemote, RtpTransport, Security
 from trunkline.sdp import offer_answer
 from trunkline.sdp.codecs import CodecPolicy, read_codecs
 from trunkline.sdp.model import SessionDescription
@@ -106,7 +107,11 @@ class SipLeg(MediaLeg):
         self._offer: SessionDescription | None = None
         """The offer under negotiation: ours as caller or in a late offer, theirs as callee."""
         self._described: SessionDescription | None = None
-        """What we said last."""
+        """What the far side has agreed to last, in our words."""
+        self._wished = Direction.SENDRECV
+        """What we would do with the stream."""
+        self._reoffered: Direction | None = None
+        """What we have asked to do with it in a new offer that is not answered yet."""
         self._has_remote = False
         """Whether the endpoint knows the far side."""
         self._security = context.security
@@ -156,7 +161,7 @@ class SipLeg(MediaLeg):
                 self._ended(_ENDED[cause], status or 0, "")
             case InviteConfirmed(_, sdp) | ReinviteAnswered(_, sdp):
                 # Without a description it matters only if we still wait for one: `accept` ends such a call.
-                if sdp or not self._has_remote:
+                if sdp or not self._has_remote or self._reoffered is not None:
                     post(LegDescribed(self._context.side, sdp or ""))
             case ReinviteReceived(_, sdp):
                 post(LegReoffered(self._context.side, sdp or ""))
@@ -166,8 +171,11 @@ class SipLeg(MediaLeg):
                 self._digits.answered(status)
             case ReferReceived(_, refer):
                 self._sip.verbs.answer_refer(refer, 603)
-            case ReinviteFailed() | ReferAnswered() | ReferProgress():
+            case ReferAnswered() | ReferProgress():
                 pass
+            case ReinviteFailed(_, status, phrase):
+                self._reoffered = None
+                post(LegRefused(self._context.side, status, phrase))
 
     def _ended(self, reason: EndReason, status: int, phrase: str) -> None:
         self._is_over = True
@@ -254,17 +262,27 @@ class SipLeg(MediaLeg):
 
         Raises SdpError if there is none and none came before (RFC 3261 section 13.2.1 requires one).
         """
+        wished, self._reoffered = self._reoffered, None
+        if wished is not None:
+            self._wished, self._described = wished, self._offer
         if not description and self._has_remote:
             return
         if self._offer is None or not description:
             raise SdpError("answered without a description")
         # One that says nothing new counts too: a phone behind NAT may begin to send from elsewhere when it answers.
-        await self._take(offer_answer.accept_answer(self._offer, parse(description)))
+        negotiated = offer_answer.accept_answer(self._offer, parse(description))
+        if wished is not None:
+            self._note_hold(negotiated.audio.direction)
+        await self._take(negotiated)
 
     async def _take(self, negotiated: Negotiated[RtpRemote]) -> None:
         await self._set_remote(negotiated.remote, negotiated.audio, takes_info=self._takes_info)
         self._has_remote = True
         self._current = negotiated.remote.security
+
+    def _note_hold(self, agreed: Direction) -> None:
+        """Learn whether the far side holds us: it will not hear us, although we would speak.   RFC 3264 section 8.4."""
+        self._leg.is_holding = "send" in self._wished and "send" not in agreed
 
     async def describe(self, preferred: tuple[Codec, ...]) -> None:
         """Answer the caller's offer, or make ours if it left that to us (RFC 3261 section 13.2.1)."""
@@ -308,13 +326,20 @@ class SipLeg(MediaLeg):
                 # Staying with the codec in use spares the other leg a change.
                 policy = self._policy.preferring(self._codecs[:1])
                 negotiated = offer_answer.answer_offer(
-                    offer, self._local, policy, identity, security=self._security, current=self._current
+                    offer,
+                    self._local,
+                    policy,
+                    identity,
+                    security=self._security,
+                    current=self._current,
+                    direction=self._wished,
                 )
                 await self._take(negotiated)
+                self._note_hold(negotiated.audio.direction)
                 ours = negotiated.description
             else:
                 assert self._described is not None
-                self._offer = ours = offer_answer.offer_again(self._described, identity)
+                self._offer = ours = offer_answer.offer_again(self._described, identity, direction=self._wished)
         except (NegotiationError, SdpError):
             self._answer_reinvite(status=488)
         except (MediaError, CapacityError, TimeoutError):
@@ -323,6 +348,15 @@ class SipLeg(MediaLeg):
             self._identity = identity
             self._described = ours
             self._answer_reinvite(sdp=str(ours))
+
+    async def offer_again(self, direction: Direction) -> None:
+        """Send re-INVITE with the description that stands, in another direction.   RFC 3264 section 8.4."""
+        if self._invite is None or self._described is None or self._is_over:
+            raise InvalidCallState("the SIP side has not answered")
+        identity = self._identity.next()
+        offer = offer_answer.offer_again(self._described, identity, direction=direction)
+        self._sip.verbs.reinvite(self._invite, str(offer))
+        self._identity, self._offer, self._reoffered = identity, offer, direction
 
     def refuse_offer(self) -> None:
         """Refuse a re-INVITE that came before the call was up: 491, try again later (RFC 3261 section 14.2)."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from trunkline.calls.events import DtmfMethod, LegAnswered, LegEnded, LegRang
+from trunkline.calls.events import DtmfMethod, LegAnswered, LegDescribed, LegEnded, LegRang
 from trunkline.calls.media_leg import LegContext, MediaLeg
-from trunkline.calls.model import CallEnd, EndReason, LegDirection, LegKind
+from trunkline.calls.model import CallEnd, CallState, EndReason, LegDirection, LegKind
 from trunkline.calls.ports import WebPort
 from trunkline.errors import NegotiationError
-from trunkline.media.types import Codec, WebRtcLocal, WebRtcTransport
+from trunkline.media.types import Codec, Direction, WebRtcLocal, WebRtcTransport
 from trunkline.sdp import webrtc
 from trunkline.sdp.codecs import read_codecs
 from trunkline.sdp.model import SessionDescription
@@ -33,15 +33,22 @@ class WebLeg(MediaLeg):
         self._local: WebRtcLocal | None = None
         self._is_over = False
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the browser has nothing to do with the call any more."""
+        return self._is_over
+
     # --- what the browser did, as its session read it ---
 
     def answered(self, description: str) -> None:
         """Take the browser's answer."""
-        self._context.post(LegAnswered(description))
+        if not self._is_over:
+            self._context.post(LegAnswered(description))
 
     def hung_up(self, reason: EndReason) -> None:
         """Learn that the browser ended, refused or abandoned the call."""
-        self._context.post(LegEnded(CallEnd(reason, by=self._context.side)))
+        if not self._is_over:
+            self._context.post(LegEnded(CallEnd(reason, by=self._context.side)))
 
     # --- LegPort ---
 
@@ -69,7 +76,9 @@ class WebLeg(MediaLeg):
         self._context.post(LegRang())
 
     async def accept(self, description: str) -> None:
-        """Take the browser's answer."""
+        """Take the browser's answer; an empty one changes nothing."""
+        if not description and self._negotiated is not None:
+            return
         if self._offer is None or not description:
             raise NegotiationError("the browser answered without a description")
         negotiated = webrtc.accept_answer(self._offer, parse(description))
@@ -93,6 +102,10 @@ class WebLeg(MediaLeg):
     async def answer_offer(self, description: str) -> None:
         """Nothing: browsers do not offer again."""
 
+    async def offer_again(self, direction: Direction) -> None:
+        """Take it at once: a browser is not asked, what it is sent changes by itself."""
+        self._context.post(LegDescribed(self._context.side, ""))
+
     def refuse_offer(self) -> None:
         """Nothing: browsers do not offer again."""
 
@@ -109,7 +122,11 @@ class WebLeg(MediaLeg):
         self._web.call_status(self._context.call)
 
     def hang_up(self, end: CallEnd) -> None:
-        """Show how the call ended, also to the browser that ended it: its SDK waits for that."""
+        """Show how the call ended, also to the browser that ended it: its SDK waits for that.
+
+        To this browser it is over, even if the call itself goes on with others.
+        """
         if not self._is_over:
             self._is_over = True
-            self._web.call_status(self._context.call)
+            call = self._context.call
+            self._web.call_status(replace(call, state=CallState.ENDED, status=end.reason.value.status, end=end))

@@ -301,6 +301,11 @@ class CallsConfig(Section):
         "negotiates them, else SIP INFO if its Allow names that, else tones in the audio. `rfc4733`, `info` and "
         "`inband` are for peers that promise what they do not keep. INFO from a peer is taken in any case.",
     )
+    hold_music: Path | None = Field(
+        default=None,
+        description="Audio file (WAV, or Opus in Ogg) that a party hears over and over while it is on hold. Default: a "
+        "soft tone every five seconds.",
+    )
     player: Literal["silence", "tone"] = Field(
         default="silence",
         description="What a party hears that only REST has called, until somebody joins: silence, or 440 Hz.",

@@ -16,12 +16,16 @@ from trunkline.media.types import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """Times of a call in seconds, and what is played to a leg that has nobody on the other side."""
+    """Times of a call in seconds, and what is played.
+
+    player_source: to a leg that has nobody on the other side. hold_source: to one that is on hold.
+    """
 
     ring_timeout_s: float
     setup_timeout_s: float
     max_duration_s: float
     player_source: Source
+    hold_source: Source
 
     def delay_s(self, timer: Timer) -> float:
         """Return how long a clock runs."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from trunkline.calls.events import CallEvent, DtmfHeard, LegEnded, MediaFailed, MediaMissing, MediaSilent
-from trunkline.calls.model import CallEnd, EndReason, Side
+from trunkline.calls.model import CallEnd, EndReason, LegKind, Side
 from trunkline.calls.ports import LegPort, MediaPort
 from trunkline.calls.run.failures import CLOSED
 from trunkline.dtmf import DtmfKind
+from trunkline.errors import InvalidCallState, MediaError
 from trunkline.ids import EndpointId, MediaCallId
 from trunkline.media.types import (
     BridgeFailed,
@@ -22,13 +23,18 @@ from trunkline.media.types import (
     FirstPacketMissing,
     MediaInactive,
     Source,
+    Voice,
 )
+from trunkline.observability.logging import get_logger
+
+_log = get_logger(__name__)
 
 
 class CallMedia:
     """The endpoints of one call, together. legs: the call's, as they are at the time. post: takes call events.
 
-    player_source: what a leg hears that has nobody on the other side. The awaited verbs raise as `MediaPort` says.
+    player_source: what a leg hears that has nobody on the other side. hold_source: what one hears that is on hold. The
+    awaited verbs raise as `MediaPort` says.
     """
 
     def __init__(
@@ -39,12 +45,14 @@ class CallMedia:
         post: Callable[[CallEvent], None],
         *,
         player_source: Source,
+        hold_source: Source,
     ) -> None:
         self._port = port
         self._media_call = media_call
         self._legs = legs
         self._post = post
         self._player_source = player_source
+        self._hold_source = hold_source
         self._joined: EndpointId | None = None
 
     def listen(self) -> None:
@@ -71,6 +79,34 @@ class CallMedia:
         joined, self._joined = self._joined, None
         if joined is not None:
             await self._port.unbridge(self._media_call, joined)
+
+    async def start_music(self, held: Side) -> None:
+        """Play to a held leg; to the other one as well if nobody's client is there, since the call is held for it."""
+        for side in Side:
+            endpoint = self._endpoint(side)
+            if endpoint is not None and (side is held or self._legs[side].leg.kind is LegKind.SIP):
+                try:
+                    await self._port.play(self._media_call, endpoint, self._hold_source)
+                except (MediaError, TimeoutError) as error:  # a hold in silence is still a hold
+                    _log.warning("hold_music_failed", leg=side.value, error=str(error))
+
+    async def stop_music(self) -> None:
+        """Let the legs hear each other again, or the player."""
+        endpoints = {side: endpoint for side in Side if (endpoint := self._endpoint(side)) is not None}
+        for endpoint in endpoints.values():
+            await self._port.stop_play(self._media_call, endpoint)
+        if len(endpoints) == 1:
+            await self.join()
+
+    async def mute(self, side: Side, *, is_muted: bool) -> None:
+        """Keep what a leg's far side says, or what a player would, from the other leg; or let it through again."""
+        own, other = self._endpoint(side), self._endpoint(side.other)
+        endpoint, voice = (own, Voice.SAYS) if own is not None else (other, Voice.HEARS)
+        if endpoint is None:
+            raise InvalidCallState("the call has no media yet")
+        change = self._port.mute if is_muted else self._port.unmute
+        await change(self._media_call, endpoint, voice)
+        self._legs[side].leg.is_muted = is_muted
 
     async def expect(self) -> None:
         """Count the silence of both legs from now on."""
