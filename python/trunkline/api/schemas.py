@@ -195,7 +195,7 @@ class DirectionQuality(BaseModel):
 
 
 class ReceivedQuality(DirectionQuality):
-    """From the far side to the gateway. The second half is known only if the gateway decoded the audio."""
+    """From the far side to the gateway. The second half is known if the gateway decoded the audio, or could read it."""
 
     discarded: int = Field(description="Packets that came too late, or found no room.")
     duplicates: int

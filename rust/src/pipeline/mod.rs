@@ -13,6 +13,7 @@ mod pace;
 mod player;
 mod relay;
 mod routes;
+mod sampler;
 mod tap;
 mod transcode;
 
@@ -35,6 +36,7 @@ use pace::Pace;
 use player::Player;
 use relay::Relay;
 use routes::{Route, Routes};
+use sampler::Sampler;
 use transcode::{Ear, Voice};
 
 /// Rate at which a wideband codec is fed when nothing but a player feeds it.
@@ -108,6 +110,7 @@ pub struct Pipeline {
     source_ptime_ms: u32,
     routes: Routes,
     relay: Relay,
+    sampler: Sampler,
     ear: Ear,
     voice: Option<Voice>,
     player: Option<Player>,
@@ -134,6 +137,7 @@ impl Pipeline {
             source_ptime_ms: USUAL_PTIME_MS,
             routes: Routes::default(),
             relay: Relay::default(),
+            sampler: Sampler::default(),
             ear: Ear::default(),
             voice: None,
             player: None,
@@ -195,6 +199,7 @@ impl Pipeline {
                 let clock_rate_hz = format.codec.clock_rate_hz();
                 let header = self.relay.rewrite(now, packet, (format.pt, clock_rate_hz), &mut self.output)?;
                 self.spoken = Some(format.codec.kind());
+                self.sampler.pass(&format.codec, packet.payload);
                 if !self.mute.is_on() {
                     sink.send(&header, clock_rate_hz, packet.payload);
                     return Ok(());
@@ -309,7 +314,8 @@ impl Pipeline {
     /// What was heard of the other leg, since it is connected.
     #[must_use]
     pub fn played(&self) -> Played {
-        self.played.then(self.ear.played())
+        let relayed = Played { meter: self.sampler.meter(), ..Played::default() };
+        self.played.then(self.ear.played()).then(relayed)
     }
 
     fn tick(&mut self, now: Instant, sink: &mut impl Sink) {
@@ -436,7 +442,8 @@ impl Pipeline {
     fn configure(&mut self) {
         let is_same_ptime = self.wanted_ptime_ms == self.source_ptime_ms;
         self.routes = Routes::choose(&self.source, &self.send, is_same_ptime);
-        self.played = self.played.then(std::mem::take(&mut self.ear).played());
+        self.played = self.played();
+        (self.ear, self.sampler) = (Ear::default(), Sampler::default());
         self.voice = None;
         // Tones are made at the rate of the encoder, which may be another now; a held key cannot come up any more.
         if matches!(self.digits, Some(Digits::Tones(_))) {

@@ -73,7 +73,7 @@ pub struct Heard {
     pub ptime_ms: u32,
     /// How it was played; None if it was never decoded here.
     pub playout: Option<PlayoutFigures>,
-    /// What was in it; None if it was never decoded here.
+    /// What was in it; None if nothing here could read it.
     pub sound: Option<SoundFigures>,
 }
 

@@ -1,4 +1,4 @@
-//! What is in decoded audio: speech, silence, or a signal that was clipped.
+//! What is in audio: speech, silence, or a signal that was clipped.
 //!
 //! Owns levels and counts of frames. One pass over a frame, additions and comparisons only.
 
