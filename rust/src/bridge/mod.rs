@@ -6,57 +6,29 @@
 //!
 //! The worker gives each bridge a turn at a time, and a panic in one turn ends this bridge alone.
 
+mod figures;
 mod keys;
+mod leg;
 mod out;
+mod passage;
 mod types;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::codecs::{EncoderSettings, Kind};
-use crate::dtmf::{self, Digit, Received};
-use crate::endpoint::{Direction, Endpoint, EndpointId, Lane, Media, Remote};
-use crate::error::{DropReason, MediaError};
-use crate::net::SrtpProfile;
+use crate::codecs::EncoderSettings;
+use crate::dtmf::Digit;
+use crate::endpoint::{Direction, Endpoint, EndpointId, Remote};
+use crate::error::MediaError;
 use crate::outbox::Outbox;
-use crate::pipeline::{Channel, Copied, Ending, FirstNumbers, Format, Inbound, Pipeline, Source, Tap};
-use crate::quality::{Heard, Played, emodel};
-use crate::srtp::Forecast;
+use crate::pipeline::{Ending, FirstNumbers, Source, Tap};
 
 pub use types::{CallId, Dtmf, Event, LegIndex, Muted, Stats, StreamParameters, Voice};
 
-use keys::Keys;
-use out::Out;
+use leg::Leg;
 
 /// Endpoints that one call may have at a time: two legs, and room for transfers and parallel ringing.
 pub const MAX_LEGS: usize = 16;
-
-/// Bytes of the longest payload that is replaced by silence.
-const LONGEST_PAYLOAD_BYTES: usize = 1_500;
-
-struct Leg {
-    endpoint: Endpoint,
-    pipeline: Pipeline,
-    receive: Vec<Format>,
-    send: Vec<Format>,
-    ptime_ms: u32,
-    heard: Option<Kind>,
-    /// What its far side presses.
-    keys: Keys,
-    /// How digits get to its far side.
-    sent_digits: dtmf::Kind,
-    /// What other legs than the present peer heard of this one.
-    played: Played,
-    /// What of the far side's voice does not get through.
-    said: Muted,
-    /// What of our voice to the far side does not get through.
-    hearing: Muted,
-    /// Who records it.
-    tap: Option<Tap>,
-    /// Whom it is joined to.
-    peer: Option<LegIndex>,
-}
 
 /// The media of one call.
 pub struct Bridge {
@@ -90,34 +62,6 @@ impl Drop for Bridge {
     }
 }
 
-impl Leg {
-    /// Where its packets come from, and where they go.
-    fn way_out<'a>(&'a mut self, now: Instant, outbox: &'a mut Outbox) -> (&'a mut Pipeline, Out<'a>) {
-        let is_digit = self.pipeline.is_dialling();
-        let tap = self.tap.as_mut().map(|tap| (tap, self.send.as_slice()));
-        (&mut self.pipeline, Out { now, endpoint: &mut self.endpoint, outbox, tap, is_digit, refused: None })
-    }
-
-    /// Copies what the far side sent to who records it. What is muted is not recorded either.
-    fn record(&mut self, now: Instant, media: &Media, payload: &[u8], is_digit: bool) {
-        let header = &media.header;
-        let Some(tap) = &mut self.tap else { return };
-        let Some(format) = self.receive.iter().find(|format| format.pt == header.pt) else { return };
-        if self.said == Muted::Nothing || !format.codec.kind().is_speech() {
-            let packet = Copied {
-                channel: Channel::Said,
-                codec: &format.codec,
-                seq: header.seq.0,
-                timestamp: header.timestamp,
-                is_restart: media.is_restart,
-                is_digit,
-                payload,
-            };
-            tap.write(now, &packet);
-        }
-    }
-}
-
 impl Bridge {
     /// A call without endpoints.
     #[must_use]
@@ -144,22 +88,7 @@ impl Bridge {
         first: FirstNumbers,
         encoder: EncoderSettings,
     ) -> Result<LegIndex, MediaError> {
-        let pipeline = Pipeline::new(endpoint.ssrc(), first, encoder);
-        let leg = Leg {
-            endpoint,
-            pipeline,
-            receive: Vec::new(),
-            send: Vec::new(),
-            ptime_ms: 20,
-            heard: None,
-            keys: Keys::new(),
-            sent_digits: dtmf::Kind::default(),
-            played: Played::default(),
-            said: Muted::default(),
-            hearing: Muted::default(),
-            tap: None,
-            peer: None,
-        };
+        let leg = Leg::new(endpoint, first, encoder);
         let place = match self.legs.iter().position(Option::is_none) {
             Some(place) => place,
             None if self.legs.len() < MAX_LEGS => {
@@ -332,72 +261,6 @@ impl Bridge {
         self.leg_mut(index)?.pipeline.dial(now, digits, duration_ms, gap_ms)
     }
 
-    /// What is known of an endpoint.
-    #[must_use]
-    pub fn stats(&mut self, index: LegIndex) -> Option<Stats> {
-        self.note_heard(index);
-        let leg = self.leg(index)?;
-        let codec_sent = leg.pipeline.codec_sent();
-        Some(Stats {
-            received: leg.endpoint.received(),
-            sent: leg.endpoint.sent(codec_sent.and_then(impairment)),
-            round_trip: leg.endpoint.round_trip(),
-            codec_received: leg.heard,
-            codec_sent,
-            srtp_profile: leg.endpoint.srtp_profile().map(SrtpProfile::name),
-            local: None,
-            remote: leg.endpoint.remote(),
-            is_said_muted: leg.said != Muted::Nothing,
-            is_heard_muted: leg.hearing != Muted::Nothing,
-            drops: leg.endpoint.drops().clone(),
-        })
-    }
-
-    /// Takes one datagram for the leg at `index`; media in it goes to the peer, if there is one.
-    ///
-    /// A drop is counted at the endpoint that decided it, and returned for the worker's own count.
-    pub fn handle_datagram(
-        &mut self,
-        now: Instant,
-        (index, lane): (LegIndex, Lane),
-        remote: SocketAddr,
-        data: &mut [u8],
-        outbox: &mut Outbox,
-    ) -> Result<(), DropReason> {
-        self.handle_foreseen(now, (index, lane, remote), (data, None), outbox)
-    }
-
-    /// What the tag of a datagram must be made of, if it is an SRTP packet whose tag is worth computing ahead.
-    #[must_use]
-    pub fn foresee(
-        &self,
-        now: Instant,
-        (index, lane, remote): (LegIndex, Lane, SocketAddr),
-        data: &[u8],
-    ) -> Option<Forecast> {
-        self.legs.get(index.0)?.as_ref()?.endpoint.foresee(now, lane, remote, data)
-    }
-
-    /// Does as [`handle_datagram`](Self::handle_datagram) with a datagram that may have a forecast.
-    pub fn handle_foreseen(
-        &mut self,
-        now: Instant,
-        (index, lane, remote): (LegIndex, Lane, SocketAddr),
-        (data, forecast): (&mut [u8], Option<&Forecast>),
-        outbox: &mut Outbox,
-    ) -> Result<(), DropReason> {
-        let Some(leg) = self.legs.get_mut(index.0).and_then(Option::as_deref_mut) else {
-            return Err(DropReason::UnknownSource);
-        };
-        let result = match leg.endpoint.handle_datagram(now, (lane, remote), (&mut *data, forecast), outbox) {
-            Ok(Some(media)) => self.forward(now, index, &media, data, outbox),
-            Ok(None) => Ok(()),
-            Err(reason) => Err(reason),
-        };
-        self.collect(index);
-        result
-    }
-
     /// Does what is due in every leg.
     pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
         for place in 0..self.legs.len() {
@@ -441,108 +304,6 @@ impl Bridge {
         self.events.pop_front()
     }
 
-    /// Passes the packet in `data` to the peer of the leg at `index`.
-    fn forward(
-        &mut self,
-        now: Instant,
-        index: LegIndex,
-        media: &Media,
-        data: &[u8],
-        outbox: &mut Outbox,
-    ) -> Result<(), DropReason> {
-        let Ok(leg) = self.leg_mut(index) else { return Err(DropReason::UnknownSource) };
-        let header = &media.header;
-        let payload = header.payload_of(data);
-        let mut packet = Inbound { header, extended_seq: media.extended_seq, is_restart: media.is_restart, payload };
-        let format = leg.receive.iter().find(|format| format.pt == header.pt).copied();
-        let kind = format.map(|format| format.codec.kind());
-        if let Some(format) = format.filter(|_| kind == Some(Kind::TelephoneEvent)) {
-            leg.record(now, media, payload, false);
-            let result = leg.keys.take_event(now, &packet, format.codec.clock_rate_hz());
-            if result.is_err() {
-                leg.endpoint.count_drop(DropReason::Codec);
-            }
-            self.pass_digits(now, index);
-            return result.map_err(|_| DropReason::Codec);
-        }
-        if let Some(format) = format.filter(|format| format.codec.kind().is_speech()) {
-            leg.heard = kind;
-            if leg.keys.hear(now, &packet, format) {
-                self.pass_digits(now, index);
-            }
-        }
-        let Ok(leg) = self.leg_mut(index) else { return Err(DropReason::UnknownSource) };
-        let (peer, pressed_by) = (leg.peer, leg.keys.pressed_by());
-        leg.record(now, media, payload, pressed_by.is_some());
-        let Some(peer) = peer else {
-            leg.endpoint.count_drop(DropReason::NotBridged);
-            return Err(DropReason::NotBridged);
-        };
-        let Ok(to) = self.leg_mut(peer) else { return Err(DropReason::NotBridged) };
-        // Who is told of a key does not hear its tone as well.
-        let is_told = pressed_by.is_some_and(|by| by != to.sent_digits || by != dtmf::Kind::Inband);
-        let mut silence;
-        if is_told {
-            silence = [0; LONGEST_PAYLOAD_BYTES];
-            let len = format.and_then(|format| format.codec.write_silence(payload, &mut silence));
-            packet.payload = len.and_then(|len| silence.get(..len)).unwrap_or(payload);
-        }
-        let (pipeline, mut out) = to.way_out(now, outbox);
-        let result = pipeline.handle_packet(now, &packet, &mut out);
-        // What the way out refused is counted there.
-        let refused = out.refused.map_or(Ok(()), Err);
-        if let Err(reason) = result
-            && let Ok(leg) = self.leg_mut(index)
-        {
-            leg.endpoint.count_drop(reason);
-            if matches!(reason, DropReason::Late | DropReason::Overflow) {
-                leg.endpoint.discard(media);
-            }
-        }
-        result.and(refused)
-    }
-
-    /// Tells of digits that began or ended, and presses the same keys on the peer, unless its audio holds them already
-    /// or the controller has to tell it.
-    fn pass_digits(&mut self, now: Instant, index: LegIndex) {
-        loop {
-            let Ok(leg) = self.leg_mut(index) else { return };
-            let Some((received, kind)) = leg.keys.poll_event() else { return };
-            let (endpoint, peer, said) = (leg.endpoint.id(), leg.peer, leg.said);
-            if let Received::Ended { digit, duration_ms } = received {
-                self.events.push_back(Event::Digit { endpoint, digit, duration_ms, kind });
-            }
-            let Some(Ok(to)) = peer.map(|peer| self.leg_mut(peer)) else { continue };
-            let muted = [said, to.hearing];
-            let is_needed = match to.sent_digits {
-                dtmf::Kind::Rfc4733 => true,
-                dtmf::Kind::Inband => kind != dtmf::Kind::Inband || muted != [Muted::Nothing; 2],
-                dtmf::Kind::Info => false,
-            };
-            match received {
-                Received::Began { .. } if !is_needed || muted.contains(&Muted::AudioAndDigits) => {}
-                Received::Began { digit, .. } if to.endpoint.can_send() => {
-                    if let Err(reason) = to.pipeline.press(now, digit) {
-                        to.endpoint.count_drop(reason);
-                    }
-                }
-                Received::Began { .. } => to.endpoint.count_drop(DropReason::NotReady),
-                Received::Ended { duration_ms, .. } => to.pipeline.release(duration_ms),
-            }
-        }
-    }
-
-    /// Tells an endpoint how it was heard, for its reports and figures.
-    fn note_heard(&mut self, index: LegIndex) {
-        let Some(leg) = self.leg(index) else { return };
-        let peer = leg.peer.and_then(|peer| self.leg(peer));
-        let played = peer.map_or(leg.played, |peer| leg.played.then(peer.pipeline.played()));
-        let heard = Heard::new(leg.heard.and_then(impairment), leg.ptime_ms, played);
-        if let Ok(leg) = self.leg_mut(index) {
-            leg.endpoint.set_heard(heard);
-        }
-    }
-
     /// Lets the leg at `to` hear the leg at `from`.
     fn feed(&mut self, from: LegIndex, to: LegIndex) {
         let Some(leg) = self.leg(from) else { return };
@@ -583,14 +344,5 @@ impl Bridge {
     fn leg_mut(&mut self, index: LegIndex) -> Result<&mut Leg, MediaError> {
         let leg = self.legs.get_mut(index.0).and_then(Option::as_deref_mut);
         leg.ok_or(MediaError::UnknownEndpoint(0))
-    }
-}
-
-/// What the E-model says of a codec; None if it carries no speech.
-fn impairment(codec: Kind) -> Option<emodel::Impairment> {
-    match codec {
-        Kind::Pcmu | Kind::Pcma => Some(emodel::G711),
-        Kind::Opus => Some(emodel::OPUS),
-        Kind::Cn | Kind::TelephoneEvent => None,
     }
 }
