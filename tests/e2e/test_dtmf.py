@@ -95,13 +95,18 @@ def _without_ends(capture: bytes) -> bytes:
     return kept
 
 
-@pytest.mark.parametrize("change", [bytes, _without_ends], ids=["whole", "without_ends"])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(bytes, b""), (_without_ends, b""), (bytes, None)],
+    ids=["whole", "without_ends", "beside_an_echo"],
+)
 def test_every_key_of_a_telephone_is_one_digit(
     network: Network,
     gateway: Gateway,
     open_page: Callable[..., PhonePage],
     artifacts: Path,
     change: Callable[[bytes], bytes],
+    says: bytes | None,
 ) -> None:
     page = _open_unregistered(open_page)
     folder = artifacts / "sipp"
@@ -109,8 +114,8 @@ def test_every_key_of_a_telephone_is_one_digit(
     for key in KEYS:
         name = f"dtmf_2833_{NAMES.get(key, key)}.pcap"
         (folder / name).write_bytes(change((PCAPS / name).read_bytes()))
-    # Not as an echo: what comes back would be a second source.
-    with Sipp(network.core, folder, "callee_presses_keys", port=SIPP_PORT, says=b"") as callee:
+    # As an echo it sends what it hears under our own SSRC, and the keys under theirs.
+    with Sipp(network.core, folder, "callee_presses_keys", port=SIPP_PORT, says=says) as callee:
         page.call("7000")
         page.expect_status("ESTABLISHED")
         _wait_until(lambda: len(_digits(gateway)) >= len(KEYS))

@@ -20,6 +20,7 @@ mod muting;
 mod pairings;
 mod playing;
 mod reports;
+mod sources;
 mod srtp_legs;
 mod support;
 mod transport;

@@ -1,6 +1,7 @@
 //! The keys that one leg's far side presses: told by RFC 4733 events, or heard as tones in its audio.
 //!
-//! Owns the receiver of events and, where the leg is listened to, a decoder and a detector beside the audio's own way:
+//! Owns the receivers of events, one for each of two sources, since a far side may speak under one SSRC and press keys
+//! under another; and, where the leg is listened to, a decoder and a detector beside the audio's own way:
 //! a relayed packet stays a relayed packet. Packets are heard in the order of arrival without a jitter buffer, so that a
 //! tone is known before it has been passed on; late ones are left out, lost ones are bridged by the detector. Must not
 //! know what becomes of a digit.   RFC 4733, ITU-T Q.24.
@@ -9,8 +10,9 @@ use std::time::Instant;
 
 use crate::codecs::{Codec, Decoder, MAX_PACKET_MS};
 use crate::dtmf::{Detector, DtmfError, END_TIMEOUT, Kind, Received, Receiver};
-use crate::net::Pt;
+use crate::net::{Pt, Ssrc};
 use crate::pipeline::{Format, Inbound};
+use crate::rtp::Header;
 
 /// Clock of telephone-events until a packet says otherwise (RFC 4733 section 2.5.1.1).
 const EVENT_CLOCK_RATE_HZ: u32 = 8_000;
@@ -22,9 +24,16 @@ const LONGEST_PACKET_SAMPLES: usize = (LISTENING_RATE_HZ / 1_000 * MAX_PACKET_MS
 
 /// One leg's keys.
 pub(super) struct Keys {
-    events: Receiver,
-    events_clock_rate_hz: u32,
+    /// The source of the newest event, and the one before it.
+    sources: [Source; 2],
     tones: Option<Box<Tones>>,
+}
+
+/// A source of events.
+struct Source {
+    ssrc: Ssrc,
+    clock_rate_hz: u32,
+    events: Receiver,
 }
 
 /// A listener beside the audio's way.
@@ -40,7 +49,7 @@ struct Tones {
 impl Keys {
     /// Keys told by events only.
     pub(super) fn new() -> Self {
-        Self { events: Receiver::new(EVENT_CLOCK_RATE_HZ), events_clock_rate_hz: EVENT_CLOCK_RATE_HZ, tones: None }
+        Self { sources: [Ssrc(0), Ssrc(0)].map(|ssrc| Source::new(ssrc, EVENT_CLOCK_RATE_HZ)), tones: None }
     }
 
     /// Begins or ends to listen for tones. Allocates.
@@ -61,14 +70,23 @@ impl Keys {
         packet: &Inbound<'_>,
         clock_rate_hz: u32,
     ) -> Result<(), DtmfError> {
-        if self.events_clock_rate_hz != clock_rate_hz {
-            self.events_clock_rate_hz = clock_rate_hz;
-            self.events = Receiver::new(clock_rate_hz);
+        let Header { ssrc, timestamp, marker, .. } = *packet.header;
+        let [newest, before] = &mut self.sources;
+        if newest.ssrc != ssrc {
+            std::mem::swap(newest, before);
+        }
+        if newest.ssrc != ssrc {
+            // A third one, whose numbers have nothing to do with theirs. The key that the eldest held is up.
+            newest.ssrc = ssrc;
+            newest.events.restart(timestamp);
+        }
+        if newest.clock_rate_hz != clock_rate_hz {
+            *newest = Source::new(ssrc, clock_rate_hz);
         }
         if packet.is_restart {
-            self.events.reset();
+            newest.events.restart(timestamp);
         }
-        self.events.handle_packet(now, packet.header.timestamp, packet.header.marker, packet.payload)
+        newest.events.handle_packet(now, timestamp, marker, packet.payload)
     }
 
     /// Listens to an audio packet, and returns true; or returns false if the leg is not listened to.
@@ -80,7 +98,7 @@ impl Keys {
 
     /// By what a key is going down or held at the moment, if one is: its tone may be in the audio.
     pub(super) fn pressed_by(&self) -> Option<Kind> {
-        if self.events.is_active() {
+        if self.sources.iter().any(|source| source.events.is_active()) {
             return Some(Kind::Rfc4733);
         }
         let is_tone = self.tones.as_ref().is_some_and(|tones| tones.detector.is_tone());
@@ -89,13 +107,14 @@ impl Keys {
 
     /// The next thing that happened, and how it was noticed.
     pub(super) fn poll_event(&mut self) -> Option<(Received, Kind)> {
-        let event = self.events.poll_event().map(|event| (event, Kind::Rfc4733));
+        let event = self.sources.iter_mut().find_map(|source| source.events.poll_event());
+        let event = event.map(|event| (event, Kind::Rfc4733));
         event.or_else(|| Some((self.tones.as_mut()?.detector.poll_event()?, Kind::Inband)))
     }
 
     /// Ends keys of which nothing is heard any more.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.events.handle_timeout(now);
+        self.sources.iter_mut().for_each(|source| source.events.handle_timeout(now));
         if let Some(tones) = &mut self.tones
             && tones.poll_timeout().is_some_and(|due| due <= now)
         {
@@ -106,7 +125,14 @@ impl Keys {
     /// When that is due.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let tones = self.tones.as_ref().and_then(|tones| tones.poll_timeout());
-        [self.events.poll_timeout(), tones].into_iter().flatten().min()
+        let events = self.sources.iter().filter_map(|source| source.events.poll_timeout());
+        events.chain(tones).min()
+    }
+}
+
+impl Source {
+    fn new(ssrc: Ssrc, clock_rate_hz: u32) -> Self {
+        Self { ssrc, clock_rate_hz, events: Receiver::new(clock_rate_hz) }
     }
 }
 

@@ -16,9 +16,9 @@ mod types;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::codecs::EncoderSettings;
+use crate::codecs::{EncoderSettings, Kind};
 use crate::dtmf::Digit;
-use crate::endpoint::{Direction, Endpoint, EndpointId, Remote};
+use crate::endpoint::{Accepts, Direction, Endpoint, EndpointId, Remote};
 use crate::error::MediaError;
 use crate::outbox::Outbox;
 use crate::pipeline::{Ending, FirstNumbers, Source, Tap};
@@ -148,7 +148,11 @@ impl Bridge {
         outbox: &mut Outbox,
     ) -> Result<(), MediaError> {
         let leg = self.leg_mut(index)?;
-        let formats = audio.receive.iter().map(|format| (format.pt, format.codec.clock_rate_hz()));
+        let formats = audio.receive.iter().map(|format| Accepts {
+            pt: format.pt,
+            clock_rate_hz: format.codec.clock_rate_hz(),
+            is_keys: format.codec.kind() == Kind::TelephoneEvent,
+        });
         leg.endpoint.set_remote(now, remote, formats, outbox)?;
         leg.endpoint.set_direction(now, audio.direction);
         leg.endpoint.set_rtcp(audio.rtcp);

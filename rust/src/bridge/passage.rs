@@ -80,7 +80,9 @@ impl Bridge {
         let format = leg.receive.iter().find(|format| format.pt == header.pt).copied();
         let kind = format.map(|format| format.codec.kind());
         if let Some(format) = format.filter(|_| kind == Some(Kind::TelephoneEvent)) {
-            leg.record(now, media, payload, false);
+            if !media.is_aside {
+                leg.record(now, media, payload, false);
+            }
             let result = leg.keys.take_event(now, &packet, format.codec.clock_rate_hz());
             if result.is_err() {
                 leg.endpoint.count_drop(DropReason::Codec);

@@ -139,10 +139,14 @@ impl Receiver {
         self.current.is_some()
     }
 
-    /// Ends what is going on and forgets timestamps: the SSRC has changed.
-    pub fn reset(&mut self) {
-        self.end_current();
-        self.done = None;
+    /// Ends what is going on and forgets timestamps, since the source counts anew or is another one: unless `timestamp`,
+    /// of the packet that follows, is that of the event of before.
+    pub fn restart(&mut self, timestamp: u32) {
+        let is_same = self.current.map(|current| current.timestamp).or(self.done) == Some(timestamp);
+        if !is_same {
+            self.end_current();
+            self.done = None;
+        }
     }
 
     /// Whether `timestamp` belongs to the newest event that is over, or to one shortly before it.

@@ -34,7 +34,7 @@ use crate::srtp::Forecast;
 pub use figures::{ReceivedFigures, SentFigures};
 pub use latched::SocketIds;
 pub use types::{
-    CloseReason, Direction, EndpointId, Event, Identity, Lane, Limits, Media, Remote, RtcpParameters, Security,
+    Accepts, CloseReason, Direction, EndpointId, Event, Identity, Lane, Limits, Media, Remote, RtcpParameters, Security,
 };
 
 use latched::{Latched, Signalled};
@@ -83,7 +83,11 @@ pub struct Endpoint {
     direction: Direction,
     /// Clock rate of each payload type that the far side may send; 0 is not negotiated.
     clock_rates_hz: [u32; 128],
+    /// Payload types of keys, a bit each.
+    keys: u128,
     source: Source,
+    /// Who presses keys beside the source that speaks.
+    aside: Source,
     allowance: Allowance,
     arrivals: Arrivals,
     heard: Heard,
@@ -134,7 +138,9 @@ impl Endpoint {
             limits,
             direction: Direction::default(),
             clock_rates_hz: [0; 128],
+            keys: 0,
             source: Source::new(8_000, probation),
+            aside: Source::new(8_000, probation),
             allowance: Allowance::default(),
             arrivals: Arrivals::default(),
             heard: Heard::default(),
@@ -181,13 +187,13 @@ impl Endpoint {
 
     /// Takes what the far side's SDP said, anew or again.
     ///
-    /// formats: payload types that it may send, each with its clock rate. Fails with `InvalidParameter` for a
+    /// formats: payload types that it may send. Fails with `InvalidParameter` for a
     /// description of the other kind of transport, or for SRTP keys of the wrong length.
     pub fn set_remote(
         &mut self,
         now: Instant,
         remote: Remote,
-        formats: impl IntoIterator<Item = (Pt, u32)>,
+        formats: impl IntoIterator<Item = Accepts>,
         outbox: &mut Outbox,
     ) -> Result<(), MediaError> {
         match (&mut self.transport, remote) {
@@ -198,15 +204,17 @@ impl Endpoint {
                 let signalled = Signalled { rtp, rtcp, is_muxed };
                 if latched.set_remote(now, signalled, security, outbox, &mut self.events)? {
                     self.source.renew();
+                    self.aside.renew();
                 }
                 self.reports.start(now);
             }
             _ => return Err(MediaError::InvalidParameter("the remote description is of another transport".into())),
         }
-        self.clock_rates_hz = [0; 128];
-        for (pt, clock_rate_hz) in formats {
+        (self.clock_rates_hz, self.keys) = ([0; 128], 0);
+        for Accepts { pt, clock_rate_hz, is_keys } in formats {
             if let Some(rate) = self.clock_rates_hz.get_mut(usize::from(pt.0)) {
                 *rate = clock_rate_hz;
+                self.keys |= u128::from(is_keys) << pt.0;
             }
         }
         self.start_listening(now);
@@ -409,11 +417,18 @@ impl Endpoint {
         if self.counters.pt_received.is_none_or(|before| self.clock_rate_hz(before) != clock_rate_hz) {
             self.source.set_clock_rate(clock_rate_hz);
         }
-        let accepted = self.source.receive(now, &header)?;
-        self.arrivals.came(accepted.extended_seq, accepted.is_restart);
+        let (accepted, is_aside) = match self.source.receive(now, &header) {
+            Ok(accepted) => {
+                self.arrivals.came(accepted.extended_seq, accepted.is_restart);
+                self.counters.pt_received = Some(header.pt);
+                (accepted, false)
+            }
+            // A media server, or a phone that echoes, may press keys under another SSRC while it speaks.
+            Err(DropReason::RtpProbation) if self.carries_keys(header.pt) => (self.aside.receive(now, &header)?, true),
+            Err(reason) => return Err(reason),
+        };
         self.counters.packets_received += 1;
         self.counters.bytes_received += header.payload.len() as u64;
-        self.counters.pt_received = Some(header.pt);
         if self.counters.packets_received == 1 {
             self.events.push_back(Event::FirstPacket);
             // Another limit holds from here on.
@@ -424,7 +439,7 @@ impl Endpoint {
         if !self.direction.receives() {
             return Err(DropReason::Direction);
         }
-        Ok(Media { header, extended_seq: accepted.extended_seq, is_restart: accepted.is_restart })
+        Ok(Media { header, extended_seq: accepted.extended_seq, is_restart: accepted.is_restart, is_aside })
     }
 
     /// RFC 3550 section 6.3.
@@ -549,6 +564,10 @@ impl Endpoint {
                 self.events.push_back(event(silence));
             }
         }
+    }
+
+    fn carries_keys(&self, pt: Pt) -> bool {
+        self.keys.checked_shr(u32::from(pt.0)).is_some_and(|keys| keys & 1 == 1)
     }
 
     fn clock_rate_hz(&self, pt: Pt) -> u32 {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::dtls::Fingerprint;
-use crate::net::{SrtpKeys, Ssrc};
+use crate::net::{Pt, SrtpKeys, Ssrc};
 use crate::rtp::Header;
 
 /// Name of an endpoint: chosen by the controller, unique within the process.
@@ -181,6 +181,17 @@ pub enum Event {
     Closed(CloseReason),
 }
 
+/// A payload type that the far side may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepts {
+    /// Its number on the wire.
+    pub pt: Pt,
+    /// Timestamp units per second.
+    pub clock_rate_hz: u32,
+    /// It carries keys (RFC 4733), which may also come from a source beside the one that speaks.
+    pub is_keys: bool,
+}
+
 /// One RTP packet that passed every check. Its payload lies in the datagram's buffer.
 #[derive(Debug, Clone)]
 pub struct Media {
@@ -190,4 +201,6 @@ pub struct Media {
     pub extended_seq: u32,
     /// The stream began anew with this packet.
     pub is_restart: bool,
+    /// Keys of another source than the one that speaks; its numbers are its own.
+    pub is_aside: bool,
 }
