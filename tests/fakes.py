@@ -99,7 +99,7 @@ class FakeMedia:
     listeners: dict[MediaCallId, Callable[[Event], None]] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
     dead_workers: int = 0
-    pause_s: float = 0.0
+    counters: Mapping[str, float] = field(default_factory=dict)
     _ids: Any = field(default_factory=lambda: itertools.count(1))
 
     async def start(self, config: MediaConfig) -> None:

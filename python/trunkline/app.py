@@ -70,8 +70,8 @@ class MediaPlane(MediaPort, Protocol):
         ...
 
     @property
-    def pause_s(self) -> float:
-        """How long the busiest worker sleeps between turns at present."""
+    def counters(self) -> Mapping[str, float]:
+        """What it counts besides drops, by the names of `media.types.Totals`; nothing when it does not run."""
         ...
 
     @property
@@ -140,7 +140,7 @@ class App:
         self.http = HttpServers(make_api(self._node), config.http)
         self._events.on_request(self._refuse_request)
         self._metrics.read_media_drops(lambda: self._media.drops)
-        self._metrics.media_pause.set_function(lambda: self._media.pause_s)
+        self._metrics.read_media(lambda: self._media.counters)
         self._metrics.media_dead_workers.set_function(lambda: self._media.dead_workers)
         self._metrics.read_sip_counts(lambda: self.sip.counters)
         self._running = AsyncExitStack()

@@ -16,9 +16,10 @@ class ReceivedStats:
     no room. jitter: RFC 3550 6.4.1. burst, gap: RFC 3611 4.7.2; densities are shares. r_factor, mos: ITU-T G.107, with
     the delay; mos_listening without it; None before the first packet of speech.
 
-    The rest is None unless the stream is decoded here, but levels, is_silent and is_clipped are also known of G.711 that
-    is passed through. concealed_ms: of played_ms, made up. playout_delay: the wait in the jitter buffer. levels: means of
-    what is speech and of what is silence. is_silent: nothing else was heard. is_clipped: more than a frame in a hundred is.
+    The rest is None unless the stream is decoded here, but levels, is_silent and is_clipped are also known of G.711
+    that is passed through. concealed_ms: of played_ms, made up. playout_delay: the wait in the jitter buffer. levels:
+    means of what is speech and of what is silence. is_silent: nothing else was heard. is_clipped: more than a frame in
+    a hundred is.
     """
 
     codec: str = ""

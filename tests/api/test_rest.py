@@ -202,7 +202,7 @@ async def test_a_node_whose_media_worker_crashed_says_so():
     async with gateway() as node:
         assert (await node.health())["status"] == "ok"
         assert await node.metric("trunkline_media_dead_workers") == 0
-        node.media.pause_s = 0.0005
+        node.media.counters = {"pause_us": 500}
         assert await node.metric("trunkline_media_pause_seconds") == pytest.approx(0.0005)
         node.media.dead_workers = 1
         health = await node.health()

@@ -13,7 +13,18 @@ from trunkline.media.types import EndpointClosed
 
 PHONE = EndpointStats(
     received=ReceivedStats(
-        codec="PCMU", packets=990, lost=10, discarded=10, jitter_mean_ms=4.0, mos=4.1, r_factor=84.2
+        codec="PCMU",
+        packets=990,
+        lost=10,
+        discarded=10,
+        jitter_mean_ms=4.0,
+        mos=4.1,
+        r_factor=84.2,
+        concealed_ms=400,
+        played_ms=20_000,
+        playout_delay_ms=60,
+        is_silent=True,
+        is_clipped=False,
     ),
     sent=SentStats(codec="PCMU", packets=1_000, lost=3, mos=4.3),
     round_trip_ms=80.0,
@@ -62,6 +73,13 @@ async def test_legs_are_counted_by_kind_and_one_of_a_few_packets_is_not():
     assert 'trunkline_leg_jitter_seconds_sum{leg="sip"} 0.004' in text
     assert 'trunkline_leg_loss_ratio_sum{leg="sip"} 0.02' in text
     assert 'trunkline_leg_round_trip_seconds_sum{leg="sip"} 0.08' in text
+    assert 'trunkline_leg_concealed_ratio_sum{leg="sip"} 0.02' in text
+    assert 'trunkline_leg_playout_delay_seconds_sum{leg="sip"} 0.06' in text
+    assert 'trunkline_legs_total{codec="PCMU",leg="sip",srtp="none"} 1.0' in text
+    assert 'trunkline_leg_packets_total{direction="received",leg="sip"} 990.0' in text
+    assert 'trunkline_leg_packets_total{direction="sent",leg="sip"} 1000.0' in text
+    assert 'trunkline_legs_flagged_total{flag="silent",leg="sip"} 1.0' in text
+    assert 'trunkline_legs_flagged_total{flag="clipped",leg="sip"} 0.0' in text
     assert 'leg="web"' not in text
 
 

@@ -1,5 +1,9 @@
 """What `/metrics` shows."""
 
+from dataclasses import fields
+
+from trunkline.media.types import Totals
+from trunkline.observability.media import ROWS
 from trunkline.observability.metrics import Metrics
 
 
@@ -31,6 +35,22 @@ def test_reads_the_counters_of_others_at_each_scrape() -> None:
     text = metrics.render().decode()
     assert 'trunkline_media_drops_total{reason="replayed"} 5.0' in text
     assert 'trunkline_sip_events_total{kind="malformed"} 3.0' in text
+
+
+def test_every_counter_of_the_media_plane_is_shown_in_its_unit() -> None:
+    assert {row.name for row in ROWS} == {each.name for each in fields(Totals)} - {"drops"}
+    metrics = Metrics()
+    counters: dict[str, float] = {}
+    metrics.read_media(lambda: counters)
+    assert "\ntrunkline_media_turns_total " not in metrics.render().decode(), "it does not run yet"
+    counters.update({row.name: 1_000 + place for place, row in enumerate(ROWS)})
+    text = metrics.render().decode()
+    shown = [line for line in text.splitlines() if line.startswith("trunkline_media_") and "_dead_" not in line]
+    assert len(shown) == len(ROWS)
+    assert 'trunkline_media_datagrams_total{direction="sent"} 1001.0' in shown
+    assert 'trunkline_media_port_pairs{state="free"} 1006.0' in shown
+    assert "trunkline_media_pause_seconds 0.001003" in shown
+    assert "trunkline_media_recording_dropped_seconds_total 1.012" in shown
 
 
 def test_two_nodes_in_one_process_do_not_share_counters() -> None:

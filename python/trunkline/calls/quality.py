@@ -52,11 +52,21 @@ def counted(stats: EndpointStats) -> LegQuality | None:
     received = stats.received
     if received.packets < _LEAST_PACKETS:
         return None
+    played_ms, concealed_ms = received.played_ms, received.concealed_ms
+    delay_ms = received.playout_delay_ms
     return LegQuality(
+        codec=received.codec,
+        srtp=stats.srtp_profile or "",
+        packets_received=received.packets,
+        packets_sent=stats.sent.packets,
         mos=received.mos,
         jitter_s=received.jitter_mean_ms / 1_000,
         loss=received.loss_percent / 100,
         round_trip_s=None if stats.round_trip_ms is None else stats.round_trip_ms / 1_000,
+        concealed=concealed_ms / played_ms if played_ms and concealed_ms is not None else None,
+        playout_delay_s=None if delay_ms is None else delay_ms / 1_000,
+        is_silent=received.is_silent,
+        is_clipped=received.is_clipped,
     )
 
 

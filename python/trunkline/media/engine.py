@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, TypeVar, cast
 
 from trunkline import _media
@@ -225,9 +226,12 @@ class MediaEngine:
         return self.totals().endpoints if self.is_running else 0
 
     @property
-    def pause_s(self) -> float:
-        """How long the busiest worker sleeps between turns, to take more packets at a time."""
-        return self.totals().pause_us / 1e6 if self.is_running else 0.0
+    def counters(self) -> dict[str, float]:
+        """Read what `Totals` has besides drops, by name; nothing when the media plane does not run."""
+        if not self.is_running:
+            return {}
+        totals = self.totals()
+        return {each.name: getattr(totals, each.name) for each in fields(totals) if each.name != "drops"}
 
     @property
     def drops(self) -> dict[str, int]:

@@ -15,6 +15,8 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from trunkline.observability.media import MediaCounters
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _SETUP_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 60)
@@ -23,17 +25,30 @@ _MOS_BUCKETS = (1.5, 2.0, 2.6, 3.1, 3.6, 4.0, 4.3, 4.5)
 """At the limits of the classes of G.107 Annex B, and a few between."""
 _JITTER_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
 _LOSS_BUCKETS = (0.0, 0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
+_PLAYOUT_BUCKETS_S = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5)
 _ROUND_TRIP_BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegQuality:
-    """How one leg sounded to us over its life. loss: share of packets that were lost or came too late."""
+    """How one leg sounded to us over its life. loss: share of packets that were lost or came too late.
 
+    concealed: share of what was played that was made up, and playout_delay_s; None where audio was passed through.
+    srtp: the profile, empty for plain RTP. is_silent, is_clipped: None if not known.
+    """
+
+    codec: str
+    srtp: str
+    packets_received: int
+    packets_sent: int
     mos: float | None
     jitter_s: float
     loss: float
     round_trip_s: float | None
+    concealed: float | None
+    playout_delay_s: float | None
+    is_silent: bool | None
+    is_clipped: bool | None
 
 
 class Metrics:
@@ -83,12 +98,6 @@ class Metrics:
             "Workers of the media plane that crashed since start. Above 0, restart the node when its calls allow.",
             registry=self.registry,
         )
-        self.media_pause = Gauge(
-            "trunkline_media_pause_seconds",
-            "How long the busiest worker of the media plane sleeps between turns, to take more packets at a time. Half "
-            "of it is added to a packet's way on average.",
-            registry=self.registry,
-        )
         self.registrations = Counter(
             "trunkline_registrations_total",
             "Outgoing registrations, by outcome: registered, failed, unregistered.",
@@ -104,6 +113,30 @@ class Metrics:
         self._leg_round_trip = self._leg_histogram(
             "trunkline_leg_round_trip_seconds", "Round-trip time by RTCP", _ROUND_TRIP_BUCKETS_S
         )
+        self._leg_concealed = self._leg_histogram(
+            "trunkline_leg_concealed_ratio", "Share that was made up for lost packets", _LOSS_BUCKETS
+        )
+        self._leg_playout_delay = self._leg_histogram(
+            "trunkline_leg_playout_delay_seconds", "Wait in the jitter buffer at last", _PLAYOUT_BUCKETS_S
+        )
+        self._legs = Counter(
+            "trunkline_legs_total",
+            "Legs that have ended, by kind, codec received last and SRTP profile (`none` for plain RTP).",
+            ["leg", "codec", "srtp"],
+            registry=self.registry,
+        )
+        self._leg_packets = Counter(
+            "trunkline_leg_packets_total",
+            "RTP packets of legs that have ended, by kind and direction: received, sent.",
+            ["leg", "direction"],
+            registry=self.registry,
+        )
+        self._legs_flagged = Counter(
+            "trunkline_legs_flagged_total",
+            "Legs that have ended of which nothing but silence was heard, or a clipped signal. flag: silent, clipped.",
+            ["leg", "flag"],
+            registry=self.registry,
+        )
 
     def _leg_histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         text = f"{text}, of the audio received on a leg, counted when the leg ends. leg: sip or web."
@@ -111,12 +144,21 @@ class Metrics:
 
     def observe_leg(self, leg: str, quality: LegQuality) -> None:
         """Count how a leg sounded. leg: its kind."""
+        self._legs.labels(leg, quality.codec, quality.srtp or "none").inc()
+        self._leg_packets.labels(leg, "received").inc(quality.packets_received)
+        self._leg_packets.labels(leg, "sent").inc(quality.packets_sent)
+        for flag, is_flagged in (("silent", quality.is_silent), ("clipped", quality.is_clipped)):
+            self._legs_flagged.labels(leg, flag).inc(1 if is_flagged else 0)
         self._leg_jitter.labels(leg).observe(quality.jitter_s)
         self._leg_loss.labels(leg).observe(quality.loss)
         if quality.mos is not None:
             self._leg_mos.labels(leg).observe(quality.mos)
         if quality.round_trip_s is not None:
             self._leg_round_trip.labels(leg).observe(quality.round_trip_s)
+        if quality.concealed is not None:
+            self._leg_concealed.labels(leg).observe(quality.concealed)
+        if quality.playout_delay_s is not None:
+            self._leg_playout_delay.labels(leg).observe(quality.playout_delay_s)
 
     def read_counts(self, name: str, text: str, label: str, read: Callable[[], Mapping[str, int]]) -> None:
         """Expose counters that another part keeps: `read` is called at each scrape.
@@ -124,6 +166,10 @@ class Metrics:
         name: `trunkline_<thing>_total`. read: label value to count; must be quick and must not raise.
         """
         self.registry.register(_ReadCounts(name, text, label, read))
+
+    def read_media(self, read: Callable[[], Mapping[str, float]]) -> None:
+        """Expose the media plane's counters. read: as `MediaCounters` wants it; must be quick and must not raise."""
+        self.registry.register(MediaCounters(read))
 
     def read_media_drops(self, read: Callable[[], Mapping[str, int]]) -> None:
         """Expose the media plane's drop reasons, summed over its workers."""
