@@ -10,7 +10,7 @@ use trunkline_media::bridge::{Dtmf, Event, LegIndex, Muted, StreamParameters, Vo
 use trunkline_media::codecs::EncoderSettings;
 use trunkline_media::dsp::tone::Oscillator;
 use trunkline_media::dtmf::Kind;
-use trunkline_media::endpoint::SocketIds;
+use trunkline_media::endpoint::{Remote, Security, SocketIds};
 use trunkline_media::jitter::{Config, Playout};
 use trunkline_media::mac::{self, Backend};
 use trunkline_media::net::{Pt, SeqNo, Ssrc};
@@ -19,7 +19,8 @@ use trunkline_media::pipeline::tap;
 use trunkline_media::rtp::Header;
 use trunkline_media::srtp::{Context, Forecast, Profile};
 
-use crate::support::memory::{Lab, RTP, WEB};
+use crate::support::memory::{Lab, RTCP, RTP, WEB};
+use crate::support::secure::{contexts, keys, protect};
 use crate::support::sound::Speaker;
 use crate::support::{events, opus, pcma, pcmu, stream};
 
@@ -229,6 +230,38 @@ fn a_turn_of_srtp_allocates_nothing() {
             }
         });
         assert_eq!((count, taken), (0, packets.len()), "{profile:?}");
+    }
+}
+
+#[test]
+fn a_packet_of_a_leg_with_keys_of_the_signalling_allocates_nothing() {
+    for profile in Profile::ALL {
+        let mut lab = Lab::new();
+        let keys = keys(profile, 3);
+        let leg = lab.rtp_leg(&[pcmu()]);
+        let security = Security::Sdes(keys.clone());
+        let remote = Remote::Rtp { rtp: Lab::far_rtp(), rtcp: Lab::far_rtcp(), is_muxed: false, security };
+        lab.bridge.set_remote(lab.now, leg, remote, &stream(&[pcmu()]), &mut lab.outbox).unwrap();
+        lab.bridge.join(leg, leg).unwrap();
+        let (mut outbound, _) = contexts(&keys);
+        let packets: Vec<_> =
+            (0..600).map(|number| protect(&mut outbound, plain_packet(number, &[0x55; 160]))).collect();
+        let (mut came_back, mut reports, mut allocated) = (0, 0, 0);
+        for (step, mut packet) in packets.into_iter().enumerate() {
+            lab.outbox.clear();
+            let count = allocations(|| {
+                let _ = lab.rtp_datagram(leg, &mut packet);
+                lab.advance(Duration::from_millis(20));
+                while lab.bridge.poll_event().is_some() {}
+            });
+            if step >= 50 {
+                allocated += count;
+                came_back += sent(&mut lab, RTP);
+                reports += sent(&mut lab, RTCP);
+            }
+        }
+        assert!(came_back == 550 && reports >= 1, "{profile:?}: {came_back} packets and {reports} reports");
+        assert_eq!(allocated, 0, "{profile:?}");
     }
 }
 

@@ -150,7 +150,13 @@ struct Echo {
 
 impl Echo {
     fn new(keys: &SrtpKeys) -> Self {
+        Self::that_sends_from(SeqNo(1), keys)
+    }
+
+    /// first: the number of the first packet that comes back.
+    fn that_sends_from(first: SeqNo, keys: &SrtpKeys) -> Self {
         let mut lab = Lab::new();
+        lab.first_seq = first;
         let leg = lab.rtp_leg(&[pcmu()]);
         lab.bridge.join(leg, leg).unwrap();
         let (outbound, inbound) = contexts(keys);
@@ -244,6 +250,36 @@ fn new_keys_of_both_directions_are_used_at_once() {
     echo.signal(&second, Lab::far_rtp());
     (echo.outbound, echo.inbound) = contexts(&second);
     assert_eq!(echo.speak(&[2; 160]).map(|packet| packet.payload), Some(vec![2; 160]));
+}
+
+/// A far side that keeps its key keeps our rollover counter too; one with another key begins with counter 0, as we do.
+#[test]
+fn our_own_rollover_counter_goes_on_under_the_same_keys_and_begins_anew_under_others() {
+    for profile in SrtpProfile::ALL {
+        let (first, second) = (keys(profile, 5), keys(profile, 6));
+        let mut echo = Echo::that_sends_from(SeqNo(65_533), &first);
+        let mut sent = Vec::new();
+        let mut speak = |echo: &mut Echo| {
+            let packet = echo.speak(&[5; 160]).unwrap_or_else(|| panic!("{profile:?}: not authentic after {sent:?}"));
+            sent.push(packet.header.seq.0);
+        };
+        speak(&mut echo);
+        echo.signal(&first, Lab::far_rtp());
+        (0..4).for_each(|_| speak(&mut echo));
+        echo.signal(&first, Lab::far_rtp());
+        speak(&mut echo);
+        echo.signal(&second, Lab::far_rtp());
+        (echo.outbound, echo.inbound) = contexts(&second);
+        (0..2).for_each(|_| speak(&mut echo));
+        assert_eq!(sent, [65_533, 65_534, 65_535, 0, 1, 2, 3, 4], "{profile:?}");
+
+        let mut echo = Echo::that_sends_from(SeqNo(65_533), &first);
+        assert!(echo.speak(&[1; 160]).is_some());
+        echo.signal(&second, Lab::far_rtp());
+        (echo.outbound, echo.inbound) = contexts(&second);
+        let seqs: Vec<_> = (0..4).map(|_| echo.speak(&[2; 160]).map(|packet| packet.header.seq.0)).collect();
+        assert_eq!(seqs, [65_534, 65_535, 0, 1].map(Some), "{profile:?}: across the wrap under the new key");
+    }
 }
 
 #[test]

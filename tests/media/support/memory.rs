@@ -27,6 +27,8 @@ pub(crate) struct Lab {
     certificate: Certificate,
     clock: WallClock,
     pub(crate) limits: Limits,
+    /// Of what endpoints send that are made from now on.
+    pub(crate) first_seq: SeqNo,
 }
 
 impl Lab {
@@ -46,6 +48,7 @@ impl Lab {
             certificate: Certificate::generate().unwrap(),
             clock: WallClock::new(start, Duration::from_secs(1_700_000_000)),
             limits,
+            first_seq: SeqNo(1),
         }
     }
 
@@ -62,7 +65,7 @@ impl Lab {
     }
 
     fn add(&mut self, endpoint: Endpoint) -> LegIndex {
-        let first = FirstNumbers { seq: SeqNo(1), timestamp: 1 };
+        let first = FirstNumbers { seq: self.first_seq, timestamp: 1 };
         self.bridge.add(endpoint, first, EncoderSettings::default()).unwrap()
     }
 
