@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use trunkline_media::bridge::{LegIndex, Stats, StreamParameters};
-use trunkline_media::endpoint::{Lane, Remote, RtcpParameters, Security};
+use trunkline_media::codecs::Codec;
+use trunkline_media::endpoint::{Lane, Remote, RtcpParameters, Security, SocketIds};
 use trunkline_media::error::DropReason;
 use trunkline_media::net::{Pt, SeqNo, Ssrc};
+use trunkline_media::outbox::SocketId;
 use trunkline_media::pipeline::Format;
 use trunkline_media::quality::SoundFigures;
 use trunkline_media::rtcp::{Block, Builder, Compound, Packet, ReportBlock, SenderInfo, VoipMetrics};
@@ -19,6 +21,9 @@ use crate::support::{opus, pcma, pcmu, stream};
 /// Our own source on the leg of `Lab::rtp_leg`.
 const US: Ssrc = Ssrc(11);
 const THEM: Ssrc = Ssrc(77);
+/// Sockets of a second phone.
+const OPUS_RTP: SocketId = SocketId(3);
+const OPUS_RTCP: SocketId = SocketId(4);
 const FRAME: Duration = Duration::from_millis(20);
 
 fn packet(seq: u16, payload: &[u8]) -> Vec<u8> {
@@ -256,6 +261,55 @@ fn a_report_about_us_yields_loss_jitter_and_the_round_trip_to_the_millisecond() 
     let len = Builder::new(&mut out).sender_report(THEM, &SenderInfo::default(), &[absurd]).unwrap().finish();
     assert_eq!(hear(&mut lab, leg, &mut out[..len]), Ok(()));
     assert_eq!(figures(&mut lab, leg).round_trip, Some(round_trip), "a negative one is none");
+}
+
+/// Packets with a copy of the one before (RFC 6716 section 2.1.7), of so many frames that the far side gets as Opus.
+fn redundant(lab: &mut Lab, speaker: LegIndex, frames: u16, seq: u16) -> usize {
+    let decoder = opus().codec.decoder(48_000).unwrap();
+    let mut count = 0;
+    let mut voice = Speaker::new(pcmu(), 440.0);
+    for number in 0..frames {
+        // Opus takes a tone that goes on and on for noise, which it does not protect.
+        let payload = if number % 10 < 6 { voice.payload() } else { vec![0xff; 160] };
+        let mut data = packet(seq + number, &payload);
+        lab.rtp_datagram(speaker, &mut data).unwrap();
+        lab.advance(FRAME);
+        let sent = lab.sent_through(OPUS_RTP);
+        count += sent.iter().filter(|data| decoder.has_redundancy(&data[12..])).count();
+    }
+    count
+}
+
+#[test]
+fn opus_carries_redundancy_while_the_far_side_reports_loss() {
+    let mut lab = Lab::new();
+    let fec = [("useinbandfec", "1")];
+    let format = Format { pt: Pt(111), codec: Codec::new("opus", 48_000, 2, fec).unwrap() };
+    let listener = lab.rtp_leg_on(SocketIds { rtp: OPUS_RTP, rtcp: OPUS_RTCP }, &stream(&[format]));
+    let speaker = lab.rtp_leg(&[pcmu()]);
+    lab.bridge.join(listener, speaker).unwrap();
+    assert!(redundant(&mut lab, speaker, 50, 0) > 20, "nobody knows yet");
+    let report = |lab: &mut Lab, fraction_lost| {
+        let ssrc = lab.bridge.endpoint(listener).unwrap().ssrc();
+        let block = ReportBlock { ssrc, fraction_lost, ..ReportBlock::default() };
+        let mut out = [0; 256];
+        let len = Builder::new(&mut out).receiver_report(Ssrc(5), &[block]).unwrap().finish();
+        hear(lab, listener, &mut out[..len]).unwrap();
+    };
+    let calm = |lab: &mut Lab, seq| {
+        (0..20).for_each(|_| report(lab, 0));
+        redundant(lab, speaker, 5, seq);
+        assert_eq!(redundant(lab, speaker, 50, seq + 5), 0, "nothing has been lost for a long time");
+    };
+    calm(&mut lab, 50);
+    report(&mut lab, 51);
+    let fifth = redundant(&mut lab, speaker, 50, 105);
+    assert!(fifth > 20, "only {fifth} though a fifth is lost");
+    // A liar hurts its own audio only, and not for good.
+    report(&mut lab, 255);
+    let all = redundant(&mut lab, speaker, 50, 155);
+    assert!(all > 20, "only {all}");
+    calm(&mut lab, 205);
 }
 
 #[test]

@@ -57,7 +57,12 @@ impl Bridge {
         };
         let result = match leg.endpoint.handle_datagram(now, (lane, remote), (&mut *data, forecast), outbox) {
             Ok(Some(media)) => self.forward(now, index, &media, data, outbox),
-            Ok(None) => Ok(()),
+            Ok(None) => {
+                if let Some(fraction_lost) = leg.endpoint.take_told_loss() {
+                    leg.pipeline.expect_loss(fraction_lost);
+                }
+                Ok(())
+            }
             Err(reason) => Err(reason),
         };
         self.collect(index);
@@ -80,9 +85,7 @@ impl Bridge {
         let format = leg.receive.iter().find(|format| format.pt == header.pt).copied();
         let kind = format.map(|format| format.codec.kind());
         if let Some(format) = format.filter(|_| kind == Some(Kind::TelephoneEvent)) {
-            if !media.is_aside {
-                leg.record(now, media, payload, false);
-            }
+            leg.record(now, media, payload, false);
             let result = leg.keys.take_event(now, &packet, format.codec.clock_rate_hz());
             if result.is_err() {
                 leg.endpoint.count_drop(DropReason::Codec);

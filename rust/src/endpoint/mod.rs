@@ -319,6 +319,11 @@ impl Endpoint {
         self.reports.set_parameters(parameters);
     }
 
+    /// What the far side's latest report says it missed of our packets, in 1/256, if that was not taken before.
+    pub fn take_told_loss(&mut self) -> Option<u8> {
+        self.reports.take_told_loss()
+    }
+
     /// Whether a report is due, which [`set_heard`](Self::set_heard) should come before.
     #[must_use]
     pub fn is_report_due(&self, now: Instant) -> bool {

@@ -33,6 +33,8 @@ pub(super) struct Reports {
     last_rr: Option<(Ssrc, u32, Instant)>,
     round_trip: Option<Duration>,
     told: Option<Told>,
+    /// Share of our packets that the latest report says were lost since the one before, until it is taken.
+    told_loss: Option<u8>,
     metrics: Option<VoipMetrics>,
 }
 
@@ -79,6 +81,7 @@ impl Reports {
             last_rr: None,
             round_trip: None,
             told: None,
+            told_loss: None,
             metrics: None,
         }
     }
@@ -141,6 +144,7 @@ impl Reports {
             };
             if let Some(report) = reports.find(|report| report.ssrc == self.ssrc) {
                 self.measure_round_trip(now, &report);
+                self.told_loss = Some(report.fraction_lost);
                 self.told = Some(Told {
                     lost: report.cumulative_lost,
                     jitter_ts: report.jitter_ts,
@@ -158,6 +162,11 @@ impl Reports {
     /// What the far side reported last of our stream.
     pub(super) fn told(&self) -> Option<Told> {
         self.told
+    }
+
+    /// Loss of our packets by a report that came since the last call, in 1/256.
+    pub(super) fn take_told_loss(&mut self) -> Option<u8> {
+        self.told_loss.take()
     }
 
     /// The VoIP metrics that it sent last about our stream.

@@ -45,6 +45,9 @@ const PLAYER_RATE_HZ: u32 = 16_000;
 /// Packet time where nothing else is said (RFC 3551 section 4.2).
 const USUAL_PTIME_MS: u32 = 20;
 
+/// Beyond it redundancy, of one packet, helps no more and costs what the speech itself needs.
+const MOST_EXPECTED_LOSS_PERCENT: u32 = 30;
+
 /// Longest payload that any datagram of ours or to us carries.
 const LONGEST_PAYLOAD_BYTES: usize = 1_500;
 
@@ -279,6 +282,18 @@ impl Pipeline {
             Some(Digits::Events { sender, .. }) => sender.release(duration_ms),
             Some(Digits::Tones(keypad)) => keypad.release(duration_ms),
             None => {}
+        }
+    }
+
+    /// The far side reported how many of the packets before it missed, in 1/256: an encoder that has redundancy protects
+    /// against as many. More at once, less only by and by, since losses come back.
+    pub fn expect_loss(&mut self, fraction_lost: u8) {
+        let told = (u32::from(fraction_lost) * 100).div_ceil(256);
+        let before = u32::from(self.settings.expected_loss_percent);
+        let percent = told.max((3 * before + told) / 4).min(MOST_EXPECTED_LOSS_PERCENT);
+        self.settings.expected_loss_percent = u8::try_from(percent).unwrap_or(0);
+        if let Some(voice) = &mut self.voice {
+            voice.expect_loss(self.settings.expected_loss_percent);
         }
     }
 

@@ -155,6 +155,11 @@ impl Voice {
         self.encoder.sample_rate_hz()
     }
 
+    /// How many packets are lost on their way, from now on.
+    pub(super) fn expect_loss(&mut self, percent: u8) {
+        self.encoder.set_expected_loss(percent);
+    }
+
     /// The frame to be filled before [`encode`](Self::encode).
     pub(super) fn pcm(&mut self) -> &mut [i16] {
         &mut self.pcm
