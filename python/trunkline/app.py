@@ -33,8 +33,9 @@ from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
 from trunkline.sdp.codecs import CodecPolicy
 from trunkline.sdp.security import MediaSecurity, SecurityPolicy
-from trunkline.sip.transport import Listener, SipShell, StreamLimits
-from trunkline.sip.types import IncomingRequest, Transport, UaConfig
+from trunkline.sip.resolver import DnsResolver
+from trunkline.sip.transport import Listener, SipShell, StreamLimits, TlsSettings
+from trunkline.sip.types import ContactPolicy, IncomingRequest, Transport, UaConfig
 from trunkline.sip.ua import UserAgent
 
 STOP_CALLS_S: Final = 5.0
@@ -108,7 +109,12 @@ class App:
             UserAgent(_ua_config(config.sip), rng),
             _listeners(config.sip),
             self._events.handle,
-            limits=StreamLimits(max_connections=config.sip.max_tcp_connections, idle_s=config.sip.tcp_idle_s),
+            limits=_stream_limits(config.sip),
+            tls=TlsSettings(**config.sip.tls.model_dump()),
+            origins=config.sip.ws_origins,
+            rng=rng,
+            resolver=DnsResolver(config.sip.dns_servers),
+            udp_max_bytes=config.sip.udp_max_bytes,
         )
         self.controller = CallController(
             _controller_settings(config, rng),
@@ -234,12 +240,33 @@ def _new_media_plane() -> MediaPlane:
 
 
 def _ua_config(config: SipConfig) -> UaConfig:
-    return UaConfig(user_agent=config.user_agent, advertised_host=config.advertised_host)
+    return UaConfig(
+        user_agent=config.user_agent,
+        advertised_host=config.advertised_host,
+        contact_policy=ContactPolicy(config.contact_policy),
+        failover_s=config.failover_s,
+    )
 
 
 def _listeners(config: SipConfig) -> tuple[Listener, ...]:
-    wanted = ((Transport.UDP, config.udp), (Transport.TCP, config.tcp))
-    return tuple(Listener(transport, config.host, config.port) for transport, is_on in wanted if is_on)
+    wanted = (
+        (Transport.UDP, config.port if config.udp else None),
+        (Transport.TCP, config.port if config.tcp else None),
+        (Transport.TLS, config.tls_port),
+        (Transport.WS, config.ws_port),
+        (Transport.WSS, config.wss_port),
+    )
+    hosts = (config.host, *config.extra_hosts)
+    return tuple(Listener(transport, host, port) for transport, port in wanted if port is not None for host in hosts)
+
+
+def _stream_limits(config: SipConfig) -> StreamLimits:
+    return StreamLimits(
+        max_connections=config.max_tcp_connections,
+        max_per_host=config.max_tcp_connections_per_host,
+        idle_s=config.tcp_idle_s,
+        keep_alive_s=config.keep_alive_s,
+    )
 
 
 def _controller_settings(config: Config, rng: Random) -> ControllerSettings:

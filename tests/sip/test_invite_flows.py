@@ -237,8 +237,10 @@ def test_next_address_is_tried_when_the_first_is_unreachable(pair: Pair) -> None
     assert pair.alice.got(InviteFailed) == []
 
 
-def test_secure_target_fails_since_no_way_leads_there(pair: Pair) -> None:
-    call = pair.alice.ua.invite(pair.network.now, InviteRequest(target_uri="sips:bob@10.0.0.2", sdp=OFFER, caller="a"))
+def test_secure_target_by_udp_fails_since_no_way_leads_there(pair: Pair) -> None:
+    call = pair.alice.ua.invite(
+        pair.network.now, InviteRequest(target_uri="sips:bob@10.0.0.2;transport=udp", sdp=OFFER, caller="a")
+    )
     pair.alice.drain()
     pair.network.run(0.1)
     assert pair.alice.events == [InviteFailed(call, 503, "No way to send to this address")]

@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from sip.emulation import ANSWER, OFFER
+from sip.phones import Names
 from sip.writing import request
 from trunkline.errors import ConnectFailed
 from trunkline.sip.transport import Listener, SipShell, StreamLimits
@@ -197,14 +198,12 @@ async def test_port_in_use_is_reported() -> None:
 
 
 async def test_name_is_resolved_and_unknown_name_fails(phone: Callable[..., Awaitable[Phone]]) -> None:
-    class Names:
-        async def addresses(self, host: str) -> list[str]:
-            return ["127.0.0.1"] if host == "bob.example" else []
-
     bob = await phone()
     events: list[Event] = []
     listeners = [Listener(UDP, "127.0.0.1")]
-    shell = SipShell(UserAgent(UaConfig(), SystemRandom()), listeners, events.append, resolver=Names())
+    shell = SipShell(
+        UserAgent(UaConfig(), SystemRandom()), listeners, events.append, resolver=Names({"bob.example": ["127.0.0.1"]})
+    )
     await shell.start()
     try:
         port = bob.shell.listening[0].port

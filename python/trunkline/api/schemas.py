@@ -88,8 +88,8 @@ class SipFields(Message):
     sip_outbound_proxy: Text = Field(default=None, description="Host to send to, if it differs from the domain.")
     sip_proxy: Text = Field(default=None, description="Another name of `sipOutboundProxy`, which goes first.")
     sip_port: PortNumber = Field(default=None, description="Port of the proxy or domain. Default: 5060 or DNS.")
-    sip_transport: Annotated[Literal["UDP", "TCP"], BeforeValidator(_upper)] = Field(
-        default="UDP", description="Ours: how to reach the SIP server."
+    sip_transport: Annotated[Literal["UDP", "TCP", "TLS", "WS", "WSS"] | None, BeforeValidator(_upper)] = Field(
+        default=None, description="Ours: how to reach the SIP server. Default: as its DNS records say, else UDP."
     )
     sip_register_required: Flag = Field(default=False, description="Register before calling.")
 
@@ -106,7 +106,7 @@ class SipFields(Message):
             authentication_name=self.sip_authentication_name,
             outbound_proxy=None if proxy == domain else proxy,
             port=self.sip_port,
-            transport=Transport(self.sip_transport.lower()),
+            transport=None if self.sip_transport is None else Transport(self.sip_transport.lower()),
         )
 
 

@@ -14,7 +14,7 @@ from trunkline.config.sections import (
     NodeConfig,
     TlsConfig,
 )
-from trunkline.config.sip import SipConfig
+from trunkline.config.sip import SipConfig, SipTlsConfig
 
 __all__ = [
     "CallsConfig",
@@ -25,6 +25,7 @@ __all__ = [
     "MediaConfig",
     "NodeConfig",
     "SipConfig",
+    "SipTlsConfig",
     "TlsConfig",
     "load",
 ]

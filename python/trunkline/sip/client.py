@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from trunkline.errors import SipParseError
 from trunkline.sip.core import Core
 from trunkline.sip.digest import Attempt, Credentials
+from trunkline.sip.headers import parse_number
 from trunkline.sip.message import HeaderList, Request, Response
 from trunkline.sip.phrases import reason_phrase
 from trunkline.sip.transaction import ClientTransaction, Failure, State
@@ -20,6 +22,10 @@ from trunkline.sip.types import Account, Address, HeaderFields, Hop, Path
 _LIMIT = "limit"
 _CANCEL = "cancel"
 _NO_ROUTE = "no route"
+_SILENCE = "silence"
+_SHORT_REST_S = 5.0
+_ADDED_BYTES = 250
+"""Via, CSeq, Contact and User-Agent, roughly; credentials take as much again."""
 
 
 class AccountAccess:
@@ -83,7 +89,8 @@ class ClientRequest:
         self._attempt = None if access is None else Attempt(access.credentials, template.method)
         self._query: int | None = None
         self._paths: list[Path] = []
-        self._transaction: ClientTransaction | None = None
+        self._try: _Try | None = None
+        self._cseq = 0
         self._cancel_headers: HeaderFields | None = None
         self._is_cancel_sent = False
         self._is_done = False
@@ -103,7 +110,8 @@ class ClientRequest:
         if self._hop is None:
             self._core.timers.set(self, _NO_ROUTE, now)
             return
-        self._query = self._core.ask_routes(self._hop, self._handle_routes)
+        size_bytes = len(self._template.to_bytes()) + _ADDED_BYTES * (1 if self._access is None else 2)
+        self._query = self._core.ask_routes(self._hop, self._handle_routes, size_bytes=size_bytes)
         if self.method == "INVITE":
             self._core.timers.set(self, _LIMIT, now + self._core.config.ring_limit_s)
 
@@ -115,20 +123,26 @@ class ClientRequest:
         if self._is_done or self._cancel_headers is not None:
             return
         self._cancel_headers = headers
-        if self._transaction is None:
+        if self._try is None:
             self._report(now, 487, reason_phrase(487))
-        elif self._transaction.state is State.PROCEEDING:
+        elif self._try.transaction.state is State.PROCEEDING:
             self._send_cancel(now)
 
     def handle_timer(self, now: float, name: str) -> None:
-        """`limit`: nobody answered; `cancel`: not even the CANCEL brought a final response; `no route`: no hop."""
+        """Run what is due.
+
+        `limit`: nobody answered; `cancel`: not even the CANCEL brought a final response; `no route`: no hop; `silence`:
+        this server gives no sign of life.
+        """
         if name == _LIMIT:
             self.cancel(now)
             self._report(now, 408, reason_phrase(408))
         elif name == _NO_ROUTE:
             self._report(now, 503, "No way to send to this address")
-        elif self._transaction is not None:
-            self._transaction.abandon(now)
+        elif name == _SILENCE:
+            self._leave_silent_server(now)
+        elif self._try is not None:
+            self._try.transaction.abandon(now)
             self._report(now, 487, reason_phrase(487))
 
     # --- sending ---
@@ -140,7 +154,8 @@ class ClientRequest:
             return
         if self._access is not None and self._hop == self._access.home:
             self._access.addresses.update(path.remote for path in paths)
-        self._paths = list(paths)
+        self._paths = self._core.outages.sorted(now, paths)
+        self._cseq = self._next_cseq()
         self._send(now)
 
     def _send(self, now: float) -> None:
@@ -148,7 +163,7 @@ class ClientRequest:
         request = self._template
         headers = request.headers.copy()
         headers.prepend("Via", str(self._core.via(path)))
-        headers.add("CSeq", f"{self._next_cseq()} {request.method}")
+        headers.add("CSeq", f"{self._cseq} {request.method}")
         if self._contact_user is not None:
             headers.add("Contact", str(self._core.contact(path, self._contact_user)))
         headers.add("User-Agent", self._core.config.user_agent)
@@ -156,50 +171,95 @@ class ClientRequest:
             for name, value in self._access.credentials.headers(request.method, str(request.uri)):
                 headers.add(name, value)
         self.sent = replace(request, headers=headers)
-        self._transaction = self._core.transactions.send_request(now, self.sent, path, self)
+        self._try = _Try(self, self.sent, path)
+        self._try.transaction = self._core.transactions.send_request(now, self.sent, path, self._try)
+        if len(self._paths) > 1:
+            self._core.timers.set(self, _SILENCE, now + self._core.config.failover_s)
+
+    def _leave_silent_server(self, now: float) -> None:
+        """Try the next server, and end what the silent one may still do about our request when it wakes up."""
+        assert self._try is not None
+        if self._cancel_headers is None and not self._is_done and self._try.is_silent:
+            self._core.outages.note(now, self._paths[0])
+            del self._paths[0]
+            self._send(now)
 
     def _send_cancel(self, now: float) -> None:
         if self.sent is None or self.path is None or self._is_cancel_sent:
             return
         self._is_cancel_sent = True
-        headers = HeaderList()
-        headers.add("Via", str(self.sent.top_via))
-        for name in ("Route", "Max-Forwards", "From", "To", "Call-ID"):
-            headers.extend_received(name, self.sent.headers)
-        headers.add("CSeq", f"{self.sent.cseq.number} CANCEL")
-        for name, value in self._cancel_headers or ():
-            headers.add(name, value)
-        headers.add("User-Agent", self._core.config.user_agent)
-        self._core.transactions.send_request(now, Request("CANCEL", self.sent.uri, headers), self.path, None)
+        cancel = _cancel_of(self.sent, self._cancel_headers or (), self._core.config.user_agent)
+        self._core.transactions.send_request(now, cancel, self.path, None)
         self._core.timers.set(self, _CANCEL, now + self._core.time_limit_s)
 
     # --- outcome ---
 
-    def handle_response(self, now: float, response: Response) -> None:
-        """Take what the transaction delivers."""
+    def handle_try(self, now: float, attempt: _Try, response: Response) -> None:
+        """Take what a transaction delivers."""
+        if attempt is not self._try:
+            self._handle_late(now, attempt, response)
+            return
+        self._core.timers.cancel(self, _SILENCE)
         if response.status < 200:
             if self._cancel_headers is not None:
                 self._send_cancel(now)
             if not self._is_done:
                 self._owner.handle_provisional(now, self, response)
         elif self._should_retry(response):
+            self._cseq = self._next_cseq()
+            self._send(now)
+        elif response.status == 503 and self._may_fail_over:
+            self._core.outages.note(now, self._paths[0], _rest_s(response))
+            del self._paths[0]
             self._send(now)
         else:
+            self._core.outages.clear(attempt.path)
             self._stop_timers()
             if response.status < 300 or not self._is_done:
                 self._is_done = True
                 self._owner.handle_final(now, self, response)
 
-    def handle_failure(self, now: float, failure: Failure) -> None:
+    def handle_try_failed(self, now: float, attempt: _Try, failure: Failure) -> None:
         """Try the next address, or report."""
+        if attempt is not self._try:
+            return
         self._core.timers.cancel(self, _CANCEL)
-        if failure is Failure.TRANSPORT and len(self._paths) > 1 and self._cancel_headers is None:
+        self._core.timers.cancel(self, _SILENCE)
+        if attempt.is_silent and attempt.path == self._paths[0]:
+            self._core.outages.note(now, self._paths[0])
+        if failure is Failure.TRANSPORT and self._may_fail_over:
             del self._paths[0]
             self._send(now)
         elif failure is Failure.TRANSPORT:
-            self._report(now, 503, "Server unreachable")
+            trouble = attempt.transaction.trouble
+            self._report(now, 503, f"Server unreachable ({trouble})" if trouble else "Server unreachable")
         else:
             self._report(now, 408, reason_phrase(408))
+
+    @property
+    def _may_fail_over(self) -> bool:
+        return len(self._paths) > 1 and self._cancel_headers is None and not self._is_done
+
+    def _handle_late(self, now: float, attempt: _Try, response: Response) -> None:
+        """Deal with a server that was left and has woken up: a call it began is cancelled, an answer is an answer.
+
+        RFC 3263 section 4.3 leaves this open; two phones of one callee would ring otherwise.
+        """
+        self._core.outages.clear(attempt.path)
+        if self.method != "INVITE":
+            return
+        if response.status < 200:
+            if not attempt.is_cancelled:
+                attempt.is_cancelled = True
+                cancel = _cancel_of(attempt.sent, (), self._core.config.user_agent)
+                self._core.transactions.send_request(now, cancel, attempt.path, None)
+        elif response.status < 300:
+            if not self._is_done:
+                self.cancel(now)
+                self._stop_timers()
+                self.sent, self.path = attempt.sent, attempt.path
+                self._is_done = True
+            self._owner.handle_final(now, self, response)
 
     def _should_retry(self, response: Response) -> bool:
         if response.status not in (401, 407) or self._attempt is None or self._cancel_headers is not None:
@@ -212,6 +272,7 @@ class ClientRequest:
             return
         self._is_done = True
         self._core.timers.cancel(self, _LIMIT)
+        self._core.timers.cancel(self, _SILENCE)
         if self._query is not None:
             self._core.drop_query(self._query)
         self._owner.handle_no_response(now, self, status, reason)
@@ -219,3 +280,46 @@ class ClientRequest:
     def _stop_timers(self) -> None:
         self._core.timers.cancel(self, _LIMIT)
         self._core.timers.cancel(self, _CANCEL)
+
+
+class _Try:
+    """One transaction of a request: at one server, with one set of credentials."""
+
+    transaction: ClientTransaction
+
+    def __init__(self, client: ClientRequest, sent: Request, path: Path) -> None:
+        self.sent = sent
+        self.path = path
+        self.is_silent = True
+        self.is_cancelled = False
+        self._client = client
+
+    def handle_response(self, now: float, response: Response) -> None:
+        """Pass on what the transaction delivers."""
+        self.is_silent = False
+        self._client.handle_try(now, self, response)
+
+    def handle_failure(self, now: float, failure: Failure) -> None:
+        """Pass on that it failed."""
+        self._client.handle_try_failed(now, self, failure)
+
+
+def _cancel_of(request: Request, extra: HeaderFields, user_agent: str) -> Request:
+    """Build the CANCEL of an INVITE.   RFC 3261 section 9.1."""
+    headers = HeaderList()
+    headers.add("Via", str(request.top_via))
+    for name in ("Route", "Max-Forwards", "From", "To", "Call-ID"):
+        headers.extend_received(name, request.headers)
+    headers.add("CSeq", f"{request.cseq.number} CANCEL")
+    for name, value in extra:
+        headers.add(name, value)
+    headers.add("User-Agent", user_agent)
+    return Request("CANCEL", request.uri, headers)
+
+
+def _rest_s(response: Response) -> float:
+    """Return how long a server that answers 503 wants to be left alone; without Retry-After, for a short while."""
+    try:
+        return float(parse_number((response.headers.get("Retry-After") or "").partition(";")[0].partition("(")[0]))
+    except SipParseError:
+        return _SHORT_REST_S

@@ -5,18 +5,32 @@ Owns no protocol rule of its own but one: how our Via and Contact name us.   RFC
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from random import Random
 from typing import Protocol
 
-from trunkline.sip.dialog import DialogId
+from trunkline.sip.dialog import Dialog, DialogId
+from trunkline.sip.finding.outages import Outages
 from trunkline.sip.headers import NameAddr, Replaces, SipUri, Uri, Via
 from trunkline.sip.message import Request, Response
 from trunkline.sip.timers import TimerQueue
 from trunkline.sip.transaction import BRANCH_COOKIE, CancelUser, ServerTransaction, ServerUser, Timing, TransactionLayer
-from trunkline.sip.types import Event, HeaderFields, Hop, InviteId, Path, ReferId, RouteQuery, Transport, UaConfig
+from trunkline.sip.types import (
+    ContactPolicy,
+    Event,
+    HeaderFields,
+    Hop,
+    InviteId,
+    Path,
+    ReferId,
+    RouteQuery,
+    Transport,
+    UaConfig,
+)
 
 METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "REFER", "NOTIFY", "SUBSCRIBE")
 """What every user agent of ours takes."""
@@ -57,12 +71,29 @@ def hop_of(uri: Uri, *, transport: Transport | None = None) -> Hop | None:
 
     transport: used where the URI names none.
     """
-    if not isinstance(uri, SipUri) or uri.scheme != "sip":
+    if not isinstance(uri, SipUri):
         return None
     named = (uri.parameter("transport") or "").lower()
     if named and named not in list(Transport):
         return None
-    return Hop(uri.parameter("maddr") or uri.host, uri.port, Transport(named) if named else transport)
+    chosen, is_secure = Transport(named) if named else transport, uri.scheme == "sips"
+    if is_secure and chosen is not None:
+        chosen = chosen.secured
+        if chosen is None:
+            return None
+    return Hop(uri.parameter("maddr") or uri.host, uri.port, chosen, is_secure)
+
+
+def _is_behind_nat(uri: Uri, source: str) -> bool:
+    """Whether a Contact cannot be reached from here: `.invalid`, or a private address of somebody on the Internet."""
+    if not isinstance(uri, SipUri):
+        return True
+    if uri.host.lower().endswith(".invalid"):
+        return True
+    try:
+        return ipaddress.ip_address(source).is_global and not ipaddress.ip_address(uri.host).is_global
+    except ValueError:
+        return False
 
 
 class Core:
@@ -80,6 +111,7 @@ class Core:
         self.queries: deque[RouteQuery] = deque()
         self.dialogs: dict[DialogId, DialogOwner] = {}
         self.counters: Counter[str] = Counter()
+        self.outages = Outages()
         self.referrals: dict[ReferId, Referral] = {}
         self._waiting: dict[int, RoutesReady] = {}
         self._ids = count(1)
@@ -133,9 +165,12 @@ class Core:
 
     # --- routes ---
 
-    def ask_routes(self, hop: Hop, ready: RoutesReady) -> int:
-        """Ask the shell for paths to a hop; `ready` gets them later, or never if `drop_query` is called."""
-        query = RouteQuery(next(self._query_ids), hop)
+    def ask_routes(self, hop: Hop, ready: RoutesReady, *, size_bytes: int = 0) -> int:
+        """Ask the shell for paths to a hop; `ready` gets them later, or never if `drop_query` is called.
+
+        size_bytes: about how long the message will be.
+        """
+        query = RouteQuery(next(self._query_ids), hop, size_bytes)
         self._waiting[query.id] = ready
         self.queries.append(query)
         return query.id
@@ -150,6 +185,26 @@ class Core:
         if ready is not None:
             ready(now, paths)
 
+    def hop_within(self, dialog: Dialog) -> Hop | None:
+        """Say where a request of a dialog goes: by its routes, its flow, or to its remote target.
+
+        A peer without a proxy before it is answered on the connection that it opened, and past a NAT (`UaConfig`).
+        RFC 3261 section 12.2.1.1; RFC 5626 section 5.3; RFC 7118 section 5.
+        """
+        hop, flow = hop_of(dialog.next_uri), dialog.flow
+        if dialog.route_set or flow is None:
+            return hop
+        target, source, policy = dialog.remote_target, flow.remote[0], self.config.contact_policy
+        is_wanted = (
+            policy is ContactPolicy.ALWAYS
+            or flow.transport.is_websocket
+            or (flow.transport.is_reliable and isinstance(target, SipUri) and target.host == source)
+            or (policy is ContactPolicy.PRIVATE and _is_behind_nat(target, source))
+        )
+        if not is_wanted:
+            return hop
+        return replace(hop or Hop(flow.remote[0], flow.remote[1], flow.transport), flow=flow)
+
     # --- our own address ---
 
     def via(self, path: Path) -> Via:
@@ -162,5 +217,5 @@ class Core:
         """Make our Contact for peers on this path."""
         uri = SipUri.of(user, self.config.advertised_host or path.local[0], path.local[1])
         if path.transport is not Transport.UDP:
-            uri = uri.with_parameter("transport", path.transport)
+            uri = uri.with_parameter("transport", path.transport.uri_name)
         return NameAddr(uri)

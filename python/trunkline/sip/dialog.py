@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from trunkline.errors import SipParseError
 from trunkline.sip.headers import NameAddr, SipUri, Uri
 from trunkline.sip.message import HeaderList, Message, Request, Response
+from trunkline.sip.types import Path
 
 DialogId = tuple[str, str, str]
 """Call-ID, local tag, remote tag."""
@@ -18,7 +19,10 @@ DialogId = tuple[str, str, str]
 
 @dataclass(slots=True)
 class Dialog:
-    """One dialog, early or confirmed. route_set: the next hop first. remote_cseq: None until the peer sent one."""
+    """One dialog, early or confirmed.
+
+    route_set: the next hop first. remote_cseq: None until the peer sent one. flow: on which the peer was heard last.
+    """
 
     sip_call_id: str
     local: NameAddr
@@ -28,9 +32,10 @@ class Dialog:
     local_cseq: int
     remote_cseq: int | None
     is_confirmed: bool
+    flow: Path | None = None
 
     @classmethod
-    def of_uac(cls, request: Request, response: Response) -> Dialog:
+    def of_uac(cls, request: Request, response: Response, flow: Path | None) -> Dialog:
         """Make the dialog of a response to our request.   RFC 3261 section 12.1.2.
 
         A response that lacks a Contact leaves us with the address that was called.
@@ -45,10 +50,11 @@ class Dialog:
             local_cseq=request.cseq.number,
             remote_cseq=None,
             is_confirmed=response.status >= 200,
+            flow=flow,
         )
 
     @classmethod
-    def of_uas(cls, request: Request, local_tag: str) -> Dialog:
+    def of_uas(cls, request: Request, local_tag: str, flow: Path) -> Dialog:
         """Make the dialog that our response to a request begins; SipParseError without exactly one Contact.
 
         RFC 3261 section 12.1.1.
@@ -65,6 +71,7 @@ class Dialog:
             local_cseq=0,
             remote_cseq=request.cseq.number,
             is_confirmed=False,
+            flow=flow,
         )
 
     @property
@@ -104,8 +111,9 @@ class Dialog:
         self.remote_cseq = number
         return True
 
-    def refresh_target(self, message: Message) -> None:
-        """Take the Contact of a target refresh (re-INVITE and its 2xx)."""
+    def refresh_target(self, message: Message, flow: Path | None = None) -> None:
+        """Take the Contact of a target refresh (re-INVITE and its 2xx), and the flow that a request came on."""
+        self.flow = flow or self.flow
         contacts = message.contacts
         if contacts:
             self.remote_target = contacts[0].uri.as_target

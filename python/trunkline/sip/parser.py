@@ -152,6 +152,11 @@ class StreamFramer:
         self._buffer = bytearray()
         self._searched = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no part of a message waits for the rest."""
+        return not self._buffer
+
     def feed(self, data: bytes) -> None:
         """Append what was received. The buffer never grows past one message and one read."""
         self._buffer += data

@@ -1,7 +1,7 @@
 """SHELL: the event loop's side of the SIP user agent.
 
-Owns the clock, the one timer, name look-ups and the order in which a user agent's polls are drained; `sockets` owns
-bytes. Knows nothing of dialogs or calls.   RFC 3261 section 18.
+Owns the clock, the one timer, the course of look-ups and the order in which a user agent's polls are drained;
+`transports` own bytes. Knows nothing of dialogs or calls.   RFC 3261 section 18.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from random import Random, SystemRandom
 
 import structlog
 
-from trunkline.sip.resolver import Resolver, SystemResolver, ip_literal
-from trunkline.sip.sockets import Listener, Sockets, StreamLimits
+from trunkline.sip.finding.targets import Question, Search, Target
+from trunkline.sip.resolver import DnsResolver, Resolver
+from trunkline.sip.transports.listening import Listener, StreamLimits
+from trunkline.sip.transports.sockets import Sockets
+from trunkline.sip.transports.tls import TlsSettings
 from trunkline.sip.types import (
-    DEFAULT_PORT,
     Account,
-    Address,
     Event,
     HeaderFields,
-    Hop,
     IncomingRequestId,
     InviteId,
     InviteRequest,
@@ -34,7 +35,10 @@ from trunkline.sip.types import (
 )
 from trunkline.sip.ua import UserAgent
 
-__all__ = ["Listener", "SipShell", "StreamLimits"]
+__all__ = ["Listener", "SipShell", "StreamLimits", "TlsSettings"]
+
+UDP_MAX_BYTES = 1_300
+"""RFC 3261 section 18.1.1, for a path whose MTU is not known."""
 
 _log = structlog.get_logger(__name__)
 
@@ -42,6 +46,8 @@ _log = structlog.get_logger(__name__)
 class SipShell:
     """Drives one user agent on the running event loop.
 
+    rng: draws among equal servers. udp_max_bytes: a longer request goes by TCP where that works.
+    tls: of TLS and WSS, both ways; ConfigError if its files cannot be used. origins: pages that may open a WebSocket.
     on_event: called for each event, in order, from the loop and never from within a verb. It may call any verb.
     """
 
@@ -51,17 +57,25 @@ class SipShell:
         listeners: Sequence[Listener],
         on_event: Callable[[Event], None],
         *,
+        rng: Random | None = None,
         resolver: Resolver | None = None,
         limits: StreamLimits | None = None,
+        tls: TlsSettings | None = None,
+        origins: Sequence[str] = ("*",),
+        udp_max_bytes: int = UDP_MAX_BYTES,
     ) -> None:
         self._ua = ua
         self._on_event = on_event
-        self._resolver = resolver or SystemResolver()
+        self._rng = rng or SystemRandom()
+        self._resolver = resolver or DnsResolver()
+        self._udp_max_bytes = udp_max_bytes
         self._sockets = Sockets(
             listeners,
             limits or StreamLimits(),
             on_data=self._handle_data,
             on_unreachable=self._handle_unreachable,
+            tls=tls,
+            origins=origins,
         )
         self._timer: asyncio.TimerHandle | None = None
         self._delivery: asyncio.Handle | None = None
@@ -98,6 +112,7 @@ class SipShell:
         for task in self._lookups:
             task.cancel()
         await asyncio.gather(*self._lookups, return_exceptions=True)
+        await self._resolver.close()
         self._deliver()
         await self._sockets.close()
 
@@ -187,8 +202,8 @@ class SipShell:
     def _handle_data(self, data: bytes, path: Path) -> None:
         self._guard(lambda: self._ua.handle_datagram(self._now(), data, path))
 
-    def _handle_unreachable(self, path: Path) -> None:
-        self._guard(lambda: self._ua.handle_unreachable(self._now(), path))
+    def _handle_unreachable(self, path: Path, detail: str) -> None:
+        self._guard(lambda: self._ua.handle_unreachable(self._now(), path, detail))
 
     def _handle_timeout(self) -> None:
         self._timer = None
@@ -240,27 +255,41 @@ class SipShell:
     # --- routes ---
 
     def _find_routes(self, query: RouteQuery) -> None:
-        """Answer at once for an address, later for a name."""
-        literal = ip_literal(query.hop.host)
-        if literal is not None:
-            self._ua.handle_routes(self._now(), query.id, self._paths(query.hop, [literal]))
+        """Answer at once for an open flow and for an address, later for a name."""
+        flow = query.hop.flow
+        if flow is not None and self._sockets.is_open(flow):
+            self._ua.handle_routes(self._now(), query.id, [flow])
             return
-        task = asyncio.get_running_loop().create_task(self._look_up(query))
+        search = Search(query.hop, self._sockets.usable_transports, self._rng)
+        questions = search.poll_questions()
+        if not questions:
+            self._ua.handle_routes(self._now(), query.id, self._paths(query, search.targets))
+            return
+        task = asyncio.get_running_loop().create_task(self._look_up(query, search, questions))
         self._lookups.add(task)
         task.add_done_callback(self._lookups.discard)
 
-    async def _look_up(self, query: RouteQuery) -> None:
-        addresses = await self._resolver.addresses(query.hop.host)
-        self._guard(lambda: self._ua.handle_routes(self._now(), query.id, self._paths(query.hop, addresses)))
+    async def _look_up(self, query: RouteQuery, search: Search, questions: Sequence[Question]) -> None:
+        while questions:
+            answers = await asyncio.gather(*(self._resolver.look_up(question) for question in questions))
+            for question, records in zip(questions, answers, strict=True):
+                search.handle_answer(question, records)
+            questions = search.poll_questions()
+        self._guard(lambda: self._ua.handle_routes(self._now(), query.id, self._paths(query, search.targets)))
 
-    def _paths(self, hop: Hop, addresses: Sequence[str]) -> list[Path]:
-        """Paths to each address that one of our listeners can reach. Without a transport, UDP goes before TCP."""
-        transports = [hop.transport] if hop.transport is not None else list(Transport)
+    def _paths(self, query: RouteQuery, targets: Sequence[Target]) -> list[Path]:
+        """Make paths to the targets that we can reach, in their order.
+
+        What is too long for UDP goes by TCP first; a server without TCP refuses that at once.   RFC 3261 18.1.1.
+        """
         found: list[Path] = []
-        for host in addresses:
-            remote: Address = (host, hop.port or DEFAULT_PORT)
-            locals_ = ((transport, self._sockets.local_address(transport, remote)) for transport in transports)
-            usable = next(((transport, local) for transport, local in locals_ if local is not None), None)
-            if usable is not None:
-                found.append(Path(usable[0], usable[1], remote))
+        for target in targets:
+            transports = [target.transport]
+            if target.transport is Transport.UDP and query.size_bytes > self._udp_max_bytes:
+                transports.insert(0, Transport.TCP)
+            for transport in transports:
+                local = self._sockets.local_address(transport, target.remote)
+                if local is not None:
+                    name = query.hop.host if transport.is_secure else ""
+                    found.append(Path(transport, local, target.remote, server_name=name))
         return found

@@ -241,10 +241,13 @@ class UserAgent:
         """Answer a `RouteQuery`: paths in the order to try; none means that there is no way."""
         self._core.handle_routes(now, query, paths)
 
-    def handle_unreachable(self, now: float, path: Path) -> None:
-        """Learn that the transport could not deliver to this peer: ICMP, connection refused or lost."""
+    def handle_unreachable(self, now: float, path: Path, detail: str = "") -> None:
+        """Learn that the transport could not deliver to this peer: ICMP, connection refused or lost.
+
+        detail: what is wrong, for whoever can mend it.
+        """
         self._core.counters["unreachable"] += 1
-        self._core.transactions.handle_unreachable(now, path)
+        self._core.transactions.handle_unreachable(now, path, detail)
 
     def handle_timeout(self, now: float) -> None:
         """Run what is due."""

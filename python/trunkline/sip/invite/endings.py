@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trunkline.sip.client import AccountAccess, ClientRequest
-from trunkline.sip.core import Core, hop_of
+from trunkline.sip.core import Core
 from trunkline.sip.dialog import Dialog
 from trunkline.sip.headers import Reason
 from trunkline.sip.message import Request, Response
@@ -41,7 +41,7 @@ class Acknowledgement:
         if self._ready is not None:
             self._core.transactions.transmit(*self._ready)
         elif not self._is_asking:
-            hop = hop_of(self._dialog.next_uri)
+            hop = self._core.hop_within(self._dialog)
             if hop is not None:
                 self._is_asking = True
                 self._core.ask_routes(hop, self._handle_routes)
@@ -72,7 +72,7 @@ class Farewell:
         for name, value in headers:
             request.headers.add(name, value)
         self._client = ClientRequest(
-            core, self, request, hop=hop_of(dialog.next_uri), next_cseq=dialog.next_cseq, access=access
+            core, self, request, hop=core.hop_within(dialog), next_cseq=dialog.next_cseq, access=access
         )
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trunkline.sip.client import AccountAccess, ClientRequest
-from trunkline.sip.core import Core, hop_of
+from trunkline.sip.core import Core
 from trunkline.sip.dialog import Dialog
 from trunkline.sip.message import Request, Response
 
@@ -43,7 +43,7 @@ class Errand:
             core,
             self,
             request,
-            hop=hop_of(dialog.next_uri),
+            hop=core.hop_within(dialog),
             next_cseq=dialog.next_cseq,
             contact_user=contact_user,
             access=access,

@@ -77,7 +77,7 @@ class OutboundInvite(InviteUsage):
             return
         tag = response.to.tag
         if tag is not None and tag not in self._early and client.sent is not None:
-            self._early[tag] = dialog = Dialog.of_uac(client.sent, response)
+            self._early[tag] = dialog = Dialog.of_uac(client.sent, response, client.path)
             self._core.dialogs[dialog.id] = self
         phrase = plain_text(response.reason)
         self._core.emit(InviteProgress(self.id, response.status, phrase, response.sdp, response.takes_info))
@@ -107,7 +107,7 @@ class OutboundInvite(InviteUsage):
         if known is not None:
             known.send(now)
             return
-        dialog = Dialog.of_uac(sent, response)
+        dialog = Dialog.of_uac(sent, response, self._initial.path)
         ack = self._acks[key] = Acknowledgement(self._core, dialog, sent, self._access)
         ack.send(now)
         if self._is_over or self.dialog is not None:

@@ -38,7 +38,7 @@ class InboundInvite(InviteUsage):
         self._transaction = transaction
         self._tag = transaction.to_tag = core.token()
         self._provisional: Response | None = None
-        self.dialog = Dialog.of_uas(transaction.request, self._tag)
+        self.dialog = Dialog.of_uas(transaction.request, self._tag, transaction.path)
 
     def start(self, now: float) -> None:
         """Begin to wait for the application."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from trunkline.errors import InvalidCallState
 from trunkline.sip.client import AccountAccess, ClientRequest
-from trunkline.sip.core import Core, hop_of
+from trunkline.sip.core import Core
 from trunkline.sip.dialog import Dialog
 from trunkline.sip.headers import ReferTo, plain_text
 from trunkline.sip.info import DigitGate
@@ -103,7 +103,7 @@ class InviteUsage(ABC):
             return
         response = self._core.response(transaction.request, status)
         if status < 300:
-            self.confirmed_dialog().refresh_target(transaction.request)
+            self.confirmed_dialog().refresh_target(transaction.request, transaction.path)
             self._send_answer(now, transaction, response, sdp)
         else:
             transaction.respond(now, response)
@@ -364,7 +364,7 @@ class InviteUsage(ABC):
             self._core,
             self,
             request,
-            hop=hop_of(dialog.next_uri),
+            hop=self._core.hop_within(dialog),
             next_cseq=dialog.next_cseq,
             contact_user=self._contact_user if request.method == "INVITE" else None,
             access=self._access,

@@ -119,10 +119,13 @@ class TransactionLayer:
         request = transaction.request
         return request.to.tag is None and self._first_of[_mark(request)] is not transaction
 
-    def handle_unreachable(self, now: float, path: Path) -> None:
-        """Tell every client transaction towards this peer that the transport failed."""
+    def handle_unreachable(self, now: float, path: Path, detail: str = "") -> None:
+        """Tell every client transaction towards this peer that the transport failed, and why if that is known."""
         for transaction in list(self._clients.values()):
-            if transaction.path.transport is path.transport and transaction.path.remote == path.remote:
+            used = transaction.path
+            is_same_flow = used.connection == path.connection != 0
+            if is_same_flow or (used.transport is path.transport and used.remote == path.remote):
+                transaction.trouble = detail
                 transaction.step(now, Input.TRANSPORT_ERROR)
 
     def forget(self, transaction: Transaction) -> None:

@@ -130,12 +130,13 @@ class Transaction(ABC):
 
 
 class ClientTransaction(Transaction):
-    """A request that we sent."""
+    """A request that we sent. trouble: what the transport said when it failed."""
 
     def __init__(self, layer: Home, request: Request, path: Path, user: ClientUser | None) -> None:
         super().__init__(layer, INVITE_CLIENT if request.method == "INVITE" else NON_INVITE_CLIENT, path)
         self.request = request
         self.key = (request.top_via.branch or "", request.method)
+        self.trouble = ""
         self._user = user
         self._data = request.to_bytes()
 

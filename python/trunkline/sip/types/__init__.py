@@ -29,6 +29,7 @@ from trunkline.sip.types.events import (
 from trunkline.sip.types.paths import DEFAULT_PORT, Address, Hop, Path, RouteQuery, Transmit, Transport
 from trunkline.sip.types.requests import (
     Account,
+    ContactPolicy,
     HeaderFields,
     IncomingRequestId,
     InviteId,
@@ -43,6 +44,7 @@ __all__ = [
     "DEFAULT_PORT",
     "Account",
     "Address",
+    "ContactPolicy",
     "EndCause",
     "Event",
     "HeaderFields",

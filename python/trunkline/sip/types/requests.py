@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NewType
 
 from trunkline.sip.types.paths import Transport
@@ -23,6 +24,18 @@ HeaderFields = tuple[tuple[str, str], ...]
 """Header names and unfolded values, in order."""
 
 
+class ContactPolicy(StrEnum):
+    """When requests to a peer without a proxy go where it was heard rather than where its Contact says.
+
+    On a connection that the Contact's host has opened, and on every WebSocket, they do in any case.
+    """
+
+    NEVER = "never"
+    PRIVATE = "private"
+    """The Contact is a private address, or `.invalid`, and the peer is on the Internet: it is behind a NAT."""
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UaConfig:
     """Settings of one user agent; times in seconds.
@@ -31,7 +44,9 @@ class UaConfig:
     t1_s, t2_s, t4_s: round-trip estimate, retransmission ceiling, time a message lives in the network (RFC 3261
     table 4). ring_limit_s: an INVITE without a final answer ends after this long. refresh_fraction: the part of the
     granted expiry after which a registration is refreshed. retry_min_s, retry_max_s: bounds of the back-off after a
-    failed registration. max_transactions: requests from outside are answered 503 above this many.
+    failed registration. max_transactions: requests from outside are answered 503 above this many. contact_policy: what
+    is done about Contacts of peers behind a NAT. failover_s: a server that gives no sign of life for so long is left
+    for the next one, where there is a next one.
     """
 
     user_agent: str = "Trunkline"
@@ -44,6 +59,8 @@ class UaConfig:
     retry_min_s: float = 5.0
     retry_max_s: float = 300.0
     max_transactions: int = 20_000
+    contact_policy: ContactPolicy = ContactPolicy.PRIVATE
+    failover_s: float = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +68,7 @@ class Account:
     """A user's account at a SIP server.
 
     login: user part of the address of record. authentication_name: digest user name when it differs from login.
+    transport: None leaves it to the DNS (RFC 3263), and to UDP where that says nothing.
     outbound_proxy: host to send to instead of domain; `port` belongs to whichever of the two is used.
     """
 
@@ -60,7 +78,7 @@ class Account:
     authentication_name: str | None = None
     outbound_proxy: str | None = None
     port: int | None = None
-    transport: Transport = Transport.UDP
+    transport: Transport | None = None
     display_name: str | None = None
 
     def __repr__(self) -> str:
