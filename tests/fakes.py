@@ -290,6 +290,9 @@ class FakeWeb:
     def request_failed(self, method: str, call: CallId, info: str, reason: str = "") -> None:
         self.shown.append(("failed", method, info))
 
+    def transferred(self, call: Call) -> None:
+        self.shown.append(("transferred", call.id, call.target))
+
     def registered(self) -> None:
         self.shown.append(("registered",))
 

@@ -138,5 +138,23 @@ async def test_a_party_that_refuses_is_named_by_its_sip_status_and_q850_cause(mo
         await node.post("terminate", {"callId": "rest-1"})
 
 
+async def test_a_party_that_will_not_be_transferred_stays_and_says_so_to_rest_and_to_the_browser():
+    async with gateway() as node, node.browser() as browser:
+        await browser.login(node)
+        await browser.call("101", "mine")
+        await browser.expect("talk")
+        answer = await node.post("transfer", {"callId": "mine", "target": 102})
+        assert (answer.status_code, answer.json()["sipStatus"]) == (502, 603)
+        await browser.send("transfer", {"callId": "mine", "target": "102"})
+        failed = await browser.expect("fail")
+        assert (failed["apiMethod"], failed["info"], failed["reason"]) == ("transfer", "603 Decline", "leg_rejected")
+        assert (await call_of(node, "mine"))["status"] == "ESTABLISHED"
+        for body in ({}, {"targetCallId": "mine"}):
+            assert (await node.post("transfer", {"callId": "mine", **body})).status_code == 400
+        assert (await node.post("transfer", {"callId": "mine", "targetCallId": "none"})).status_code == 404
+        await browser.send("hangup", {"callId": "mine"})
+        await browser.expect("finish")
+
+
 def _refuse(answer_reinvite: Any, status: int) -> Any:
     return lambda invite, sdp=None, _status=200: answer_reinvite(invite, None, status)

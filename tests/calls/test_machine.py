@@ -24,6 +24,9 @@ from trunkline.sip.types import (
     InviteId,
     InviteProgress,
     InviteTrying,
+    ReferAnswered,
+    ReferId,
+    ReferProgress,
     ReinviteAnswered,
     ReinviteFailed,
     ReinviteReceived,
@@ -97,6 +100,7 @@ STEPS = [
     *("hangup", "answer", "rubbish", "dtmf", "vanish", "ring_time", "setup_time", "silence", "bridge_failed"),
     *("media_fails", "media_heals", "again"),
     *("hold", "unhold", "agreed", "refused_offer", "held_by_phone", "picked_up"),
+    *("transfer", "agrees_to_go", "has_arrived", "stays"),
 ]
 
 
@@ -117,6 +121,9 @@ async def act(w: World, session, name: str, *, is_incoming: bool) -> None:
         "bye": lambda: InviteEnded(invite, EndCause.REMOTE_BYE),
         "cancelled": lambda: InviteEnded(invite, EndCause.REMOTE_CANCEL),
         "reinvite": lambda: ReinviteReceived(invite, phone_offer("PCMU")),
+        "agrees_to_go": lambda: ReferAnswered(invite, ReferId(7), 202, "Accepted", True),
+        "has_arrived": lambda: ReferProgress(invite, ReferId(7), 200, "OK", True),
+        "stays": lambda: ReferProgress(invite, ReferId(7), 486, "Busy Here", True),
         "agreed": lambda: ReinviteAnswered(invite, phone_answer(offer)),
         "refused_offer": lambda: ReinviteFailed(invite, 488, "Not Acceptable Here"),
         "held_by_phone": lambda: ReinviteReceived(invite, phone_offer("PCMU", direction=Direction.SENDONLY)),
@@ -133,6 +140,8 @@ async def act(w: World, session, name: str, *, is_incoming: bool) -> None:
             session.answer(call_id, "rubbish")
         elif name in {"hold", "unhold"}:
             getattr(session, name)(call_id)
+        elif name == "transfer":
+            session.transfer(call_id, "200")
         elif name == "picked_up":
             w.controller.request(call_id, AnswerRequested(lambda error: None))
         elif name == "dtmf":

@@ -24,12 +24,14 @@ from trunkline.api.schemas import (
     Problem,
     SendDtmfRequest,
     StartupRequest,
+    TransferFields,
     dtmf_method,
 )
+from trunkline.calls.controller import TRANSFER_TIMEOUT_S
 from trunkline.calls.events import HoldRequested, MuteRequested, ResumeRequested
 from trunkline.calls.model import Call, CallEnd, CallRequest, EndReason, LegKind, Side
 from trunkline.calls.player_leg import PlayerLeg
-from trunkline.calls.routing import route
+from trunkline.calls.routing import route, transfer_request
 from trunkline.calls.sip_leg import SipLeg
 from trunkline.errors import CallNotFound, NoRoute
 from trunkline.ids import CallId
@@ -131,6 +133,22 @@ def call_routes(node: Node) -> APIRouter:
         """Return when the SIP party has agreed. Nothing happens if it is not on hold."""
         call = node.controller.registry.get(CallId(body.call_id))
         await node.controller.ask(call.id, lambda reply: ResumeRequested(call.client_side, reply))
+        return _done()
+
+    @router.post("/transfer", summary="Transfer the SIP party", responses=refusals)
+    async def transfer(body: TransferFields) -> Response:
+        """Have the SIP party call somebody else, and return when it has been answered there; the call then ends.
+
+        With `targetCallId` it takes the place of this node in that call, which ends as well.
+        """
+        call = node.controller.registry.get(CallId(body.call_id))
+        consulted = None if body.target_call_id is None else CallId(body.target_call_id)
+        target = body.target or node.controller.registry.get(CallId(body.target_call_id or "")).request.callee
+        await node.controller.ask(
+            call.id,
+            lambda reply: transfer_request(call.client_side, target, reply, consulted),
+            timeout_s=TRANSFER_TIMEOUT_S,
+        )
         return _done()
 
     @router.post("/mute", summary="Mute one side", responses=refusals)

@@ -6,9 +6,9 @@ anything about calls. Booleans and numbers are taken as strings too, because WCS
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -144,6 +144,26 @@ class HoldRequest(Message):
 
     call_id: CallIdText
     hold_for_transfer: Flag = Field(default=False, description="A transfer comes next. Kept with the call.")
+
+
+class TransferFields(Message):
+    """Whom a transfer leads to: `target` or `targetCallId`."""
+
+    call_id: CallIdText
+    target: Annotated[DialedText | None, BeforeValidator(_blank_to_none)] = Field(
+        default=None, description="Number, user or address to call: a blind transfer."
+    )
+    target_call_id: Annotated[CallIdText | None, BeforeValidator(_blank_to_none)] = Field(
+        default=None, description="Ours: another live call, whose party takes over: an attended transfer."
+    )
+
+    @model_validator(mode="after")
+    def _check_target(self) -> Self:
+        if self.target is None and self.target_call_id is None:
+            raise PydanticCustomError("no_target", "target or targetCallId is needed")
+        if self.target_call_id == self.call_id:
+            raise PydanticCustomError("same_call", "targetCallId must be another call")
+        return self
 
 
 class MuteRequest(Message):
@@ -303,6 +323,7 @@ class CallObject(BaseModel):
             reason=end.reason.code if end else None,
             info=end.info if end else None,
             q850=end.reason.value.q850 if end else None,
+            target=call.target or None,
             hold_for_transfer=call.is_held_for_transfer,
             held_by=[side for side in Side if call.holder is side or call.has(side, lambda leg: leg.is_holding)],
             muted=[side for side in Side if call.has(side, lambda leg: leg.is_muted)],

@@ -28,6 +28,7 @@ from trunkline.api.ws_protocol import (
     Ignored,
     Ping,
     SendDtmf,
+    Transfer,
     Unhold,
     fail_frame,
     read_frame,
@@ -224,6 +225,8 @@ class BrowserSocket:
                 self._session.hold(call_id, is_for_transfer=message.hold_for_transfer)
             case Unhold():
                 self._session.unhold(call_id)
+            case Transfer(target=target, target_call_id=other):
+                self._session.transfer(call_id, target or other or "", None if other is None else CallId(other))
 
     def _connect(self, message: Connection) -> None:
         if self._session is not None:
@@ -268,6 +271,11 @@ class BrowserSocket:
         """Send `fail` about a call that goes on."""
         self._send(fail_frame(method, info, call_id=call, **({"reason": reason} if reason else {})))
 
+    def transferred(self, call: Call) -> None:
+        """Send `notifyTransferEvent`."""
+        about = {"callId": call.id, "status": "COMPLETED", "incoming": False, "target": call.target}
+        self._send(write_frame("notifyTransferEvent", about))
+
     def registered(self) -> None:
         """Send `registered`."""
         self._send(write_frame("registered", {"status": "REGISTERED"}))
@@ -309,6 +317,8 @@ def _name_of(message: ClientMessage) -> tuple[str, str | None]:
             return "hold", message.call_id
         case Unhold():
             return "unhold", message.call_id
+        case Transfer():
+            return "transfer", message.call_id
         case Candidate():
             return "candidate", message.call_id
         case Ping():

@@ -13,7 +13,18 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError, from_json, to_json
 
-from trunkline.api.schemas import CallIdText, CallObject, DialedText, Digits, DtmfType, Flag, Message, SipFields, Text
+from trunkline.api.schemas import (
+    CallIdText,
+    CallObject,
+    DialedText,
+    Digits,
+    DtmfType,
+    Flag,
+    Message,
+    SipFields,
+    Text,
+    TransferFields,
+)
 from trunkline.calls.model import CallStatus
 
 MAX_CUSTOM_BYTES: Final = 4096
@@ -109,6 +120,10 @@ class Unhold(Message):
     call_id: CallIdText
 
 
+class Transfer(TransferFields):
+    """`transfer`: the browser sends the other side to somebody else."""
+
+
 class Candidate(Message):
     """`candidate`: one of the browser's ICE candidates, from clients that trickle.
 
@@ -126,7 +141,9 @@ class Ignored(Message):
     """`pong`, and diagnostics that need no answer."""
 
 
-ClientMessage = Connection | CallMessage | Answer | Hangup | SendDtmf | Hold | Unhold | Candidate | Ping | Ignored
+ClientMessage = (
+    Connection | CallMessage | Answer | Hangup | SendDtmf | Hold | Unhold | Transfer | Candidate | Ping | Ignored
+)
 
 _MESSAGES: Final[dict[str, type[ClientMessage]]] = {
     "connection": Connection,
@@ -136,6 +153,7 @@ _MESSAGES: Final[dict[str, type[ClientMessage]]] = {
     "sendDtmf": SendDtmf,
     "hold": Hold,
     "unhold": Unhold,
+    "transfer": Transfer,
     "candidate": Candidate,
     "ping": Ping,
     "pong": Ignored,

@@ -55,6 +55,8 @@ class Action(StrEnum):
     """What a held leg hears."""
     MUTE = "mute"
     """Mute a leg or let it be heard again, as was asked."""
+    SEND_ON = "send_on"
+    """Ask the other leg's far side to call somebody else."""
     GRANT = "grant"
     DENY = "deny"
     """Tell who asked that it is done, or that a far side refused."""

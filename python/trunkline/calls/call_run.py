@@ -27,10 +27,12 @@ from trunkline.calls.events import (
     LegProgressed,
     LegRefused,
     LegReoffered,
+    LegStayed,
     MuteRequested,
     Request,
     ResumeRequested,
     Timer,
+    TransferRequested,
     end_of,
     input_of,
 )
@@ -49,7 +51,7 @@ from trunkline.errors import (
     TransactionTimeout,
     TrunklineError,
 )
-from trunkline.ids import MediaCallId
+from trunkline.ids import CallId, MediaCallId
 from trunkline.media.types import Direction
 from trunkline.observability.logging import bound, get_logger
 
@@ -71,6 +73,7 @@ class CallRun:
         clock: Clock,
         settings: RunSettings,
         make_player: Callable[[Side], LegPort],
+        consulted: Callable[[CallId], LegPort],
     ) -> None:
         self.call = call
         self._clock = clock
@@ -88,8 +91,14 @@ class CallRun:
         )
         self._digits = Digits(call, self._legs, clock)
         self._make_player = make_player
+        self._consulted = consulted
         self._request: Request | None = None
         """What a client waits for. One at a time: the machine refuses the next one."""
+
+    @property
+    def party(self) -> LegPort:
+        """The leg that the client of the call talks to."""
+        return self._legs[self.call.client_side.other]
 
     def attach(self, a: LegPort, b: LegPort) -> None:
         """Give the call its legs; once, before `run`."""
@@ -197,7 +206,7 @@ class CallRun:
 
     def _end(self, end: CallEnd) -> None:
         call = self.call
-        self._reply(InvalidCallState(f"the call ended: {end.info}"))
+        self._reply(None if end.reason is EndReason.TRANSFERRED else InvalidCallState(f"the call ended: {end.info}"))
         call.state = CallState.ENDED
         call.end = end
         call.status = end.reason.value.status
@@ -244,8 +253,15 @@ class CallRun:
             case Action.STOP_MUSIC, _:
                 call.holder, call.is_held_for_transfer = None, False
                 await self._media.stop_music()
+            case Action.SEND_ON, TransferRequested(side, target, _, consulted):
+                leg = None if consulted is None else self._consulted(consulted)
+                self._legs[side.other].send_on(target, leg)
+                call.target = target
             case Action.MUTE, MuteRequested(side, is_muted):
                 await self._media.mute(side, is_muted=is_muted)
+            case Action.DENY, LegStayed(_, status, phrase):
+                call.target = ""
+                self._reply(_refusal(status, phrase))
             case Action.DENY, LegRefused(_, status, phrase):
                 call.holder = call.holder if call.state is CallState.HELD else None
                 self._reply(_refusal(status, phrase))

@@ -40,6 +40,9 @@ _SESSION_ID_BITS: Final = 62
 REQUEST_TIMEOUT_S: Final = 40.0
 """Longer than a SIP transaction (64*T1), which ends nearly every wait with a better reason."""
 
+TRANSFER_TIMEOUT_S: Final = 200.0
+"""The same of a transfer, whose far side may ring for three minutes."""
+
 _ORIGIN: Final = {LegKind.WEB: "web", LegKind.SIP: "sip", LegKind.PLAYER: "rest"}
 
 
@@ -147,6 +150,7 @@ class CallController:
             clock=self._clock,
             settings=self._settings.run,
             make_player=lambda side: PlayerLeg(context(side)),
+            consulted=self._consulted,
         )
         a = make_a(context(Side.A))
         run.attach(a, make_b(context(Side.B)))
@@ -192,7 +196,16 @@ class CallController:
         """Pass on what a client wants of a call; its reply tells the outcome. CallNotFound if there is no call."""
         self._run(call_id).post(request)
 
-    async def ask(self, call_id: CallId, make: Callable[[Reply], Request]) -> None:
+    def _consulted(self, call_id: CallId) -> LegPort:
+        """Return the leg that an attended transfer leads to. CallNotFound, or InvalidCallState if not answered."""
+        run = self._run(call_id)
+        if run.call.state not in ANSWERED:
+            raise InvalidCallState(f"call {call_id} is not answered")
+        return run.party
+
+    async def ask(
+        self, call_id: CallId, make: Callable[[Reply], Request], *, timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> None:
         """Have something done within a call and return when it is. make: the request, given its reply.
 
         Raises what stood in the way: CallNotFound, InvalidCallState, LegRejected if the far side refused,
@@ -206,7 +219,7 @@ class CallController:
 
         self.request(call_id, make(reply))
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 error = await outcome
         except TimeoutError as late:
             raise TransactionTimeout("the SIP side did not answer in time") from late

@@ -14,6 +14,7 @@ from typing import assert_never
 from trunkline.calls.model import CallEnd, EndReason, Side
 from trunkline.dtmf import DtmfKind
 from trunkline.errors import TrunklineError
+from trunkline.ids import CallId
 
 Reply = Callable[[TrunklineError | None], None]
 """Takes how a request ended, exactly once: None is success, an error names the cause."""
@@ -82,6 +83,22 @@ class LegDescribed:
 @dataclass(frozen=True, slots=True)
 class LegRefused:
     """A leg refused an offer that we made within the call, and goes on as before (RFC 3261 section 14.1)."""
+
+    side: Side
+    status: int
+    phrase: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegTransferred:
+    """A leg's far side has called who we sent it to, and was answered; or it left us for that."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class LegStayed:
+    """A leg's far side will not be transferred, or was not answered there. status: SIP's, of whichever refused."""
 
     side: Side
     status: int
@@ -198,7 +215,21 @@ class MuteRequested:
     reply: Reply
 
 
-Request = AnswerRequested | HoldRequested | ResumeRequested | MuteRequested
+@dataclass(frozen=True, slots=True)
+class TransferRequested:
+    """A client sends the other leg's far side to somebody else. side: the client's.
+
+    target: a number, user or address; in an attended transfer what to show for it. consulted: the call with whoever
+    takes over, None in a blind transfer.
+    """
+
+    side: Side
+    target: str
+    reply: Reply
+    consulted: CallId | None = None
+
+
+Request = AnswerRequested | HoldRequested | ResumeRequested | MuteRequested | TransferRequested
 """What a client asks for and wants the outcome of."""
 
 
@@ -218,6 +249,8 @@ CallEvent = (
     | LegReoffered
     | LegDescribed
     | LegRefused
+    | LegTransferred
+    | LegStayed
     | LegEnded
     | HangupRequested
     | TimerFired
@@ -245,6 +278,8 @@ class Input(StrEnum):
     REOFFERED = "reoffered"
     DESCRIBED = "described"
     REFUSED = "refused"
+    TRANSFERRED = "transferred"
+    STAYED = "stayed"
     ENDED = "ended"
     MEDIA_SILENT = "media_silent"
     DTMF_REQUESTED = "dtmf_requested"
@@ -253,6 +288,7 @@ class Input(StrEnum):
     HOLD_REQUESTED = "hold_requested"
     RESUME_REQUESTED = "resume_requested"
     MUTE_REQUESTED = "mute_requested"
+    TRANSFER_REQUESTED = "transfer_requested"
 
 
 def input_of(event: CallEvent) -> Input:
@@ -274,6 +310,10 @@ def input_of(event: CallEvent) -> Input:
             return Input.DESCRIBED
         case LegRefused():
             return Input.REFUSED
+        case LegTransferred():
+            return Input.TRANSFERRED
+        case LegStayed():
+            return Input.STAYED
         case LegEnded() | HangupRequested() | TimerFired() | MediaFailed() | ActionFailed():
             return Input.ENDED
         case MediaMissing() | MediaSilent():
@@ -290,6 +330,8 @@ def input_of(event: CallEvent) -> Input:
             return Input.RESUME_REQUESTED
         case MuteRequested():
             return Input.MUTE_REQUESTED
+        case TransferRequested():
+            return Input.TRANSFER_REQUESTED
     assert_never(event)
 
 
@@ -302,6 +344,8 @@ def end_of(event: CallEvent) -> CallEnd:
             return CallEnd(EndReason.TERMINATED, phrase="the longest time a call may last is over")
         case TimerFired():
             return CallEnd(EndReason.NO_ANSWER)
+        case LegTransferred(side):
+            return CallEnd(EndReason.TRANSFERRED, by=side)
         case MediaFailed(side, reason, detail):
             return CallEnd(reason, by=side, phrase=detail)
         case MediaMissing(side):

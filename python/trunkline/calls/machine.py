@@ -43,9 +43,11 @@ _RING: Final = (Action.RING_A, Action.REPORT)
 _JOIN: Final = (Action.DISARM_RING, Action.ACCEPT_B, Action.DESCRIBE_A, Action.JOIN)
 _ANSWER: Final = (Action.ARM_DURATION, Action.CONNECT_A, Action.EXPECT_MEDIA, Action.REPORT)
 
-_NEW, _DIALING, _TRYING, _RINGING, _EARLY, _ESTABLISHED, _HOLDING, _HELD, _RESUMING, _ENDED = CallState
+_NEW, _DIALING, _TRYING, _RINGING, _EARLY, _ESTABLISHED, _HOLDING, _HELD, _RESUMING, *_REST = CallState
+_TRANSFERRING, _TRANSFERRING_HELD, _ENDED = _REST
 
-ANSWERED: Final = (_ESTABLISHED, _HOLDING, _HELD, _RESUMING)
+_SENDING: Final = (_TRANSFERRING, _TRANSFERRING_HELD)
+ANSWERED: Final = (_ESTABLISHED, _HOLDING, _HELD, _RESUMING, _TRANSFERRING, _TRANSFERRING_HELD)
 """The states of a call whose callee has answered."""
 
 TABLE: Final[dict[tuple[CallState, Input], Step]] = {
@@ -89,6 +91,15 @@ TABLE: Final[dict[tuple[CallState, Input], Step]] = {
     ),
     (_RESUMING, Input.REFUSED): Step(_HELD, (Action.DENY,)),
     (_ESTABLISHED, Input.RESUME_REQUESTED): Step(_ESTABLISHED, (Action.GRANT,)),
+    # Transfer: RFC 3515, RFC 5589 sections 6 and 7. The call stands until the far side has arrived elsewhere; meanwhile
+    # it may put us on hold, as many phones do first.
+    (_ESTABLISHED, Input.TRANSFER_REQUESTED): Step(_TRANSFERRING, (Action.SEND_ON,)),
+    (_HELD, Input.TRANSFER_REQUESTED): Step(_TRANSFERRING_HELD, (Action.SEND_ON,)),
+    (_TRANSFERRING, Input.STAYED): Step(_ESTABLISHED, (Action.DENY,)),
+    (_TRANSFERRING_HELD, Input.STAYED): Step(_HELD, (Action.DENY,)),
+    **{(state, Input.TRANSFERRED): Step(_ENDED, CLOSING) for state in _SENDING},
+    **{(state, Input.REOFFERED): Step(state, (Action.ANSWER_OFFER, Action.REPORT_CHANGE)) for state in _SENDING},
+    **{(state, Input.DESCRIBED): Step(state, (Action.TAKE_ANSWER,)) for state in _SENDING},
     # Silence before the answer is left to the clocks: many callees play nothing. EXPECT_MEDIA begins the count anew.
     **{(state, Input.MEDIA_SILENT): Step(_ENDED, CLOSING) for state in ANSWERED},
     # Digits pass as soon as media does: menus before the answer are common.
@@ -109,6 +120,8 @@ STATUS: Final[dict[CallState, CallStatus]] = {
     CallState.HOLDING: CallStatus.ESTABLISHED,
     CallState.HELD: CallStatus.HOLD,
     CallState.RESUMING: CallStatus.HOLD,
+    CallState.TRANSFERRING: CallStatus.ESTABLISHED,
+    CallState.TRANSFERRING_HELD: CallStatus.HOLD,
 }
 """What clients are told in each state; `ENDED` takes the status of its end reason.
 

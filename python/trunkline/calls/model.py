@@ -53,6 +53,10 @@ class CallState(StrEnum):
     """One leg is on hold and hears music; the other one is not heard."""
     RESUMING = "resuming"
     """The held leg has been offered to talk again and has not answered."""
+    TRANSFERRING = "transferring"
+    """A client has asked a far side to call somebody else, and nobody knows yet whether it will."""
+    TRANSFERRING_HELD = "transferring_held"
+    """The same, of a far side that is on hold."""
     ENDED = "ended"
     """Over: everything that belonged to the call has been closed."""
 
@@ -116,6 +120,7 @@ class EndReason(Enum):
     TERMINATED = Cause("terminated", 480, 16, _CLEARED, CallStatus.FINISH)
     DECLINED_HERE = Cause("declined_here", 603, 21, _CLEARED, CallStatus.FINISH)
     BUSY_HERE = Cause("busy_here", 486, 17, _CLEARED, CallStatus.FINISH)
+    TRANSFERRED = Cause("transferred", 480, 16, _CLEARED, CallStatus.FINISH)
     ANSWERED_ELSEWHERE = Cause("answered_elsewhere", 480, 26, _CLEARED, CallStatus.FINISH)
     CLIENT_GONE = Cause("client_gone", 480, 27, _CLEARED, CallStatus.FINISH)
     SHUTDOWN = Cause("shutdown", 503, 41, _CLEARED, CallStatus.FINISH)
@@ -280,7 +285,8 @@ class Call:
 
     sip_status: the last status of the SIP side. created_at, answered_at, ended_at: Unix time in seconds.
     digits: those that its far sides pressed, the newest `DTMF_KEPT`. holder: the side whose client holds the call.
-    is_held_for_transfer: the holder said that a transfer comes next. former: legs that others have replaced.
+    is_held_for_transfer: the holder said that a transfer comes next. target: whom the call is or was transferred to;
+    empty if to nobody. former: legs that others have replaced.
     """
 
     request: CallRequest
@@ -297,6 +303,7 @@ class Call:
     digits: deque[ReceivedDigit] = field(default_factory=lambda: deque(maxlen=DTMF_KEPT))
     holder: Side | None = None
     is_held_for_transfer: bool = False
+    target: str = ""
     former: list[Leg] = field(default_factory=list)
 
     @property

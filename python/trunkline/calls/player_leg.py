@@ -9,6 +9,8 @@ from __future__ import annotations
 from trunkline.calls.events import DtmfMethod, LegDescribed
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import CallEnd, Leg, LegDirection, LegKind
+from trunkline.calls.ports import LegPort
+from trunkline.errors import InvalidCallState
 from trunkline.ids import LegId
 from trunkline.media.types import Codec, Direction
 
@@ -57,6 +59,10 @@ class PlayerLeg:
 
     def refuse_offer(self) -> None:
         """Never comes."""
+
+    def send_on(self, target: str, consulted: LegPort | None) -> None:
+        """Refuse: nobody is there who could be sent."""
+        raise InvalidCallState("nobody is there to be transferred")
 
     async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None) -> None:
         """Nobody hears it."""

@@ -158,6 +158,9 @@ class WebPort(Protocol):
     def request_failed(self, method: str, call: CallId, info: str, reason: str = "") -> None:
         """Say that a request about a call was not carried out; the call goes on as before. reason: a stable code."""
 
+    def transferred(self, call: Call) -> None:
+        """Say that the far side has arrived at the call's target; the end of the call follows."""
+
     def registered(self) -> None:
         """Say that the account is registered."""
 
@@ -215,6 +218,13 @@ class LegPort(Protocol):
 
     def refuse_offer(self) -> None:
         """Refuse a new offer that came at the wrong time."""
+
+    def send_on(self, target: str, consulted: LegPort | None) -> None:
+        """Ask the far side to call somebody else. `LegTransferred` or `LegStayed` tells the outcome.
+
+        consulted: a leg whose far side is to be called and whose place the new call takes. InvalidCallState, NoRoute or
+        LocalProtocolError if that cannot be asked.
+        """
 
     async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None) -> None:
         """Send digits to the far side. duration_ms: of each; None is as long as is usual.

@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from trunkline.calls.events import Reply, TransferRequested
+from trunkline.calls.model import Side
 from trunkline.calls.sip_leg import OutboundCall
 from trunkline.errors import NoRoute
+from trunkline.ids import CallId
 from trunkline.sip.types import Account
 
 MAX_DIALED: Final = 256
@@ -30,16 +33,26 @@ def route(
     """
     if account is None:
         raise NoRoute("no SIP account to call with")
+    return OutboundCall(
+        account=account,
+        target=_dialable(dialed),
+        display_name=_UNPRINTABLE.sub(" ", display_name).strip(),
+        register_expires_s=register_expires_s,
+    )
+
+
+def transfer_request(side: Side, target: str, reply: Reply, consulted: CallId | None) -> TransferRequested:
+    """Return the wish to transfer a call. target: as it was dialed. Raises NoRoute if it cannot be dialed.
+
+    consulted: the call whose far side takes over; `target` then only names it.
+    """
+    return TransferRequested(side, target if consulted is not None else _dialable(target), reply, consulted)
+
+
+def _dialable(dialed: str) -> str:
     target = dialed.strip().removeprefix("tel:")
     if not target or len(target) > MAX_DIALED or _UNPRINTABLE.search(target):
         raise NoRoute("nothing that can be dialed")
     if _NUMBER.fullmatch(target):
-        target = _SEPARATORS.sub("", target)
-    elif "@" in target and not target.startswith(("sip:", "sips:")):
-        target = f"sip:{target}"
-    return OutboundCall(
-        account=account,
-        target=target,
-        display_name=_UNPRINTABLE.sub(" ", display_name).strip(),
-        register_expires_s=register_expires_s,
-    )
+        return _SEPARATORS.sub("", target)
+    return f"sip:{target}" if "@" in target and not target.startswith(("sip:", "sips:")) else target

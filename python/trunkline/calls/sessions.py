@@ -14,7 +14,7 @@ from trunkline.calls.events import DtmfMethod, HoldRequested, Reply, ResumeReque
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, Side
 from trunkline.calls.ports import Clock, WebPort
-from trunkline.calls.routing import route
+from trunkline.calls.routing import route, transfer_request
 from trunkline.calls.sip_events import RegistrationEvent
 from trunkline.calls.sip_leg import SipAccess, SipLeg
 from trunkline.calls.web_leg import WebLeg
@@ -176,6 +176,20 @@ class WebSession:
         """Take the other side off hold. CallNotFound; what else stands in the way goes to the socket."""
         entry = self._entry(call_id)
         self._sessions.controller.request(call_id, ResumeRequested(entry.side, self._reply_of("unhold", call_id)))
+
+    def transfer(self, call_id: CallId, target: str, consulted: CallId | None = None) -> None:
+        """Send the other side to somebody else, or to the far side of another call of this session.
+
+        A target that is the id of another call means that call: clients that know no more than a target can do it too.
+        CallNotFound, or NoRoute for what cannot be dialed; what else stands in the way goes to the socket.
+        """
+        entry = self._entry(call_id)
+        if consulted is None and CallId(target) in self._calls:
+            consulted = CallId(target)
+        if consulted is not None:
+            self._entry(consulted)
+        request = transfer_request(entry.side, target, self._reply_of("transfer", call_id), consulted)
+        self._sessions.controller.request(call_id, request)
 
     def _reply_of(self, method: str, call_id: CallId) -> Reply:
         """Make what shows the browser that a request failed; that it succeeded is seen by the call's status."""

@@ -20,21 +20,32 @@ from trunkline.calls.events import (
     LegRang,
     LegRefused,
     LegReoffered,
+    LegStayed,
+    LegTransferred,
     LegTried,
 )
 from trunkline.calls.info_digits import InfoDigits
 from trunkline.calls.media_leg import LegContext, MediaLeg
 from trunkline.calls.model import CallEnd, EndReason, LegDirection, LegKind, reason_for_status
-from trunkline.calls.ports import SipPort
+from trunkline.calls.ports import LegPort, SipPort
 from trunkline.calls.sip_events import InviteEvent, RegistrationEvent, SipEvents
 from trunkline.dtmf import DtmfKind
-from trunkline.errors import CapacityError, InvalidCallState, LocalProtocolError, MediaError, NegotiationError, SdpError
+from trunkline.errors import (
+    CapacityError,
+    InvalidCallState,
+    LocalProtocolError,
+    MediaError,
+    NegotiationError,
+    NoRoute,
+    SdpError,
+)
 from trunkline.media.types import Codec, Direction, RtpLocal, RtpRemote, RtpTransport, Security
 from trunkline.sdp import offer_answer
 from trunkline.sdp.codecs import CodecPolicy, read_codecs
 from trunkline.sdp.model import SessionDescription
 from trunkline.sdp.offer_answer import Negotiated
 from trunkline.sdp.parser import parse
+from trunkline.sip.headers import NameAddr, SipUri
 from trunkline.sip.info import RELAY
 from trunkline.sip.types import (
     Account,
@@ -53,6 +64,7 @@ from trunkline.sip.types import (
     ReferAnswered,
     ReferProgress,
     ReferReceived,
+    ReferRequest,
     Registered,
     RegistrationFailed,
     RegistrationId,
@@ -121,6 +133,9 @@ class SipLeg(MediaLeg):
         self._has_tried = False
         self._has_rung = False
         self._is_over = False
+        self._is_sent_on = False
+        """Whether the far side has agreed to call somebody else."""
+        self._domain = _domain_of(what)
         self._takes_info = isinstance(what, IncomingInvite) and what.takes_info
         self._digits = InfoDigits(self._send_info)
         if isinstance(what, IncomingInvite):
@@ -157,6 +172,10 @@ class SipLeg(MediaLeg):
                 self._ended(self._reason_for(status), status, phrase)
             case InviteEnded(_, EndCause.LOCAL):
                 self._is_over = True
+            case InviteEnded(_, EndCause.REMOTE_BYE) if self._is_sent_on:
+                self._is_over = True
+                self._release_registration()
+                post(LegTransferred(self._context.side))
             case InviteEnded(_, cause, status):
                 self._ended(_ENDED[cause], status or 0, "")
             case InviteConfirmed(_, sdp) | ReinviteAnswered(_, sdp):
@@ -172,10 +191,21 @@ class SipLeg(MediaLeg):
             case ReferReceived(_, refer):
                 self._sip.verbs.answer_refer(refer, 603)
             case ReferAnswered() | ReferProgress():
-                pass
+                self._sent_on(event)
             case ReinviteFailed(_, status, phrase):
                 self._reoffered = None
                 post(LegRefused(self._context.side, status, phrase))
+
+    def _sent_on(self, event: ReferAnswered | ReferProgress) -> None:
+        """Learn how the far side fares with its transfer.   RFC 3515 section 2.4.5, RFC 5589 section 6.1.
+
+        Many phones hang up as soon as they have agreed, and some tell no more than that they are trying.
+        """
+        side, status = self._context.side, event.status
+        is_last = event.is_final if isinstance(event, ReferProgress) else status >= 300 or not event.is_watched
+        self._is_sent_on = status < 300
+        if is_last:
+            self._context.post(LegTransferred(side) if status < 300 else LegStayed(side, status, event.reason))
 
     def _ended(self, reason: EndReason, status: int, phrase: str) -> None:
         self._is_over = True
@@ -358,6 +388,21 @@ class SipLeg(MediaLeg):
         self._sip.verbs.reinvite(self._invite, str(offer))
         self._identity, self._offer, self._reoffered = identity, offer, direction
 
+    def send_on(self, target: str, consulted: LegPort | None) -> None:
+        """Send REFER: blind, or with the dialog of another leg to replace.   RFC 3515, RFC 3891."""
+        if self._invite is None or self._is_over:
+            raise InvalidCallState("the SIP side has not answered")
+        if consulted is None:
+            request = ReferRequest(target_uri=target if ":" in target else str(SipUri.of(target, self._domain)))
+        elif isinstance(consulted, SipLeg) and consulted._invite is not None:
+            request = ReferRequest(replaces=consulted._invite)
+        else:
+            raise InvalidCallState("the call to transfer to has no SIP side")
+        try:
+            self._sip.verbs.refer(self._invite, request)
+        except LocalProtocolError as error:
+            raise NoRoute(str(error)) from error
+
     def refuse_offer(self) -> None:
         """Refuse a re-INVITE that came before the call was up: 491, try again later (RFC 3261 section 14.2)."""
         self._answer_reinvite(status=491)
@@ -407,3 +452,11 @@ def _server_of(what: OutboundCall | IncomingInvite) -> str:
     if isinstance(what, IncomingInvite):
         return what.path.remote[0]
     return what.account.outbound_proxy or what.account.domain
+
+
+def _domain_of(what: OutboundCall | IncomingInvite) -> str:
+    """Return the domain in which a number is one that the far side can call."""
+    if isinstance(what, OutboundCall):
+        return what.account.domain
+    uri = NameAddr.parse(what.caller).uri
+    return uri.host if isinstance(uri, SipUri) else what.path.remote[0]

@@ -11,8 +11,8 @@ from dataclasses import replace
 from trunkline.calls.events import DtmfMethod, LegAnswered, LegDescribed, LegEnded, LegRang
 from trunkline.calls.media_leg import LegContext, MediaLeg
 from trunkline.calls.model import CallEnd, CallState, EndReason, LegDirection, LegKind
-from trunkline.calls.ports import WebPort
-from trunkline.errors import NegotiationError
+from trunkline.calls.ports import LegPort, WebPort
+from trunkline.errors import InvalidCallState, NegotiationError
 from trunkline.media.types import Codec, Direction, WebRtcLocal, WebRtcTransport
 from trunkline.sdp import webrtc
 from trunkline.sdp.codecs import read_codecs
@@ -109,6 +109,10 @@ class WebLeg(MediaLeg):
     def refuse_offer(self) -> None:
         """Nothing: browsers do not offer again."""
 
+    def send_on(self, target: str, consulted: LegPort | None) -> None:
+        """Refuse: a browser calls nobody by itself."""
+        raise InvalidCallState("a browser cannot be transferred")
+
     async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None) -> None:
         """Send digits to the browser as RFC 4733 events; it has no INFO."""
         await self._play_digits(digits, duration_ms)
@@ -129,4 +133,6 @@ class WebLeg(MediaLeg):
         if not self._is_over:
             self._is_over = True
             call = self._context.call
+            if end.reason is EndReason.TRANSFERRED:
+                self._web.transferred(call)
             self._web.call_status(replace(call, state=CallState.ENDED, status=end.reason.value.status, end=end))

@@ -30,6 +30,7 @@ from trunkline.sip.types import (
     InviteFailed,
     InviteId,
     InviteRequest,
+    ReferReceived,
     ReinviteReceived,
 )
 
@@ -192,6 +193,8 @@ class DemoCall:
             case MediaInactive():
                 await self._serve(self._pace.silence_s)
                 raise _CallOverError
+            case ReferReceived(refer=refer):
+                self._sip.answer_refer(refer, 603)
             case ReinviteReceived() if self._link is not None:
                 await self._answer_reinvite(event, self._link)
             case InviteConfirmed(sdp=str() as answer) if self._link is not None:
