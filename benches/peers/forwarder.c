@@ -19,8 +19,8 @@
 enum { DATAGRAM_BYTES = 2048, EVENTS = 256, BATCH = 256, SOCKET_SHARE = 32 };
 
 /* As in coalesce.rs, under the same names. */
-enum { ENOUGH = 24, SHORTEST = 2, FORGETTING = 16, UNIT = 1 << 10 };
-static const uint64_t LONGEST_NS = 1000000, LONGEST_SPAN_NS = 1000000000;
+enum { ENOUGH = 38, SHORTEST = 3, FORGETTING = 16, UNIT = 1 << 10 };
+static const uint64_t LONGEST_NS = 1200000, LONGEST_SPAN_NS = 1000000000;
 
 static char buffers[BATCH][DATAGRAM_BYTES];
 static struct iovec vectors[BATCH];
@@ -49,8 +49,9 @@ static uint64_t pause_ns(uint64_t now, uint64_t found) {
     found_sum = found_sum - found_sum / FORGETTING + found * UNIT;
     span_sum = span_sum - span_sum / FORGETTING + (span ? span : 1);
     uint64_t expected = found_sum * LONGEST_NS / span_sum;
-    uint64_t worth = LONGEST_NS * least(expected > UNIT / 2 ? expected - UNIT / 2 : 0, UNIT) / UNIT;
-    uint64_t enough = LONGEST_NS * ENOUGH * UNIT / (expected ? expected : 1), shortest = LONGEST_NS / SHORTEST;
+    uint64_t worth = LONGEST_NS * least(expected > UNIT * 3 / 4 ? expected - UNIT * 3 / 4 : 0, UNIT) / UNIT;
+    uint64_t enough = LONGEST_NS, shortest = LONGEST_NS / SHORTEST;
+    if (expected > ENOUGH * UNIT) enough = enough * ENOUGH * UNIT / expected * ENOUGH * UNIT / expected;
     uint64_t period = least(worth, enough > shortest ? enough : shortest);
     /* What the last turn worked on is time in which datagrams were gathered, too. */
     uint64_t worked = span > pause ? span - pause : 0;

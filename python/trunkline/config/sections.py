@@ -242,7 +242,7 @@ class MediaConfig(Section):
         "honour it carry first; 0 is best effort, for networks that drop or rewrite what is marked.",
     )
     longest_pause_us: int = Field(
-        default=1_000,
+        default=1_200,
         ge=0,
         le=10_000,
         description="Microseconds that a busy worker may sleep on although packets arrive, so that one wake-up takes "

@@ -53,7 +53,7 @@ class EngineSettings:
     opus_complexity: int = 5
     opus_bitrate_bps: int = 24_000
     clip_memory_mb: int = 256
-    longest_pause_us: int = 1_000
+    longest_pause_us: int = 1_200
     dscp: int = 46
     pin_workers: bool = False
     command_queue: int = 1_024

@@ -1,19 +1,18 @@
 //! How long a worker sleeps on although packets arrive, so that one wake-up takes many.
 //!
 //! A wake-up costs several times what a packet does, most of all where a hypervisor has a part in each timer. When the
-//! load is such that a pause of a millisecond finds several packets, the worker takes it after each turn; the more
-//! arrive, the shorter the pause that finds enough of them, down to a half, so that the delay falls again as the load
-//! rises. What a turn works counts as part of its pause, so a worker that is busy for so long takes none. An idle worker
-//! wakes for each packet at once. Time is an argument.
+//! load is such that the longest pause (a millisecond or so) finds several packets, the worker takes it after each turn.
+//! Where it finds enough of them, wake-ups are no longer what costs, and what adds delay is the turn's own work: from
+//! there on the pause falls with the square of the load, down to a third. What a turn works counts as part of its pause,
+//! so a worker that is busy for so long takes none. An idle worker wakes for each packet at once. Time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// Datagrams and deadlines for a turn to find.
-const ENOUGH: u64 = 24;
+/// Datagrams and deadlines that are enough for one turn.
+const ENOUGH: u64 = 38;
 
-/// The shortest pause that finds more than enough, as a divisor of the longest: shorter ones would save no delay worth
-/// their wake-ups.
-const SHORTEST: u64 = 2;
+/// The shortest pause of a busy worker, as a divisor of the longest.
+const SHORTEST: u64 = 3;
 
 /// Share of the past that each turn forgets: a divisor.
 const FORGETTING: u64 = 16;
@@ -53,9 +52,10 @@ impl Coalescer {
         // What the longest pause would find, in `UNIT`s. The sums are below 2^35 each and the pause below 2^30, so the
         // product fits.
         let expected = self.found.saturating_mul(longest_ns) / self.span_ns;
-        // From turn to turn: none where less than half a one is to be expected; then growing, whole from one and a half on.
-        let worth_ns = longest_ns * expected.saturating_sub(UNIT / 2).min(UNIT) / UNIT;
-        let enough_ns = longest_ns.saturating_mul(ENOUGH * UNIT) / expected.max(1);
+        // From turn to turn: none where a pause would mostly find nothing; then growing, whole from 1.75 datagrams on.
+        let worth_ns = longest_ns * expected.saturating_sub(UNIT * 3 / 4).min(UNIT) / UNIT;
+        let shrink = |pause_ns: u64| pause_ns.saturating_mul(ENOUGH * UNIT) / expected.max(1);
+        let enough_ns = if expected > ENOUGH * UNIT { shrink(shrink(longest_ns)) } else { longest_ns };
         let period = Duration::from_nanos(worth_ns.min(enough_ns.max(longest_ns / SHORTEST)));
         // What the last turn worked on is time in which packets were gathered, too.
         self.pause = period.saturating_sub(span.saturating_sub(self.pause));
@@ -71,7 +71,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    const LONGEST: Duration = Duration::from_millis(1);
+    const LONGEST: Duration = Duration::from_micros(1_200);
 
     /// The pause that a steady load leads to, when each turn itself takes no time.
     fn settled(coalescer: &mut Coalescer, start: &mut Instant, packets_per_s: u64) -> Duration {
@@ -103,12 +103,13 @@ mod tests {
         let mut at = |rate| settled(&mut coalescer, &mut now, rate).as_micros();
         assert_eq!(at(50), 0, "one call");
         assert_eq!(at(500), 0, "ten calls of one direction");
-        assert!((800..=1_000).contains(&at(1_600)), "sixteen calls: {}", at(1_600));
-        assert!((750..=1_000).contains(&at(5_000)), "{}", at(5_000));
-        assert!((780..=820).contains(&at(30_000)), "{}", at(30_000));
-        assert!((490..=510).contains(&at(50_000)), "{}", at(50_000));
-        assert!((490..=510).contains(&at(200_000)), "{}", at(200_000));
-        assert!((750..=1_000).contains(&at(5_000)), "and back");
+        assert!((1_000..=1_200).contains(&at(1_600)), "sixteen calls: {}", at(1_600));
+        assert!((1_000..=1_200).contains(&at(5_000)), "{}", at(5_000));
+        assert!((1_150..=1_200).contains(&at(30_000)), "three hundred calls: {}", at(30_000));
+        assert!((460..=500).contains(&at(50_000)), "five hundred calls: {}", at(50_000));
+        assert!((390..=410).contains(&at(100_000)), "{}", at(100_000));
+        assert!((390..=410).contains(&at(200_000)), "{}", at(200_000));
+        assert!((1_000..=1_200).contains(&at(5_000)), "and back");
         assert_eq!(at(50), 0, "and back");
     }
 

@@ -71,7 +71,7 @@ impl Default for EngineConfig {
             opus_complexity: 5,
             opus_bitrate_bps: 24_000,
             clip_memory_bytes: 256 * 1024 * 1024,
-            longest_pause: Duration::from_millis(1),
+            longest_pause: Duration::from_micros(1_200),
             dscp: 46,
             is_pinned: false,
             command_queue: 1_024,
