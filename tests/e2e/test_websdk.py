@@ -6,12 +6,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from harness.audio import assert_tone, judge
+from harness.audio import Heard, assert_tone, judge
 from harness.baresip import Baresip
 from harness.browser import MICROPHONE_DBFS, MICROPHONE_HZ, RECORDING_RATE_HZ, Tab
 from harness.gateway import Gateway
 from harness.kamailio import DOMAIN, PORT, USERS, Kamailio
+from harness.network import Network
+from harness.tap import RtpTap, longest_gap_s
 from playwright.sync_api import Browser
 
 from peers import require
@@ -20,6 +23,7 @@ SDK = Path(__file__).parent / "npm/node_modules/@flashphoner/websdk/flashphoner.
 HELPER = Path(__file__).parent / "harness/websdk.js"
 PHONE_HZ = 700.0
 PHONE_DBFS = -12.0
+OTHER_HZ = 1_000.0
 LISTEN_S = 4.0
 
 
@@ -120,6 +124,57 @@ def test_outgoing_call_with_audio_dtmf_and_hangup(sdk: WebSdkPage, phone: Callab
     heard = judge(*callee.heard())
     assert abs(heard.frequency_hz - MICROPHONE_HZ) < 0.02 * MICROPHONE_HZ, heard
     assert abs(heard.level_dbfs - MICROPHONE_DBFS) <= 4, heard
+
+
+def _heard_lately(phone: Baresip, seconds: float) -> Heard:
+    """Judge the end of what the phone has recorded; it writes its file as it hears."""
+    samples, rate_hz = phone.heard()
+    return judge(samples[-int(seconds * rate_hz) :], rate_hz)
+
+
+def test_hold_and_unhold_change_what_is_heard_without_a_gap(
+    sdk: WebSdkPage, phone: Callable[..., Baresip], network: Network
+) -> None:
+    # What the phone hears is judged by its stream alone: baresip 1.0.0 ends its recording at the first re-INVITE.
+    callee = phone(tone_hz=PHONE_HZ, tone_dbfs=PHONE_DBFS)
+    with RtpTap(network.core) as tap:
+        sdk.do("call", "phone")
+        sdk.wait("call ESTABLISHED")
+        sdk.page.wait_for_timeout(1_500)
+        sdk.do("hold")
+        sdk.wait("call HOLD")
+        sdk.page.wait_for_timeout(1_000)
+        during_hold = sdk.listen(2)
+        sdk.do("unhold")
+        deadline = time.monotonic() + 10
+        while sdk.do("statuses").count("call ESTABLISHED") < 2:
+            assert time.monotonic() < deadline, sdk.do("statuses")
+            sdk.page.wait_for_timeout(20)
+        resumed = sdk.listen(LISTEN_S)
+        sdk.do("hangup")
+        callee.wait_event("CALL_CLOSED")
+    assert np.sqrt(np.mean(np.square(during_hold))) < 1e-3, "the held party is not heard"
+    assert_tone(judge(resumed, RECORDING_RATE_HZ), frequency_hz=PHONE_HZ, level_dbfs=PHONE_DBFS)
+    packets = tap.towards(callee.rtp_ports)
+    assert len({packet.ssrc for packet in packets}) == 1, "one unbroken stream, whoever speaks"
+    assert longest_gap_s(packets) <= 0.2
+
+
+def test_transfer_leaves_two_phones_talking_to_each_other(sdk: WebSdkPage, phone: Callable[..., Baresip]) -> None:
+    first = phone(tone_hz=PHONE_HZ, tone_dbfs=PHONE_DBFS)
+    second = phone("other", tone_hz=OTHER_HZ, tone_dbfs=PHONE_DBFS, port=5090)
+    sdk.do("call", "phone")
+    sdk.wait("call ESTABLISHED")
+    sdk.do("hold")
+    sdk.wait("call HOLD")
+    sdk.do("transfer", "other")
+    second.wait_event("CALL_ESTABLISHED")
+    sdk.wait("call FINISH")
+    sdk.page.wait_for_timeout(4_000)
+    at_first, at_second = _heard_lately(first, 2), _heard_lately(second, 2)
+    second.hang_up()
+    assert abs(at_first.frequency_hz - OTHER_HZ) < 0.02 * OTHER_HZ, at_first
+    assert abs(at_second.frequency_hz - PHONE_HZ) < 0.02 * PHONE_HZ, at_second
 
 
 def test_far_side_hangs_up(sdk: WebSdkPage, phone: Callable[..., Baresip]) -> None:
