@@ -35,7 +35,7 @@ from trunkline.sdp.codecs import CodecPolicy
 from trunkline.sdp.security import MediaSecurity, SecurityPolicy
 from trunkline.sip.resolver import DnsResolver
 from trunkline.sip.transport import Listener, SipShell, StreamLimits, TlsSettings
-from trunkline.sip.types import ContactPolicy, IncomingRequest, Transport, UaConfig
+from trunkline.sip.types import ContactPolicy, EarlyMedia, IncomingRequest, Reliability, Transport, UaConfig
 from trunkline.sip.ua import UserAgent
 
 STOP_CALLS_S: Final = 5.0
@@ -245,6 +245,9 @@ def _ua_config(config: SipConfig) -> UaConfig:
         advertised_host=config.advertised_host,
         contact_policy=ContactPolicy(config.contact_policy),
         failover_s=config.failover_s,
+        reliable_provisionals=Reliability(config.reliable_provisionals),
+        early_media=EarlyMedia(config.early_media),
+        session_expires_s=config.session_expires_s,
     )
 
 

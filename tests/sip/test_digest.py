@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from random import Random
 
 import pytest
@@ -52,6 +53,51 @@ def test_rfc7616_section_3_9_1_example(algorithm: str, expected: str) -> None:
     )
 
 
+def test_rfc7616_section_3_9_2_example_as_erratum_4897_corrects_it() -> None:
+    response = digest_response(
+        "SHA-512-256",
+        ("J\u00e4s\u00f8n Doe", "api@example.org", "Secret, or not?"),
+        ("GET", "/doe.json"),
+        "5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK",
+        qop="auth",
+        nonce_count="00000001",
+        cnonce="NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v",
+    )
+    assert response == "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"
+
+
+@pytest.mark.parametrize(("algorithm", "name"), [("MD5-sess", "md5"), ("SHA-256-sess", "sha256")])
+def test_session_variant_hashes_nonce_and_cnonce_into_the_password(algorithm: str, name: str) -> None:
+    def hashed(text: str) -> str:
+        return hashlib.new(name, text.encode()).hexdigest()
+
+    credentials = Credentials("alice", "secret", Random(1))
+    asked = challenge(401, f'Digest realm="r", nonce="n", qop="auth,auth-int", algorithm={algorithm}')
+    assert Attempt(credentials, "INVITE").take(asked)
+    first, second = (AuthValue.parse(credentials.headers("INVITE", "sip:b@h")[0][1]) for _ in range(2))
+    cnonce = first.get("cnonce")
+    assert second.get("cnonce") == cnonce, "the session's, not the request's"
+    assert (first.get("algorithm"), first.get("nc"), second.get("nc")) == (algorithm, "00000001", "00000002")
+    ha1 = hashed(f"{hashed('alice:r:secret')}:n:{cnonce}")
+    expected = hashed(f"{ha1}:n:00000002:{cnonce}:auth:{hashed('INVITE:sip:b@h')}")
+    assert second.get("response") == expected
+
+
+def test_challenge_that_wants_auth_int_alone_is_not_answered() -> None:
+    asked = challenge(401, 'Digest realm="r", nonce="n", qop="auth-int", algorithm=SHA-256')
+    assert challenges_of(asked) == ()
+    assert not Attempt(Credentials("alice", "secret", Random(1)), "INVITE").take(asked)
+
+
+def test_proxies_of_two_realms_are_both_answered() -> None:
+    credentials = Credentials("alice", "secret", Random(1))
+    one = 'Digest realm="one", nonce="a", qop="auth", algorithm=SHA-512-256'
+    two = 'Digest realm="two", nonce="b", qop="auth"'
+    assert Attempt(credentials, "INVITE").take(challenge(407, one, two))
+    realms = [AuthValue.parse(value).get("realm") for _, value in credentials.headers("INVITE", "sip:b@h")]
+    assert realms == ["one", "two"]
+
+
 def test_rfc2069_form_is_used_when_no_qop_is_offered() -> None:
     credentials = Credentials("Mufasa", "CircleOfLife", Random(1))
     response = challenge(401, 'Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"')
@@ -95,7 +141,6 @@ def test_challenges_of_two_realms_are_both_answered() -> None:
         'Digest realm="x"',
         'Digest nonce="x"',
         'Digest realm="x", nonce="y", qop="auth-int"',
-        'Digest realm="x", nonce="y", algorithm=MD5-sess',
         "Digest",
         "",
         'Digest realm="x',

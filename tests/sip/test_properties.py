@@ -26,14 +26,19 @@ from trunkline.sip.types import (
     InviteId,
     InviteRequest,
     Path,
+    ReferId,
+    ReferReceived,
+    ReferRequest,
     RegistrationId,
     ReinviteReceived,
+    UaConfig,
     Unregistered,
 )
 
 ACCOUNT = Account(login="alice", password="secret", domain="10.0.0.2")
-LAST_TIMER_S = 32 + 180 + 4 * 32 + 60
-"""An INVITE's way, ring limit, then CANCEL or answer, then BYE, then the memory of each; and the longest delay."""
+LAST_TIMER_S = 32 + 180 + 180 + 5 * 32 + 60
+"""An INVITE's way, ring limit, then CANCEL or answer, then BYE, then the memory of each; news of a transfer, which may
+outlive its call; and the longest delay."""
 
 sides = st.sampled_from([0, 1])
 picks = st.sampled_from([2, 2, 1, 0])
@@ -45,10 +50,13 @@ class Chaos(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.network = Network()
-        self.agents = [Agent(self.network, f"10.0.0.{n}", accept=frozenset({"REGISTER"})) for n in (1, 2)]
+        config = UaConfig(session_expires_s=90)
+        accept = frozenset({"REGISTER"})
+        self.agents = [Agent(self.network, f"10.0.0.{n}", config=config, accept=accept) for n in (1, 2)]
         self.calls: list[list[InviteId]] = [[], []]
         self.reinvites: list[list[InviteId]] = [[], []]
         self.requests: list[list[int]] = [[], []]
+        self.refers: list[list[ReferId]] = [[], []]
         self.registrations: list[list[RegistrationId]] = [[], []]
         self.random = Random(0)
         self.loss = 0.0
@@ -65,6 +73,8 @@ class Chaos(RuleBasedStateMachine):
             self.calls[side].append(event.id)
         elif isinstance(event, ReinviteReceived):
             self.reinvites[side].append(event.id)
+        elif isinstance(event, ReferReceived):
+            self.refers[side].append(event.refer)
         elif isinstance(event, IncomingRequest):
             self.requests[side].append(event.id)
 
@@ -85,11 +95,11 @@ class Chaos(RuleBasedStateMachine):
 
     # --- applications ---
 
-    @rule(side=sides, through_account=st.booleans())
-    def dial(self, side: int, through_account: bool) -> None:
+    @rule(side=sides, through_account=st.booleans(), is_late=st.booleans())
+    def dial(self, side: int, through_account: bool, is_late: bool) -> None:
         account = ACCOUNT if through_account and side == 0 else None
         target = f"sip:x@10.0.0.{2 - side}"
-        request = InviteRequest(target_uri=target, sdp=OFFER, account=account, caller="c")
+        request = InviteRequest(target_uri=target, sdp=None if is_late else OFFER, account=account, caller="c")
         self.calls[side].append(self.act(side, "invite", request))  # type: ignore[arg-type]
 
     @rule(side=sides, pick=picks, status=st.sampled_from([180, 183]))
@@ -104,9 +114,24 @@ class Chaos(RuleBasedStateMachine):
     def hangup(self, side: int, pick: int, status: int | None) -> None:
         self.act(side, "hangup", self.pick(side, pick), status)
 
-    @rule(side=sides, pick=picks)
-    def reinvite(self, side: int, pick: int) -> None:
-        self.act(side, "reinvite", self.pick(side, pick), OFFER)
+    @rule(side=sides, pick=picks, offer=st.sampled_from([OFFER, None]))
+    def reinvite(self, side: int, pick: int, offer: str | None) -> None:
+        self.act(side, "reinvite", self.pick(side, pick), offer)
+
+    @rule(side=sides, pick=picks, is_watched=st.booleans())
+    def refer(self, side: int, pick: int, is_watched: bool) -> None:
+        what = ReferRequest(target_uri="sip:x@10.0.0.3", is_watched=is_watched)
+        self.act(side, "refer", self.pick(side, pick), what)
+
+    @rule(side=sides, status=st.sampled_from([202, 603]))
+    def answer_refer(self, side: int, status: int) -> None:
+        for refer in self.refers[side]:
+            self.act(side, "answer_refer", refer, status)
+
+    @rule(side=sides, status=st.sampled_from([180, 200, 486]))
+    def notify_refer(self, side: int, status: int) -> None:
+        for refer in self.refers[side]:
+            self.act(side, "notify_refer", refer, status)
 
     @rule(side=sides, is_accepted=st.booleans())
     def answer_reinvite(self, side: int, is_accepted: bool) -> None:
@@ -134,7 +159,7 @@ class Chaos(RuleBasedStateMachine):
 
     # --- network and time ---
 
-    @rule(seconds=st.sampled_from([0.001, 0.05, 0.6, 3.0, 31.0, 33.0]))
+    @rule(seconds=st.sampled_from([0.001, 0.05, 0.6, 3.0, 31.0, 33.0, 46.0]))
     def wait(self, seconds: float) -> None:
         self.network.run(seconds)
 

@@ -29,6 +29,7 @@ from trunkline.sip.types import (
     InviteFailed,
     InviteProgress,
     InviteRequest,
+    ReinviteAnswered,
     Transport,
     UaConfig,
 )
@@ -210,6 +211,69 @@ async def test_answered_call_survives_until_the_callers_bye(
     assert phone.kinds() == [IncomingInvite, InviteConfirmed, InviteEnded]
     assert phone.last(InviteEnded).reason is EndCause.REMOTE_BYE
     await phone.until_gone()
+
+
+async def test_glare_is_settled_by_offering_again(phone: Phone, tmp_path: Path) -> None:
+    def act(event: Event) -> None:
+        match event:
+            case IncomingInvite():
+                phone.shell.answer(event.id, ANSWER)
+            case InviteConfirmed():
+                phone.shell.reinvite(event.id, ANSWER)
+            case ReinviteAnswered():
+                phone.shell.hangup(event.id)
+
+    phone.on_event = act
+    assert await called_by_sipp(phone, tmp_path, "caller_glare", UDP) == ""
+    assert phone.kinds() == [IncomingInvite, InviteConfirmed, ReinviteAnswered, InviteEnded]
+    await phone.until_gone()
+
+
+async def test_session_that_is_not_refreshed_is_ended(phone: Phone, tmp_path: Path) -> None:
+    assert await call_sipp(phone, tmp_path, "callee_session_expires", UDP) == ""
+    assert phone.last(InviteEnded).reason is EndCause.SESSION_EXPIRED
+    await phone.until_gone()
+
+
+async def test_second_answer_of_a_fork_is_acknowledged_and_ended(phone: Phone, tmp_path: Path) -> None:
+    def hang_up(event: Event) -> None:
+        if isinstance(event, InviteAnswered):
+            asyncio.get_running_loop().call_later(1.0, phone.shell.hangup, event.id)
+
+    phone.on_event = hang_up
+    assert await call_sipp(phone, tmp_path, "callee_forked_200", UDP) == ""
+    assert phone.kinds().count(InviteAnswered) == 1
+    await phone.until_gone()
+
+
+async def test_lost_prack_is_sent_again(phone: Phone, tmp_path: Path) -> None:
+    phone.on_event = lambda event: phone.shell.hangup(event.id) if isinstance(event, InviteAnswered) else None
+    assert await call_sipp(phone, tmp_path, "callee_prack_lost", UDP) == ""
+    assert phone.kinds().count(InviteProgress) == 1
+    await phone.until_gone()
+
+
+async def test_call_without_any_prack_is_refused(phone: Phone, tmp_path: Path) -> None:
+    def ring(event: Event) -> None:
+        if isinstance(event, IncomingInvite):
+            phone.shell.ring(event.id, 183, ANSWER)
+
+    phone.on_event = ring
+    assert await called_by_sipp(phone, tmp_path, "caller_prack_lost", UDP) == ""
+    assert phone.last(InviteEnded).reason is EndCause.NO_ACK
+    await phone.until_gone()
+
+
+async def test_number_out_of_order_is_refused_and_the_call_goes_on(phone: Phone, tmp_path: Path) -> None:
+    phone.on_event = lambda event: phone.shell.answer(event.id, ANSWER) if isinstance(event, IncomingInvite) else None
+    assert await called_by_sipp(phone, tmp_path, "caller_wrong_cseq", UDP) == ""
+    assert phone.last(InviteEnded).reason is EndCause.REMOTE_BYE
+    await phone.until_gone()
+
+
+async def test_stray_bye_is_answered_481(phone: Phone, tmp_path: Path) -> None:
+    assert await called_by_sipp(phone, tmp_path, "caller_stray_bye", UDP) == ""
+    assert phone.events == []
 
 
 async def test_call_that_is_never_acknowledged_ends_with_our_bye(phone: Phone, tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ _ENDED: Final[dict[EndCause, EndReason]] = {
     EndCause.NO_ACK: EndReason.REQUEST_TIMEOUT,
     EndCause.NO_ANSWER: EndReason.NO_ANSWER,
     EndCause.DIALOG_LOST: EndReason.REQUEST_TIMEOUT,
+    EndCause.SESSION_EXPIRED: EndReason.REQUEST_TIMEOUT,
 }
 
 

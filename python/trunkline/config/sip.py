@@ -144,6 +144,23 @@ class SipConfig(Section):
         "the Contact is a private address and the peer is on the Internet. `never`, `always`: for networks where that "
         "guess is wrong. Connections that a peer opened are used in any case.",
     )
+    reliable_provisionals: Literal["required", "described", "always"] = Field(
+        default="described",
+        description="Which of our provisional responses a caller that can is to acknowledge (100rel). `required`: "
+        "where it demands that. `described`: those with early media besides. `always`: every one.",
+    )
+    early_media: Literal["newest", "first", "none"] = Field(
+        default="newest",
+        description="Whose early media is heard when a proxy lets several phones ring. `none`: nobody's; choose it for "
+        "a network whose announcements confuse callers.",
+    )
+    session_expires_s: int = Field(
+        default=1800,
+        ge=0,
+        le=86_400,
+        description="Seconds after which a call that neither side refreshes is over (RFC 4028), where the peer knows "
+        "session timers. Shorter finds calls earlier whose peer has died; 0 asks for no timer.",
+    )
     max_tcp_connections: int = Field(
         default=1024,
         ge=1,

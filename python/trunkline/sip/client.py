@@ -13,7 +13,7 @@ from typing import Protocol
 from trunkline.errors import SipParseError
 from trunkline.sip.core import Core
 from trunkline.sip.digest import Attempt, Credentials
-from trunkline.sip.headers import parse_number
+from trunkline.sip.headers import NameAddr, parse_number
 from trunkline.sip.message import HeaderList, Request, Response
 from trunkline.sip.phrases import reason_phrase
 from trunkline.sip.transaction import ClientTransaction, Failure, State
@@ -31,7 +31,8 @@ _ADDED_BYTES = 250
 class AccountAccess:
     """An account at its server: credentials, and the addresses that may see them.
 
-    home: the server's hop. addresses: what `home` resolved to so far.
+    home: the server's hop. addresses: what `home` resolved to so far. service_routes: the way that its registrar wants
+    our requests to take (RFC 3608).
     """
 
     def __init__(self, core: Core, account: Account) -> None:
@@ -40,6 +41,7 @@ class AccountAccess:
         self.home = Hop(host, port, account.transport)
         self.credentials = Credentials(account.authentication_name or account.login, account.password, core.rng)
         self.addresses: set[Address] = set()
+        self.service_routes: tuple[NameAddr, ...] = ()
 
     def may_see(self, path: Path) -> bool:
         """Whether the far end of this path is the account's server."""

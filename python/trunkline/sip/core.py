@@ -32,11 +32,11 @@ from trunkline.sip.types import (
     UaConfig,
 )
 
-METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "REFER", "NOTIFY", "SUBSCRIBE")
+METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "PRACK", "UPDATE", "REFER", "NOTIFY", "SUBSCRIBE")
 """What every user agent of ours takes."""
-KNOWN_METHODS = frozenset((*METHODS, "REGISTER", "PRACK", "UPDATE", "MESSAGE", "PUBLISH"))
+KNOWN_METHODS = frozenset((*METHODS, "REGISTER", "MESSAGE", "PUBLISH"))
 """Methods that are refused with 405 rather than 501 where we do not take them."""
-OPTION_TAGS: tuple[str, ...] = ("replaces", "norefersub")
+OPTION_TAGS: tuple[str, ...] = ("100rel", "timer", "replaces", "norefersub")
 """Extensions that a peer may require of us (Supported)."""
 
 RoutesReady = Callable[[float, Sequence[Path]], None]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trunkline.errors import SipParseError
 from trunkline.sip.headers import NameAddr, SipUri, Uri
 from trunkline.sip.message import HeaderList, Message, Request, Response
 from trunkline.sip.types import Path
@@ -55,24 +54,28 @@ class Dialog:
 
     @classmethod
     def of_uas(cls, request: Request, local_tag: str, flow: Path) -> Dialog:
-        """Make the dialog that our response to a request begins; SipParseError without exactly one Contact.
+        """Make the dialog that our response to a request begins.   RFC 3261 section 12.1.1.
 
-        RFC 3261 section 12.1.1.
+        A peer of RFC 2543 may name no Contact, which leaves us with its From.
         """
         contacts = request.contacts
-        if len(contacts) != 1:
-            raise SipParseError("an INVITE needs exactly one Contact")
         return cls(
             sip_call_id=request.sip_call_id,
             local=NameAddr(request.to.uri, parameters=(("tag", local_tag),)),
             remote=_identity(request.from_),
-            remote_target=contacts[0].uri.as_target,
+            remote_target=(contacts[0] if contacts else request.from_).uri.as_target,
             route_set=request.record_routes,
             local_cseq=0,
             remote_cseq=request.cseq.number,
             is_confirmed=False,
             flow=flow,
         )
+
+    def confirm(self, response: Response) -> None:
+        """Take a 2xx: target and route set anew, the rest as it was.   RFC 3261 section 13.2.2.4."""
+        self.is_confirmed = True
+        self.route_set = tuple(reversed(response.record_routes))
+        self.refresh_target(response)
 
     @property
     def id(self) -> DialogId:

@@ -1,7 +1,8 @@
 """Digest authentication, both sides.   RFC 7616, RFC 8760, RFC 3261 section 22.
 
 Owns challenges, credentials, nonce counts and the decision whether to try again. Must not decide whether a peer may see
-credentials at all: `client.ClientRequest` does. `qop=auth-int` and `-sess` algorithms are not offered and not answered.
+credentials at all: `client.ClientRequest` does. `qop=auth-int` is neither offered nor answered: intermediaries that
+rewrite bodies break it, and a challenge that wants nothing else is passed up as the refusal that it is.
 """
 
 from __future__ import annotations
@@ -18,16 +19,20 @@ from trunkline.errors import SipParseError
 from trunkline.sip.headers import AuthValue, quote
 from trunkline.sip.message import Response
 
-_HASHES = {"MD5": "md5", "SHA-256": "sha256"}
-"""By algorithm name; the later the stronger."""
-_STRENGTH = {name: rank for rank, name in enumerate(_HASHES)}
+_HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+"""By algorithm name, the later the stronger; each also with `-sess`, which hashes the password once a session."""
+_STRENGTH = {f"{name}{sess}": rank for rank, name in enumerate(_HASHES) for sess in ("", "-sess")}
+"""Of every algorithm that we have."""
+_OFFERED = ("SHA-256", "MD5")
+"""What our server asks for, the best first: more challenges than these make messages long and confuse old phones."""
 _MAX_ANSWERS = 4
 """Answers to challenges of one request, stale nonces included."""
 
 
 def _digest(algorithm: str, text: str) -> str:
     # MD5 is what most registrars still ask for; it proves a password here, it protects nothing.
-    return hashlib.new(_HASHES[algorithm], text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+    name = _HASHES[algorithm.removesuffix("-sess")]
+    return hashlib.new(name, text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
 
 
 def digest_response(
@@ -45,6 +50,8 @@ def digest_response(
     credentials: user, realm, password. request: method, digest-uri. Without qop it is RFC 2069's form.
     """
     ha1 = _digest(algorithm, ":".join(credentials))
+    if algorithm.endswith("-sess"):
+        ha1 = _digest(algorithm, f"{ha1}:{nonce}:{cnonce}")
     ha2 = _digest(algorithm, ":".join(request))
     middle = f"{nonce}:{nonce_count}:{cnonce}:{qop}" if qop else nonce
     return _digest(algorithm, f"{ha1}:{middle}:{ha2}")
@@ -72,9 +79,9 @@ class Challenge:
             value = AuthValue.parse(text)
         except SipParseError:
             return None
-        algorithm = value.get("algorithm", "MD5").upper()
+        algorithm = value.get("algorithm", "MD5").upper().replace("-SESS", "-sess")
         qops = [word.strip().lower() for word in value.get("qop").split(",") if word.strip()]
-        if value.scheme.lower() != "digest" or algorithm not in _HASHES or (qops and "auth" not in qops):
+        if value.scheme.lower() != "digest" or algorithm not in _STRENGTH or (qops and "auth" not in qops):
             return None
         if not value.has("realm") or not value.has("nonce") or "\0" in text:
             return None
@@ -99,8 +106,11 @@ def challenges_of(response: Response) -> tuple[Challenge, ...]:
 
 @dataclass(slots=True)
 class _Known:
+    """A challenge that was answered. session_cnonce: the one that `-sess` keeps."""
+
     challenge: Challenge
     nonce_count: int = 0
+    session_cnonce: str = ""
 
 
 class Credentials:
@@ -130,7 +140,12 @@ class Credentials:
         challenge = known.challenge
         known.nonce_count += 1
         count = f"{known.nonce_count:08x}" if challenge.has_qop else ""
-        cnonce = f"{self._rng.getrandbits(64):016x}" if challenge.has_qop else ""
+        is_session = challenge.algorithm.endswith("-sess")
+        has_cnonce = challenge.has_qop or is_session
+        fresh = f"{self._rng.getrandbits(64):016x}" if has_cnonce else ""
+        cnonce = known.session_cnonce or fresh
+        if is_session:  # RFC 7616 section 3.4.2: the first one is part of the password's hash
+            known.session_cnonce = cnonce
         response = digest_response(
             challenge.algorithm,
             (self._username, challenge.realm, self._password),
@@ -149,7 +164,9 @@ class Credentials:
             f"algorithm={challenge.algorithm}",
         ]
         if challenge.has_qop:
-            fields += ["qop=auth", f"nc={count}", f'cnonce="{cnonce}"']
+            fields += ["qop=auth", f"nc={count}"]
+        if has_cnonce:
+            fields.append(f'cnonce="{cnonce}"')
         if challenge.opaque is not None:
             fields.append(f"opaque={quote(challenge.opaque)}")
         return "Proxy-Authorization" if challenge.is_proxy else "Authorization", f"Digest {', '.join(fields)}"
@@ -221,7 +238,7 @@ class DigestServer:
         stale = ", stale=true" if is_stale else ""
         return tuple(
             f'Digest realm={quote(self._realm)}, nonce="{nonce}", algorithm={name}, qop="auth"{stale}'
-            for name in reversed(_HASHES)
+            for name in _OFFERED
         )
 
     def verify(
@@ -241,9 +258,9 @@ class DigestServer:
         self, now: float, value: AuthValue, method: str, password_of: Callable[[str], str | None]
     ) -> tuple[Verdict, str]:
         username, nonce = value.get("username"), value.get("nonce")
-        algorithm = value.get("algorithm", "MD5").upper()
+        algorithm = value.get("algorithm", "MD5").upper().replace("-SESS", "-sess")
         stamp = self._stamp(nonce)
-        if algorithm not in _HASHES:
+        if algorithm not in _STRENGTH:
             return Verdict.WRONG, ""
         password = password_of(username)
         expected = digest_response(

@@ -5,6 +5,7 @@ Owns no state. RFC 3261 section 8.2 gives the order; RFC 3581 the addresses.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from trunkline.errors import SipParseError
@@ -12,10 +13,11 @@ from trunkline.sip.core import KNOWN_METHODS, METHODS, OPTION_TAGS, Core
 from trunkline.sip.dialog import dialog_id_of
 from trunkline.sip.headers import OpaqueUri, Replaces, plain_text
 from trunkline.sip.invite.endings import Farewell
+from trunkline.sip.invite.session_timer import is_too_brief
 from trunkline.sip.invite.usage import InviteUsage
 from trunkline.sip.message import SDP, Request, Response
 from trunkline.sip.parser import BadRequestError
-from trunkline.sip.transaction import ServerTransaction
+from trunkline.sip.transaction import BRANCH_COOKIE, ServerTransaction
 from trunkline.sip.types import DEFAULT_PORT, Path
 
 _WITHIN = frozenset(METHODS) - {"INVITE", "ACK", "CANCEL", "OPTIONS"}
@@ -66,10 +68,15 @@ def _invite_refusal(core: Core, request: Request, *, is_within: bool, is_closing
         return None
     if (request.headers.get("Max-Forwards") or "").strip() == "0":
         return core.response(request, 483)
-    if len(request.contacts) != 1:
+    is_old = not (request.top_via.branch or "").startswith(BRANCH_COOKIE)  # RFC 2543 knew INVITEs without a Contact
+    if len(request.contacts) > 1 or not (request.contacts or is_old):
         return core.response(request, 400, "An INVITE needs exactly one Contact")
     if is_closing:
         return core.response(request, 503)
+    if is_too_brief(core, request):
+        response = core.response(request, 422)
+        response.headers.add("Min-SE", str(core.config.session_least_s))
+        return response
     return _replaces_refusal(core, request)
 
 
@@ -95,19 +102,18 @@ def _replaces_refusal(core: Core, request: Request) -> Response | None:
 
 
 def answer_bad(core: Core, error: BadRequestError, path: Path) -> tuple[Path, bytes] | None:
-    """Write the stateless answer to a request that cannot be taken; None if it does not say where to.
+    """Write the stateless answer to a request that cannot be taken; None if there is nothing to write it from.
 
-    RFC 3261 section 8.2.7.
+    It goes where the Via says, and where that cannot be read, to where the request came from.   RFC 3261 section 8.2.7.
     """
-    request = error.request
-    try:
-        if request.method == "ACK" or not all(request.headers.get(name) for name in _ECHOED_HEADERS):
-            return None
-        stamp(request, path)
-        response = core.response(request, error.status, None if error.status != 400 else _phrase(error))
-        return response_path(request, path), response.to_bytes()
-    except SipParseError:
+    request, back = error.request, path
+    if request.method == "ACK" or not all(request.headers.get(name) for name in (*_ECHOED_HEADERS, "Via")):
         return None
+    with suppress(SipParseError):
+        stamp(request, path)
+        back = response_path(request, path)
+    response = core.response(request, error.status, None if error.status != 400 else _phrase(error))
+    return back, response.to_bytes()
 
 
 def stamp(request: Request, path: Path) -> None:

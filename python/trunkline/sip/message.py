@@ -11,7 +11,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from trunkline.errors import LocalProtocolError, SipParseError
-from trunkline.sip.headers import CSeq, NameAddr, Reason, Uri, Via, check_field, is_token, parse_list, split_outside
+from trunkline.sip.headers import (
+    CSeq,
+    NameAddr,
+    Reason,
+    Uri,
+    Via,
+    check_field,
+    is_token,
+    parse_list,
+    parse_number,
+    split_outside,
+)
 from trunkline.sip.phrases import reason_phrase
 
 SDP = "application/sdp"
@@ -228,11 +239,29 @@ class _Message:
 
     @property
     def takes_info(self) -> bool:
-        """Whether Allow names INFO; False also if there is none, or none that can be read."""
+        """Whether Allow names INFO."""
+        return "INFO" in self.option_tags("Allow")
+
+    @property
+    def asserted_identities(self) -> tuple[NameAddr, ...]:
+        """All P-Asserted-Identity values; none if they cannot be read.   RFC 3325 section 9.1."""
         try:
-            return "INFO" in self.option_tags("Allow")
+            return self.headers.many("P-Asserted-Identity", NameAddr.parse)
         except SipParseError:
-            return False
+            return ()
+
+    @property
+    def privacy(self) -> tuple[str, ...]:
+        """Words of Privacy in lower case.   RFC 3323 section 4.2."""
+        text = self.headers.get("Privacy") or ""
+        return tuple(word.strip(" \t").lower() for word in text.split(";") if word.strip(" \t"))
+
+    def number(self, name: str) -> int | None:
+        """Value of a header that is a plain number (Max-Forwards, Max-Breadth); None if there is none to read."""
+        try:
+            return parse_number(self.headers.get(name) or "")
+        except SipParseError:
+            return None
 
     @property
     def content_type(self) -> str:
@@ -247,8 +276,11 @@ class _Message:
         return self.body.decode("utf-8", "replace")
 
     def option_tags(self, name: str) -> tuple[str, ...]:
-        """Words of Require, Supported, Allow, ... in their order."""
-        return tuple(word for value in self.headers.get_all(name) for word in split_outside(value, ",") if word)
+        """Words of Require, Supported, Allow, ... in their order; none if they cannot be read."""
+        try:
+            return tuple(word for value in self.headers.get_all(name) for word in split_outside(value, ",") if word)
+        except SipParseError:
+            return ()
 
     def _headers_with_type(self, content_type: str) -> HeaderList:
         headers = self.headers.copy()

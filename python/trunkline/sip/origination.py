@@ -6,9 +6,9 @@ import re
 
 from trunkline.errors import LocalProtocolError, SipParseError
 from trunkline.sip.core import Core
-from trunkline.sip.headers import NameAddr, Replaces, SipUri, Uri, check_field, parse_uri
+from trunkline.sip.headers import NameAddr, Replaces, SipUri, Uri, check_field, is_token, parse_uri
 from trunkline.sip.message import SDP, HeaderList, Request
-from trunkline.sip.types import Account, HeaderFields, InviteRequest
+from trunkline.sip.types import Account, HeaderFields, Identity, InviteRequest
 
 _ROUTING_HEADERS = {"via", "route", "record-route", "max-forwards", "from", "to", "call-id", "cseq", "contact"}
 _ABILITY_HEADERS = {"allow", "supported", "require", "proxy-require", "user-agent", "expires"}
@@ -43,25 +43,59 @@ def allowed_headers(extra: HeaderFields) -> HeaderFields:
     return extra
 
 
-def initial_invite(core: Core, request: InviteRequest, target: Uri) -> Request:
-    """Build an INVITE without Via, CSeq and Contact; LocalProtocolError if an extra header is not the application's."""
+def initial_invite(core: Core, request: InviteRequest, target: Uri, *, routes: tuple[NameAddr, ...] = ()) -> Request:
+    """Build an INVITE without Via, CSeq and Contact; LocalProtocolError if an extra header is not the application's.
+
+    routes: preloaded, as the account's registrar wants them (RFC 3608).
+    """
+    if not 0 < request.max_forwards <= 255:
+        raise LocalProtocolError("a call that may take no further hop")
     account = request.account
     if account is not None:
         own = SipUri.of(account.login, account.domain)
     else:
         own = SipUri.of(request.caller or "anonymous", core.config.advertised_host or "anonymous.invalid")
     name = request.display_name or (account.display_name if account is not None else None) or ""
+    identity = request.identity or Identity()
+    if identity.is_anonymous:
+        own, name = SipUri.of("anonymous", "anonymous.invalid"), "Anonymous"
     headers = HeaderList()
-    headers.add("Max-Forwards", "70")
+    headers.add("Max-Forwards", str(request.max_forwards))
     headers.add("From", str(NameAddr(own, name, (("tag", core.token()),))))
     headers.add("To", str(NameAddr(target)))
     headers.add("Call-ID", core.token())
     for field_name, value in (*core.capabilities, *allowed_headers(request.extra_headers)):
         headers.add(field_name, value)
+    for field_name, value in _identity_headers(identity):
+        headers.add(field_name, value)
+    if request.max_breadth is not None:
+        headers.add("Max-Breadth", str(request.max_breadth))
+    for route in routes:
+        headers.add("Route", str(route))
     if request.replaces is not None:
         try:
             headers.add("Replaces", str(Replaces.parse(request.replaces)))
         except SipParseError as error:
             raise LocalProtocolError("bad Replaces") from error
         headers.add("Require", "replaces")
-    return Request("INVITE", target, headers).with_body(SDP, request.sdp.encode())
+    invite = Request("INVITE", target, headers)
+    return invite if request.sdp is None else invite.with_body(SDP, request.sdp.encode())
+
+
+def _identity_headers(identity: Identity) -> HeaderFields:
+    """Write P-Asserted-Identity, P-Preferred-Identity and Privacy.   RFC 3325 section 9, RFC 3323 section 4.2."""
+    found: list[tuple[str, str]] = []
+    for name, text in (
+        ("P-Asserted-Identity", identity.asserted),
+        ("P-Preferred-Identity", identity.preferred),
+    ):
+        if text is not None:
+            try:
+                found.append((name, str(NameAddr(parse_uri(text)))))
+            except SipParseError as error:
+                raise LocalProtocolError(f"not an identity: {error}") from error
+    if not all(is_token(word) for word in identity.privacy):
+        raise LocalProtocolError("not a word of Privacy")
+    if identity.privacy:
+        found.append(("Privacy", ";".join(identity.privacy)))
+    return tuple(found)

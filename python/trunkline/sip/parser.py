@@ -23,7 +23,7 @@ PING = b"\r\n\r\n"
 """A keep-alive on a stream; answered with `PONG`."""
 PONG = b"\r\n"
 
-_REQUEST_LINE = re.compile(r"([^ ]+) (.+) SIP/([0-9]+\.[0-9]+)", re.IGNORECASE | re.DOTALL)
+_REQUEST_LINE = re.compile(r"([^ ]+) (.+) SIP/([0-9]+\.[0-9]+) *", re.IGNORECASE | re.DOTALL)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE | re.DOTALL)
 _CONTENT_LENGTH = re.compile(rb"^(?:content-length|l)[ \t]*:[ \t]*([0-9]{1,9})[ \t]*\r$", re.IGNORECASE | re.MULTILINE)
 _SINGLE = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type", "Expires")

@@ -1,7 +1,8 @@
 """Outgoing registrations: one binding kept at a registrar.
 
 Owns refresh, back-off after failures and de-registration. A wrong password or any other permanent refusal ends the
-attempts until the application registers anew.   RFC 3261 section 10.2; RFC 3261 section 20.33 (Retry-After).
+attempts until the application registers anew.   RFC 3261 section 10.2, 20.33 (Retry-After);
+RFC 3327 (Path), RFC 3608 (Service-Route).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _NEXT = "next"
 _TEMPORARY = frozenset((408, 423, 429, 480, 491))
 """Refusals below 500 after which trying again can help."""
 _MAX_EXPIRES_S = 86_400
+_MAX_ROUTES = 16
 
 
 class State(StrEnum):
@@ -110,6 +112,7 @@ class Registration:
 
     def _bound(self, now: float, response: Response) -> None:
         self._may_be_bound = True
+        self._access.service_routes = _service_routes(response)
         granted = self._granted(response)
         if granted == 0 and not self._wants_to_end:
             self._failed(now, 480, "The registrar did not keep the binding", None)
@@ -188,7 +191,7 @@ class Registration:
         headers.add("Call-ID", self._sip_call_id)
         headers.add("Expires", str(expires_s))
         for name, value in self._core.capabilities:
-            headers.add(name, value)
+            headers.add(name, f"{value}, path" if name == "Supported" else value)
         if self.state is not State.REGISTERED:
             self.state = State.REGISTERING
         self._client = ClientRequest(
@@ -214,3 +217,11 @@ def _seconds(response: Response, name: str) -> int | None:
         return parse_number(text)
     except SipParseError:
         return None
+
+
+def _service_routes(response: Response) -> tuple[NameAddr, ...]:
+    """Read the routes that later requests are to take; none if they cannot be read.   RFC 3608 section 6.1."""
+    try:
+        return response.headers.many("Service-Route", NameAddr.parse)[:_MAX_ROUTES]
+    except SipParseError:
+        return ()

@@ -150,7 +150,7 @@ class SipShell:
         self._ua.hangup(self._now(), invite, status, reason)
         self._drain()
 
-    def reinvite(self, invite: InviteId, sdp: str) -> None:
+    def reinvite(self, invite: InviteId, sdp: str | None) -> None:
         """See `UserAgent.reinvite`."""
         self._ua.reinvite(self._now(), invite, sdp)
         self._drain()

@@ -100,7 +100,7 @@ class UserAgent:
         account = request.account
         access = None if account is None else self._access(account)
         target = target_of(request.target_uri, account)
-        template = initial_invite(self._core, request, target)
+        template = initial_invite(self._core, request, target, routes=() if access is None else access.service_routes)
         invite_id = InviteId(self._core.new_id())
         usage = OutboundInvite(
             self._core,
@@ -136,14 +136,19 @@ class UserAgent:
         if known is not None:
             known.hangup(now, status, reason)
 
-    def reinvite(self, now: float, invite: InviteId, sdp: str) -> None:
-        """Offer a changed session. InvalidCallState if not confirmed or while another INVITE is pending."""
+    def reinvite(self, now: float, invite: InviteId, sdp: str | None) -> None:
+        """Offer a changed session, or ask the far side for its offer (None); by UPDATE before the call is answered.
+
+        Ends in `ReinviteAnswered` or `ReinviteFailed`; with None in `ReinviteReceived`, or `ReinviteFailed`. A glare
+        (491) is tried again by itself. InvalidCallState while another offer is pending, or where none may be made.
+        """
         self._call(invite).reinvite(now, sdp)
 
     def answer_reinvite(self, now: float, invite: InviteId, sdp: str | None = None, status: int = 200) -> None:
         """Answer a `ReinviteReceived`: with sdp and 200, or refuse it with a status (488).
 
-        Nothing happens if the peer has withdrawn it; InvalidCallState if the call is over.
+        An offer in a 2xx cannot be refused: the call ends then. Nothing happens if the peer has withdrawn it;
+        InvalidCallState if the call is over.
         """
         if status < 200 or (status < 300 and sdp is None):
             raise LocalProtocolError("a re-INVITE is answered with a description or a refusal")
@@ -387,6 +392,10 @@ class UserAgent:
                 path=transaction.path,
                 takes_info=request.takes_info,
                 replaces=self._replaced(request),
+                asserted=tuple(plain_text(str(known.uri)) for known in request.asserted_identities),
+                privacy=tuple(plain_text(word) for word in request.privacy),
+                max_forwards=70 if (left := request.number("Max-Forwards")) is None else left,
+                max_breadth=request.number("Max-Breadth"),
             )
         )
 

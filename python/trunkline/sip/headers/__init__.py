@@ -13,6 +13,7 @@ from trunkline.sip.headers.referral import (
     SubscriptionState,
     read_sipfrag,
 )
+from trunkline.sip.headers.session import RAck, SessionExpires
 from trunkline.sip.headers.text import (
     Parameters,
     check_field,
@@ -37,9 +38,11 @@ __all__ = [
     "NameAddr",
     "OpaqueUri",
     "Parameters",
+    "RAck",
     "Reason",
     "ReferTo",
     "Replaces",
+    "SessionExpires",
     "SipUri",
     "SubscriptionState",
     "Uri",

@@ -12,7 +12,7 @@ from trunkline.sip.client import AccountAccess, ClientRequest
 from trunkline.sip.core import Core
 from trunkline.sip.dialog import Dialog
 from trunkline.sip.headers import Reason
-from trunkline.sip.message import Request, Response
+from trunkline.sip.message import SDP, Request, Response
 from trunkline.sip.phrases import reason_phrase
 from trunkline.sip.transaction import ServerTransaction
 from trunkline.sip.types import HeaderFields, Path
@@ -26,18 +26,33 @@ def reason_headers(status: int | None, text: str | None) -> HeaderFields:
 
 
 class Acknowledgement:
-    """The ACK of one 2xx: sent once a route is known, and again for each copy.   RFC 3261 section 13.2.2.4."""
+    """The ACK of one 2xx: sent once a route is known, and again for each copy.   RFC 3261 section 13.2.2.4.
 
-    def __init__(self, core: Core, dialog: Dialog, invite: Request, access: AccountAccess | None) -> None:
+    waits_for_answer: the 2xx holds an offer; nothing is sent before `release`.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        dialog: Dialog,
+        invite: Request,
+        access: AccountAccess | None,
+        *,
+        waits_for_answer: bool = False,
+    ) -> None:
         self._core = core
         self._dialog = dialog
         self._invite = invite
         self._access = access
+        self._is_held = waits_for_answer
+        self._answer: str | None = None
         self._is_asking = False
         self._ready: tuple[Path, bytes] | None = None
 
     def send(self, now: float) -> None:
         """Send it, or find out first where to."""
+        if self._is_held:
+            return
         if self._ready is not None:
             self._core.transactions.transmit(*self._ready)
         elif not self._is_asking:
@@ -45,6 +60,12 @@ class Acknowledgement:
             if hop is not None:
                 self._is_asking = True
                 self._core.ask_routes(hop, self._handle_routes)
+
+    def release(self, now: float, answer: str | None) -> None:
+        """Send it with the answer to the 2xx's offer, or without one; nothing if that was done."""
+        if self._is_held:
+            self._is_held, self._answer = False, answer
+            self.send(now)
 
     def _handle_routes(self, now: float, paths: Sequence[Path]) -> None:
         self._is_asking = False
@@ -58,6 +79,8 @@ class Acknowledgement:
             for name in ("Authorization", "Proxy-Authorization"):
                 request.headers.extend_received(name, self._invite.headers)
         request.headers.add("User-Agent", self._core.config.user_agent)
+        if self._answer is not None:
+            request = request.with_body(SDP, self._answer.encode())
         self._ready = (paths[0], request.to_bytes())
         self.send(now)
 

@@ -1,20 +1,25 @@
 """Inbound calls: from the INVITE to our answer or refusal.
 
-Owns provisional responses, CANCEL and the limit on ringing.   RFC 3261 sections 9.2, 13.3.
+Owns provisional responses, reliable and not, PRACK, CANCEL and the limit on ringing.   RFC 3261 sections 9.2, 13.3;
+RFC 3262 sections 3, 5.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from trunkline.errors import InvalidCallState
+from trunkline.errors import InvalidCallState, SipParseError
 from trunkline.sip.core import Core
 from trunkline.sip.dialog import Dialog
+from trunkline.sip.headers import RAck
+from trunkline.sip.invite.answers import ReliableProvisionals
 from trunkline.sip.invite.endings import reason_headers
+from trunkline.sip.invite.exchange import Exchange, Phase, Step
+from trunkline.sip.invite.session import Question, Session
 from trunkline.sip.invite.usage import InviteUsage
 from trunkline.sip.message import SDP, Request, Response
 from trunkline.sip.transaction import ServerTransaction
-from trunkline.sip.types import EndCause, InviteConfirmed, InviteId
+from trunkline.sip.types import EndCause, InviteConfirmed, InviteId, ReinviteAnswered, Reliability
 
 _RING_LIMIT = "ring limit"
 _REPEAT_PROVISIONAL = "repeat provisional"
@@ -24,6 +29,8 @@ _PROVISIONAL_INTERVAL_S = 60.0
 
 class InboundInvite(InviteUsage):
     """A call that we get."""
+
+    session: Session
 
     def __init__(
         self,
@@ -35,74 +42,153 @@ class InboundInvite(InviteUsage):
         on_over: Callable[[InviteId], None],
     ) -> None:
         super().__init__(core, invite_id, contact_user=contact_user, access=None, on_over=on_over)
+        request = transaction.request
         self._transaction = transaction
         self._tag = transaction.to_tag = core.token()
-        self._provisional: Response | None = None
-        self.dialog = Dialog.of_uas(transaction.request, self._tag, transaction.path)
+        self._status = 0
+        self._preview: str | None = None
+        self._answer: str | None = None
+        """Our answer, while it waits for a PRACK."""
+        self._reliable = ReliableProvisionals(core, transaction, self._prack_lost)
+        exchange = Exchange()
+        if request.sdp is not None:
+            exchange.take(Step.OFFER_RECEIVED, request.sdp)
+        dialog = Dialog.of_uas(request, self._tag, transaction.path)
+        self.session = Session(core, self, dialog, exchange, is_call_id_ours=False)
+        self.session.note_abilities(request)
 
     def start(self, now: float) -> None:
         """Begin to wait for the application."""
-        assert self.dialog is not None
-        self._core.dialogs[self.dialog.id] = self
+        self._core.dialogs[self.session.dialog.id] = self
         self._core.timers.set(self, _RING_LIMIT, now + self._core.config.ring_limit_s)
 
+    # --- verbs ---
+
     def ring(self, now: float, status: int, sdp: str | None) -> None:
-        """Send a provisional response."""
+        """Send a provisional response, reliably where policy and caller want it."""
         self._check_open()
+        self._status = status
         response = self._respond_with(status, None)
-        response.headers.add("Contact", str(self._core.contact(self._transaction.path, self._contact_user)))
-        if sdp is not None:
+        response.headers.add("Contact", str(self._core.contact(self._transaction.path, self.contact_user)))
+        for name, value in self._core.capabilities:
+            response.headers.add(name, value)
+        exchange = self.session.exchange
+        is_new = exchange.phase in (Phase.THEIRS, Phase.NONE)
+        if sdp is not None and is_new:
             response = response.with_body(SDP, sdp.encode())
-        self._provisional = response
-        self._transaction.respond(now, response)
+        if self._is_reliable(has_description=sdp is not None):
+            if sdp is not None and is_new:
+                exchange.take(Step.ANSWER_SENT if exchange.phase is Phase.THEIRS else Step.OFFER_SENT, sdp)
+            self._reliable.send(now, response)
+        else:
+            self._preview = sdp
+            self._transaction.respond(now, response)
         self._core.timers.set(self, _REPEAT_PROVISIONAL, now + _PROVISIONAL_INTERVAL_S)
 
+    def _is_reliable(self, *, has_description: bool) -> bool:
+        request = self._transaction.request
+        if "100rel" in request.option_tags("Require"):
+            return True
+        policy = self._core.config.reliable_provisionals
+        wanted = policy is Reliability.ALWAYS or (policy is Reliability.DESCRIBED and has_description)
+        return wanted and "100rel" in request.option_tags("Supported")
+
     def answer(self, now: float, sdp: str) -> None:
-        """Send 200."""
+        """Send 200; after the PRACK of a description that is under way."""
         self._check_open()
+        self._answer = sdp
         self._stop_ringing()
-        assert self.dialog is not None
-        self.dialog.is_confirmed = True
-        self._send_answer(now, self._transaction, self._respond_with(200, None), sdp)
+        if not self._reliable.holds_description:
+            self._send_200(now)
+
+    def _send_200(self, now: float) -> None:
+        sdp, self._answer = self._answer, None
+        self._reliable.stop()
+        exchange = self.session.exchange
+        if exchange.phase is Phase.THEIRS and self.session.question is None:
+            exchange.take(Step.ANSWER_SENT, sdp or "")
+        elif exchange.phase is Phase.NONE:
+            exchange.take(Step.OFFER_SENT, sdp or "")
+        else:  # a reliable 18x, or an UPDATE, has said it: RFC 6337 section 2.2
+            sdp = None
+        self.session.dialog.is_confirmed = True
+        self.session.send_answer(now, self._transaction, self._respond_with(200, None), sdp)
 
     def hangup(self, now: float, status: int | None, reason: str | None) -> None:
         """Refuse with a final response, or BYE once answered."""
-        self._finish(EndCause.LOCAL, status=status)
+        self._finish(now, EndCause.LOCAL, status=status)
         if self._transaction.is_answered:
             self._end_dialog(now, reason_headers(status, reason))
         else:
             self._refuse(now, status if status is not None and status >= 300 else 480, reason)
+
+    # --- what the caller does ---
 
     def handle_cancel(self, now: float, transaction: ServerTransaction) -> None:
         """End the call with 487 if it is not answered yet."""
         if transaction is not self._transaction:
             super().handle_cancel(now, transaction)
         elif not transaction.is_answered:
-            self._finish(EndCause.REMOTE_CANCEL)
+            self._finish(now, EndCause.REMOTE_CANCEL)
             self._refuse(now, 487, None)
 
-    def handle_timer(self, now: float, name: str) -> None:
-        """Show that we are alive, or stop ringing."""
-        if name == _REPEAT_PROVISIONAL:
-            if self._provisional is not None:
-                self._transaction.respond(now, self._provisional)
-                self._core.timers.set(self, _REPEAT_PROVISIONAL, now + _PROVISIONAL_INTERVAL_S)
-        elif name == _RING_LIMIT:
-            self._finish(EndCause.NO_ANSWER, status=480)
-            self._refuse(now, 480, None)
-        else:
-            super().handle_timer(now, name)
+    def _handle_prack(self, now: float, transaction: ServerTransaction) -> None:
+        """Stop repeating what is acknowledged; take the answer or offer that comes along.   RFC 3262 sections 3, 5."""
+        request = transaction.request
+        try:
+            rack = RAck.parse(request.headers.get("RAck") or "")
+        except SipParseError:
+            transaction.respond(now, self._core.response(request, 400, "Bad RAck"))
+            return
+        response = self._reliable.acknowledge(now, rack)
+        if response is None:
+            transaction.respond(now, self._core.response(request, 481))
+            return
+        exchange = self.session.exchange
+        if request.sdp is not None and exchange.phase is Phase.AGREED and self.session.question is None:
+            self._ask_about_prack(now, transaction, request.sdp)
+            return
+        transaction.respond(now, self._core.response(request, 200))
+        if exchange.phase is Phase.OURS and response.body:
+            if request.sdp is None:
+                exchange.withdraw()
+            else:
+                exchange.take(Step.ANSWER_RECEIVED, request.sdp)
+                self._core.emit(ReinviteAnswered(self.id, request.sdp))
+        self._answer_if_due(now)
+
+    def _ask_about_prack(self, now: float, transaction: ServerTransaction, offer: str) -> None:
+        def answer(now: float, sdp: str) -> None:
+            transaction.respond(now, self._core.response(transaction.request, 200).with_body(SDP, sdp.encode()))
+            self._answer_if_due(now)
+
+        def refuse(now: float, status: int) -> None:
+            transaction.respond(now, self._core.response(transaction.request, status))
+            self._answer_if_due(now)
+
+        self.session.exchange.take(Step.OFFER_RECEIVED, offer)
+        self.session.ask(now, Question(True, answer, refuse, transaction), offer)
+
+    def _answer_if_due(self, now: float) -> None:
+        is_free = not self._reliable.holds_description and self.session.question is None
+        if self._answer is not None and is_free and not self._is_over:
+            self._send_200(now)
+
+    def _prack_lost(self, now: float) -> None:
+        """Give the call up: the caller never acknowledged a reliable response.   RFC 3262 section 3."""
+        self._finish(now, EndCause.NO_ACK, status=504)
+        self._refuse(now, 504, None)
 
     def _handle_bye(self, now: float, request: Request) -> None:
         if not self._transaction.is_answered:
             self._refuse(now, 487, None)
         super()._handle_bye(now, request)
 
-    def _handle_reinvite(self, now: float, transaction: ServerTransaction) -> None:
+    def _handle_reinvite(self, now: float, session: Session, transaction: ServerTransaction) -> None:
         if self._transaction.is_answered:
-            super()._handle_reinvite(now, transaction)
+            super()._handle_reinvite(now, session, transaction)
         else:
-            self._ask_to_retry(now, transaction)
+            session.ask_to_retry(now, transaction)
 
     def _acknowledged(self, transaction: ServerTransaction, ack: Request) -> None:
         if transaction is self._transaction:
@@ -110,8 +196,31 @@ class InboundInvite(InviteUsage):
         else:
             super()._acknowledged(transaction, ack)
 
-    def _refuse(self, now: float, status: int, reason: str | None) -> None:
+    # --- time, and the end ---
+
+    def handle_timer(self, now: float, name: str) -> None:
+        """Show that we are alive, or stop ringing."""
+        if name == _REPEAT_PROVISIONAL:
+            self.ring(now, self._status, self._preview)
+        else:
+            self._finish(now, EndCause.NO_ANSWER, status=480)
+            self._refuse(now, 480, None)
+
+    def lose(self, now: float, cause: EndCause, status: int | None = None) -> None:
+        """End the call: with a refusal while it is not answered."""
+        if not self._transaction.is_answered and not self._is_over:
+            self._finish(now, cause, status=status)
+            self._refuse(now, 500, None)
+        else:
+            super().lose(now, cause, status)
+
+    def _mark_over(self, now: float) -> None:
+        super()._mark_over(now)
         self._stop_ringing()
+        self._reliable.stop()
+        self._answer = None
+
+    def _refuse(self, now: float, status: int, reason: str | None) -> None:
         self._forget_dialogs()
         self._transaction.respond(now, self._respond_with(status, reason))
 
@@ -126,5 +235,5 @@ class InboundInvite(InviteUsage):
         self._core.timers.cancel(self, _REPEAT_PROVISIONAL)
 
     def _check_open(self) -> None:
-        if self._is_over or self._transaction.is_answered:
+        if self._is_over or self._answer is not None or self._transaction.is_answered:
             raise InvalidCallState("the call is answered or over")

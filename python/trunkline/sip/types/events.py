@@ -60,6 +60,8 @@ class EndCause(StrEnum):
     """Nobody answered an inbound INVITE within `ring_limit_s`."""
     DIALOG_LOST = "dialog_lost"
     """A request within the dialog got 481, 408 or no answer."""
+    SESSION_EXPIRED = "session_expired"
+    """Nobody refreshed the session in time (RFC 4028)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +73,34 @@ class InviteTrying:
 
 @dataclass(frozen=True, slots=True)
 class InviteProgress:
-    """A provisional response other than 100. sdp: early media, as a rule with 183. takes_info: Allow names INFO."""
+    """A provisional response other than 100.
+
+    sdp: early media, as a rule with 183. takes_info: Allow names INFO. fork: tells the branches of a forked call apart.
+    is_offer: sdp is an offer, since ours was left to the far side; `ReinviteReceived` follows and asks for the answer.
+    """
 
     id: InviteId
     status: int
     reason: str
     sdp: str | None
     takes_info: bool = field(default=False, compare=False)
+    fork: str = field(default="", compare=False)
+    is_offer: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class InviteAnswered:
-    """An outbound INVITE was answered with 2xx and acknowledged. sdp: the answer. takes_info: Allow names INFO."""
+    """An outbound INVITE was answered with 2xx.
+
+    sdp: the answer, which may have come before in a reliable 18x; it is acknowledged. is_offer: sdp is an offer, since
+    ours was left to the far side; `ReinviteReceived` follows, and the ACK waits for the answer. takes_info: Allow names
+    INFO.
+    """
 
     id: InviteId
     sdp: str | None
     takes_info: bool = field(default=False, compare=False)
+    is_offer: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +135,8 @@ class IncomingInvite:
     as URI text. display_name: the caller's, may be empty. sdp: the offer; None is a late offer, and `answer` then
     carries ours. headers: all of the request. takes_info: Allow names INFO. replaces: the call of ours that this one
     takes the place of, without ringing (RFC 3891): answer it, join it to the other leg of that call, and `hangup` that
-    one.
+    one. asserted, privacy: P-Asserted-Identity as URI texts and the words of Privacy, to be believed of trusted peers
+    alone (RFC 3325). max_forwards, max_breadth: what is left of both, for a call that is passed on.
     """
 
     id: InviteId
@@ -134,6 +149,10 @@ class IncomingInvite:
     path: Path
     takes_info: bool = field(default=False, compare=False)
     replaces: InviteId | None = None
+    asserted: tuple[str, ...] = field(default=(), compare=False)
+    privacy: tuple[str, ...] = field(default=(), compare=False)
+    max_forwards: int = field(default=70, compare=False)
+    max_breadth: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +165,11 @@ class InviteConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class ReinviteReceived:
-    """The far side wants to change the session; answer with `answer_reinvite`. sdp: its offer, None asks for ours."""
+    """The far side offers a change of the session; answer with `answer_reinvite`, within 16 s (32*T1).
+
+    It came by re-INVITE, UPDATE, PRACK, or in a response to an INVITE of ours that offered nothing. sdp: its offer,
+    None asks for ours.
+    """
 
     id: InviteId
     sdp: str | None
@@ -154,7 +177,7 @@ class ReinviteReceived:
 
 @dataclass(frozen=True, slots=True)
 class ReinviteAnswered:
-    """Our re-INVITE was accepted, or the offer that we made in `answer_reinvite`. sdp: the answer."""
+    """An offer of ours was accepted: of `reinvite`, or made in `answer_reinvite` or `ring`. sdp: the answer."""
 
     id: InviteId
     sdp: str | None
@@ -162,7 +185,11 @@ class ReinviteAnswered:
 
 @dataclass(frozen=True, slots=True)
 class ReinviteFailed:
-    """Our re-INVITE was refused; the session goes on as before (RFC 3261 section 14.1)."""
+    """Our offer was refused; the session goes on as before (RFC 3261 section 14.1).
+
+    491 after glare says that the far side's offer was answered in between: make a new one from how things are now. A
+    glare without that is not told: the offer is sent again.
+    """
 
     id: InviteId
     status: int

@@ -36,6 +36,25 @@ class ContactPolicy(StrEnum):
     ALWAYS = "always"
 
 
+class Reliability(StrEnum):
+    """Which provisional responses of ours are sent reliably (RFC 3262), to peers that can take it."""
+
+    REQUIRED = "required"
+    """Only where the caller demands it."""
+    DESCRIBED = "described"
+    """Those with a session description besides: early media does not depend on luck."""
+    ALWAYS = "always"
+
+
+class EarlyMedia(StrEnum):
+    """Whose session description `InviteProgress` carries when a proxy has forked the call.   RFC 3960."""
+
+    NEWEST = "newest"
+    FIRST = "first"
+    NONE = "none"
+    """Nobody's: the caller hears what its own side makes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UaConfig:
     """Settings of one user agent; times in seconds.
@@ -47,6 +66,9 @@ class UaConfig:
     failed registration. max_transactions: requests from outside are answered 503 above this many. contact_policy: what
     is done about Contacts of peers behind a NAT. failover_s: a server that gives no sign of life for so long is left
     for the next one, where there is a next one.
+    reliable_provisionals: which of ours a peer that can is to acknowledge. early_media: whose description a caller's
+    progress reports carry. session_expires_s: how long a session is to last without a refresh, 0 to ask for no session
+    timer; session_least_s: the least that we take (RFC 4028 wants 90 at least).
     """
 
     user_agent: str = "Trunkline"
@@ -61,6 +83,10 @@ class UaConfig:
     max_transactions: int = 20_000
     contact_policy: ContactPolicy = ContactPolicy.PRIVATE
     failover_s: float = 4.0
+    reliable_provisionals: Reliability = Reliability.DESCRIBED
+    early_media: EarlyMedia = EarlyMedia.NEWEST
+    session_expires_s: int = 1_800
+    session_least_s: int = 90
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,23 +112,42 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who calls, told to a trusted peer beside From.   RFC 3325, RFC 3323.
+
+    asserted: URI for P-Asserted-Identity, what we know; preferred: URI for P-Preferred-Identity, what we ask a proxy to
+    assert. privacy: words of Privacy (`id`, `user`, `header`, `none`). is_anonymous: From then names nobody.
+    """
+
+    asserted: str | None = None
+    preferred: str | None = None
+    privacy: tuple[str, ...] = ()
+    is_anonymous: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InviteRequest:
     """An outbound call as the application asks for it.
 
     target_uri: a SIP URI, or a bare user part or number that is completed with the account's domain.
-    sdp: the offer. account: whose identity and credentials to use; without one,
-    `caller` is the user part of From and nothing is ever authenticated. extra_headers: refused with
-    `LocalProtocolError` if they hold CR, LF or NUL or name a header that the user agent owns. replaces: the dialog
-    to take the place of, as `ReferReceived.replaces` gave it (RFC 3891).
+    sdp: the offer; None leaves it to the far side (a late offer), and its answer is then asked for. account: whose
+    identity and credentials to use; without one, `caller` is the user part of From and nothing is ever authenticated.
+    extra_headers: refused with `LocalProtocolError` if they hold CR, LF or NUL or name a header that the user agent
+    owns. replaces: the dialog to take the place of, as `ReferReceived.replaces` gave it (RFC 3891). identity: what
+    else is said of the caller. max_forwards, max_breadth: of a call that we pass on, one hop less than it came with, so
+    that a loop through us ends (RFC 3261 section 20.22, RFC 5393 section 5).
     """
 
     target_uri: str
-    sdp: str
+    sdp: str | None
     account: Account | None = None
     display_name: str | None = None
     caller: str | None = None
     extra_headers: HeaderFields = ()
     replaces: str | None = None
+    identity: Identity | None = None
+    max_forwards: int = 70
+    max_breadth: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
