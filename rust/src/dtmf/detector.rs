@@ -10,22 +10,15 @@
 //! turned from one window to the next as it does on frequency: that tells 1.5 % from 3.5 %, which a window as short as
 //! this could not tell by level. Five hits in a row are a digit; a stretch without hits ends it.
 
-use crate::dsp::tone::{DTMF_COLUMNS_HZ, DTMF_KEYS, DTMF_ROWS_HZ, amplitude};
+mod plan;
+
+use crate::dsp::tone::DTMF_KEYS;
 
 use super::{Digit, Received};
-
-/// Blocks a second, each one a judgement.
-const BLOCKS_PER_SECOND: u16 = 200;
+use plan::{BINS, BLOCKS_PER_SECOND, Complex, Plan, TONES, WEIGHTS};
 
 /// Milliseconds of a block.
 const BLOCK_MS: u32 = 5;
-
-/// Weights of the blocks of a window, newest first.
-const WEIGHTS: [f32; 4] = [1.0, 2.0, 2.0, 1.0];
-
-/// Rows, columns, then the second harmonics of the columns. Those of the rows lie among the columns.
-const BINS: usize = 12;
-const TONES: usize = 8;
 
 /// Hits in a row that are a digit: every tone of 40 ms makes them, none of 23 ms does.
 const LEAST_HITS: u32 = 5;
@@ -40,9 +33,6 @@ const EDGE_MS: u32 = 7;
 /// More audio than this missing ends a digit (about two packets in a row).
 const LONGEST_LOSS_MS: u32 = 60;
 
-/// Quietest wave that is taken, in dBm0 (Q.24 asks for -25).
-const FLOOR_DBM0: f64 = -28.0;
-
 /// The column's power may be up to 4 dB above the row's and 8 dB below it (Q.24), measured with 1.5 dB to spare.
 const GREATEST_TWIST: f32 = 3.55;
 const LEAST_TWIST: f32 = 0.112;
@@ -56,54 +46,11 @@ const GREATEST_HARMONIC: f32 = 0.04;
 /// A window so much weaker than the digit's strongest is in its pause: -8 dB.
 const PAUSE_POWER: f32 = 0.16;
 
-/// Share of its frequency by which a wave may be off: between the 1.5 % + 2 Hz that must pass and the 3.5 % that must not.
-const TOLERANCE: f64 = 0.0245;
-
 /// The same in the purest window of a digit, which holds no edge of it.
 const BEST_PURITY: f32 = 0.9;
 
 /// Events of one call to [`Detector::hear`]: 120 ms of audio, the longest packet, cannot hold more.
 const EVENTS: usize = 8;
-
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Complex {
-    re: f32,
-    im: f32,
-}
-
-impl Complex {
-    fn from_angle(turns: f64) -> Self {
-        let (im, re) = (turns.fract() * std::f64::consts::TAU).sin_cos();
-        Self { re: narrow(re), im: narrow(im) }
-    }
-
-    fn times(self, other: Self) -> Self {
-        Self { re: self.re * other.re - self.im * other.im, im: self.re * other.im + self.im * other.re }
-    }
-
-    fn conjugate(self) -> Self {
-        Self { re: self.re, im: -self.im }
-    }
-
-    fn power(self) -> f32 {
-        self.re * self.re + self.im * self.im
-    }
-}
-
-/// What depends on the sample rate only.
-#[derive(Debug)]
-struct Plan {
-    block_samples: u32,
-    /// Goertzel's coefficient: twice the cosine of the angle of one sample.
-    coefficients: [f32; BINS],
-    /// Angle of one sample.
-    steps: [Complex; BINS],
-    /// Angle of one block.
-    turns: [Complex; BINS],
-    /// Tangent of the greatest angle by which a wave's phase may drift in a block.
-    drifts: [f32; TONES],
-    floor: f32,
-}
 
 /// One block, correlated with every bin from a common origin of phase.
 #[derive(Debug, Clone, Copy, Default)]
@@ -371,81 +318,10 @@ impl Detector {
     }
 }
 
-impl Plan {
-    fn new(sample_rate_hz: u32) -> Self {
-        let mut frequencies_hz = [0.0; BINS];
-        for (place, frequency_hz) in frequencies_hz.iter_mut().enumerate() {
-            *frequency_hz = match place {
-                0..4 => DTMF_ROWS_HZ[place],
-                4..8 => DTMF_COLUMNS_HZ[place - 4],
-                _ => 2.0 * DTMF_COLUMNS_HZ[place - 8],
-            };
-        }
-        let steps = frequencies_hz.map(|hz| Complex::from_angle(hz / f64::from(sample_rate_hz)));
-        let turns = frequencies_hz.map(|hz| Complex::from_angle(hz / f64::from(BLOCKS_PER_SECOND)));
-        let mut drifts = [0.0; TONES];
-        for (drift, hz) in drifts.iter_mut().zip(frequencies_hz) {
-            *drift = narrow((std::f64::consts::TAU * TOLERANCE * hz / f64::from(BLOCKS_PER_SECOND)).tan());
-        }
-        Self {
-            block_samples: sample_rate_hz / u32::from(BLOCKS_PER_SECOND),
-            coefficients: steps.map(|step| 2.0 * step.re),
-            steps,
-            turns,
-            drifts,
-            floor: narrow(amplitude(FLOOR_DBM0).powi(2) / 2.0),
-        }
-    }
-
-    /// Sum of the weights of a window's samples.
-    fn weight(&self) -> f32 {
-        // At most 240 samples: exact.
-        f32::from(u16::try_from(self.block_samples).unwrap_or(u16::MAX)) * WEIGHTS.iter().sum::<f32>()
-    }
-
-    /// Mean power of a window's samples.
-    fn mean_power(&self, energy: f32) -> f32 {
-        energy / self.weight()
-    }
-
-    /// Mean power of the wave that has this correlation with a window.
-    fn power(&self, correlation: Complex) -> f32 {
-        2.0 * correlation.power() / (self.weight() * self.weight())
-    }
-
-    /// Mean power of the wave near the frequency of a bin, from its correlations with this window and the one a block
-    /// before. None if it is too weak or off its frequency.
-    fn wave_power(&self, bin: usize, now: Complex, before: Complex) -> Option<f32> {
-        let turned = now.times(before.conjugate());
-        if turned.re <= 0.0 || turned.im.abs() > self.drifts[bin] * turned.re {
-            return None;
-        }
-        // Off its frequency the window sees less of it. Its response is the product of that of a block and that of the
-        // weights, both functions of the angle by which the wave drifts in a block.
-        let cosine = turned.re / turned.power().sqrt();
-        let half = f32::midpoint(1.0, cosine).sqrt();
-        let response = (4.0 * half.powi(3) - half) / 3.0 * (1.0 - (1.0 - cosine) / 12.0);
-        let power = self.power(now) / (response * response);
-        (power >= self.floor).then_some(power)
-    }
-
-    /// Level of a digit in dB below 0 dBm0, as RFC 4733 section 2.3.3 has it.
-    fn volume(&self, power: f32) -> u8 {
-        let above_floor_db = 10.0 * f64::from((power / self.floor).max(1.0)).log10();
-        let below = (-FLOOR_DBM0 - above_floor_db).clamp(0.0, 63.0);
-        (0..=63).rev().find(|db| f64::from(*db) <= below).unwrap_or(0)
-    }
-}
-
 /// The strongest of the four bins from `first`.
 fn loudest(bins: &[Complex; BINS], first: usize) -> usize {
     let by_power = |one: &usize, other: &usize| bins[*one].power().total_cmp(&bins[*other].power());
     (first..first + 4).max_by(by_power).unwrap_or(first)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "seven digits are plenty for angles and thresholds")]
-fn narrow(value: f64) -> f32 {
-    value as f32
 }
 
 #[cfg(test)]

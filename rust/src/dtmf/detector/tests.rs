@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::dsp::testing::vector_samples;
 use crate::dsp::to_i16;
-use crate::dsp::tone::{FULL_SCALE_DBM0, dtmf_frequencies};
+use crate::dsp::tone::{FULL_SCALE_DBM0, amplitude, dtmf_frequencies};
 
 const RATES_HZ: [u32; 3] = [8_000, 16_000, 48_000];
 const DIGITS: &str = "123A456B789C*0#D";
