@@ -8,6 +8,7 @@
 
 mod file;
 mod track;
+mod voice;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

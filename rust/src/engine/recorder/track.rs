@@ -3,16 +3,18 @@
 //! Owns where each packet's audio lies. Its place follows from its timestamp, so that jitter is not heard; the clock is
 //! tied to the times of arrival, so that both channels stay together: at the first packet, and again when the far side
 //! restarts, jumps or drifts. Runs on the recorder's thread and may be late: half a second, in which packets find their
-//! order. What is missing is concealed by a codec that can, and silent otherwise.
+//! order. What was lost is concealed for 60 ms, and silent beyond; a pause of the far side is silent.
 //!
 //! RFC 3550 (timestamps), RFC 4733 (digits, which are silence here unless they are asked for).
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::codecs::{Codec, Decoder, Kind, MAX_PACKET_MS};
+use crate::codecs::Kind;
 use crate::dsp::tone::Oscillator;
 use crate::dtmf;
 use crate::pipeline::Record;
+
+use super::voice::Voice;
 
 /// How long a packet that is missing is waited for.
 const PATIENCE_US: i64 = 300_000;
@@ -66,8 +68,7 @@ pub(super) struct Track {
     plays_digits: bool,
     waiting: BTreeMap<i64, Waiting>,
     last_seq: Option<i64>,
-    decoder: Option<(Kind, Box<dyn Decoder>)>,
-    frame: Vec<i16>,
+    voice: Option<Voice>,
     last_sample: i16,
     anchor: Option<Anchor>,
     drift: Option<Drift>,
@@ -85,8 +86,7 @@ impl Track {
             plays_digits,
             waiting: BTreeMap::new(),
             last_seq: None,
-            decoder: None,
-            frame: vec![0; usize::try_from(rate_hz / 1_000 * MAX_PACKET_MS).unwrap_or(0)],
+            voice: None,
             last_sample: 0,
             anchor: None,
             drift: None,
@@ -106,7 +106,7 @@ impl Track {
             _ => {
                 if record.is_restart {
                     self.decode(i64::MAX);
-                    (self.last_seq, self.anchor, self.decoder) = (None, None, None);
+                    (self.last_seq, self.anchor, self.voice) = (None, None, None);
                 }
                 let seq = self.unwrap(record.seq);
                 if self.last_seq.is_none_or(|last| seq > last) && self.waiting.len() < MAX_WAITING {
@@ -123,10 +123,9 @@ impl Track {
             if !is_next && entry.get().at_us.saturating_add(PATIENCE_US) > now_us {
                 return;
             }
-            let seq = *entry.key();
-            let waiting = entry.remove();
-            self.last_seq = Some(seq);
-            self.play(&waiting);
+            let (seq, waiting) = entry.remove_entry();
+            let lost = self.last_seq.replace(seq).is_some_and(|last| seq > last + 1);
+            self.play(&waiting, lost);
         }
     }
 
@@ -162,23 +161,34 @@ impl Track {
         newest + i64::from(step)
     }
 
-    fn play(&mut self, waiting: &Waiting) {
-        let record = &waiting.record;
-        let Some(count) = self.decode_frame(record, &waiting.payload) else { return };
-        let length_us = self.micros(i64::try_from(count).unwrap_or(0));
-        // The last sample of a packet was spoken when the packet left.
-        let at_us = self.settle(record, waiting.at_us - length_us);
-        let place = self.samples(at_us);
-        self.fill_to(place);
-        let frame = std::mem::take(&mut self.frame);
-        let from = self.end();
-        let known = usize::try_from(from - place).unwrap_or(0).min(count);
-        if record.is_digit && !self.plays_digits {
-            self.pcm.extend(std::iter::repeat_n(0, count - known));
-        } else {
-            self.pcm.extend(frame.get(known..count).unwrap_or_default());
+    /// lost: packets between this one and the one before it never came.
+    fn play(&mut self, waiting: &Waiting, lost: bool) {
+        let Waiting { record, at_us, payload } = waiting;
+        if self.voice.as_ref().is_none_or(|voice| voice.kind() != record.kind) {
+            self.voice = Voice::new(record, self.rate_hz);
         }
-        self.frame = frame;
+        let Some(voice) = &self.voice else { return };
+        let rate_hz = voice.rate_hz();
+        let ratio = i64::from(self.rate_hz / rate_hz.max(1)).max(1);
+        let Some(count) = voice.samples(payload) else { return };
+        let length = i64::try_from(count).unwrap_or(0) * ratio;
+        // The last sample of a packet was spoken when the packet left.
+        let at_us = self.settle(record, at_us - self.micros(length));
+        let place = self.samples(at_us);
+        let missing = (place - self.end()).max(0);
+        let concealed = missing.min(i64::from(self.rate_hz) * LONGEST_CONCEALMENT_MS / 1_000) / ratio;
+        let concealed = if lost && self.end() > 0 { usize::try_from(concealed).unwrap_or(0) } else { 0 };
+        let Some((gap, packet)) = self.voice.as_mut().and_then(|voice| voice.play(concealed, payload)) else { return };
+        let (gap, packet) = (self.at_file_rate(gap, rate_hz), self.at_file_rate(packet, rate_hz));
+        self.pcm.extend(gap);
+        let silence = usize::try_from(place - self.end()).unwrap_or(0);
+        self.pcm.extend(std::iter::repeat_n(0, silence));
+        let known = usize::try_from(self.end() - place).unwrap_or(0).min(packet.len());
+        if record.is_digit && !self.plays_digits {
+            self.pcm.extend(std::iter::repeat_n(0, packet.len() - known));
+        } else {
+            self.pcm.extend(packet.get(known..).unwrap_or_default());
+        }
     }
 
     /// When the packet's first sample belongs, by its timestamp; ties the clocks anew where they have parted.
@@ -207,56 +217,17 @@ impl Track {
         at_us
     }
 
-    /// Decodes into `frame`; how many samples, or None if it is no packet of its codec.
-    fn decode_frame(&mut self, record: &Record, payload: &[u8]) -> Option<usize> {
-        if self.decoder.as_ref().is_none_or(|(kind, _)| *kind != record.kind) {
-            let channels = if record.kind == Kind::Opus { 2 } else { 1 };
-            let codec = Codec::new(record.kind.name(), record.clock_rate_hz, channels, []).ok()?;
-            // One that does not run at the file's rate is decoded at its own, a divisor of it.
-            let native = self.rate_hz.min(codec.native_sample_rate_hz());
-            self.decoder = Some((record.kind, codec.decoder(native).ok()?));
+    /// The same at the file's rate. Where that is the double one, a sample is put between each two: G.711 in a file that is
+    /// wide for the other channel's sake.
+    fn at_file_rate(&mut self, pcm: Vec<i16>, rate_hz: u32) -> Vec<i16> {
+        if rate_hz == self.rate_hz {
+            return pcm;
         }
-        let (_, decoder) = self.decoder.as_mut()?;
-        let count = decoder.decode(payload, &mut self.frame).ok()?;
-        let is_half = decoder.sample_rate_hz() < self.rate_hz;
-        Some(if is_half { self.double(count) } else { count })
-    }
-
-    /// Puts a sample between each two of the first `count`: G.711 in a file that is wide for the other channel's sake.
-    fn double(&mut self, count: usize) -> usize {
-        let newest = self.frame.get(count.saturating_sub(1)).copied().unwrap_or(0);
-        for place in (0..count.min(self.frame.len() / 2)).rev() {
-            let sample = self.frame[place];
-            let before = if place > 0 { self.frame[place - 1] } else { self.last_sample };
-            self.frame[2 * place + 1] = sample;
-            self.frame[2 * place] = before.midpoint(sample);
-        }
-        self.last_sample = newest;
-        2 * count
-    }
-
-    /// Fills the gap before `place`.
-    fn fill_to(&mut self, place: i64) {
-        let gap = place - self.end();
-        if gap <= 0 {
-            return;
-        }
-        let concealed = gap.min(i64::from(self.rate_hz) * LONGEST_CONCEALMENT_MS / 1_000);
-        if let Some((_, decoder)) = &mut self.decoder
-            && decoder.sample_rate_hz() == self.rate_hz
-            && self.base + length(&self.pcm) > 0
-        {
-            let step = usize::try_from(self.rate_hz / 100).unwrap_or(1);
-            for _ in 0..usize::try_from(concealed).unwrap_or(0) / step {
-                let Some(piece) = self.frame.get_mut(..step) else { break };
-                if !decoder.conceal(piece) {
-                    break;
-                }
-                self.pcm.extend(&*piece);
-            }
-        }
-        let rest = usize::try_from(place - self.end()).unwrap_or(0);
-        self.pcm.extend(std::iter::repeat_n(0, rest));
+        let doubled = pcm.into_iter().flat_map(|sample| {
+            let before = std::mem::replace(&mut self.last_sample, sample);
+            [before.midpoint(sample), sample]
+        });
+        doubled.collect()
     }
 
     /// Notes where a digit is: its report says how long it has lasted until now.
@@ -297,7 +268,10 @@ fn next_sample(tone: &mut Oscillator) -> i16 {
 mod tests {
     use std::time::Duration;
 
+    use std::ops::Range;
+
     use super::*;
+    use crate::codecs::{Codec, Encoded, EncoderSettings};
     use crate::pipeline::Channel;
 
     /// A far side that sends a loud packet of mu-law each 20 ms.
@@ -379,7 +353,65 @@ mod tests {
         far.send(201, &[0x80; 160]);
         (far.seq, far.timestamp) = next;
         far.speak(220, 2);
-        assert_eq!(far.loud_ms(), [(0, 60), (100, 240)]);
+        // The loudest byte over and over has no pitch; what is repeated of it fades.
+        assert_eq!(far.loud_ms(), [(0, 240)]);
+    }
+
+    /// A second of a tone at 16 kHz, of which packets are lost; packets of 20 ms.
+    fn tone_of(name: &str, is_lost: impl Fn(u16) -> bool) -> Vec<i16> {
+        let (clock_rate_hz, channels) = if name == "opus" { (48_000, 2) } else { (8_000, 1) };
+        let codec = Codec::new(name, clock_rate_hz, channels, [("useinbandfec", "1")]).unwrap();
+        let sample_rate_hz = codec.native_sample_rate_hz().min(16_000);
+        let settings = EncoderSettings { sample_rate_hz, expected_loss_percent: 30, ..EncoderSettings::default() };
+        let mut encoder = codec.encoder(&settings).unwrap();
+        let mut tone = Oscillator::new(&[220.0], -10.0, sample_rate_hz);
+        let mut track = Track::new(16_000, false);
+        for seq in 0..50 {
+            let mut pcm = vec![0; usize::try_from(sample_rate_hz / 50).unwrap()];
+            tone.fill(&mut pcm);
+            let mut payload = [0; 1_400];
+            let Ok(Encoded::Payload(len)) = encoder.encode(&pcm, &mut payload) else { panic!("silence") };
+            let record = Record {
+                channel: Channel::Said,
+                at: Duration::from_millis(20 * u64::from(seq) + 20),
+                kind: codec.kind(),
+                clock_rate_hz,
+                seq,
+                timestamp: u32::from(seq) * clock_rate_hz / 50,
+                is_restart: false,
+                is_digit: false,
+            };
+            if !is_lost(seq) {
+                track.insert(record, &payload[..len]);
+            }
+        }
+        track.decode(i64::MAX);
+        let mut samples = vec![0; usize::try_from(track.end()).unwrap()];
+        track.take(&mut samples);
+        samples
+    }
+
+    fn power(pcm: &[i16], ms: Range<usize>) -> f64 {
+        pcm[16 * ms.start..16 * ms.end].iter().map(|sample| f64::from(*sample).powi(2)).sum()
+    }
+
+    #[test]
+    fn a_lost_packet_is_made_up_and_the_one_after_it_is_whole() {
+        // libopus lets a steady tone fade soon.
+        for (name, lost, gaps) in
+            [("opus", vec![20], vec![(400, 420)]), ("PCMU", vec![20, 30, 31], vec![(400, 420), (600, 640)])]
+        {
+            let whole = tone_of(name, |_| false);
+            let broken = tone_of(name, |seq| lost.contains(&seq));
+            assert_eq!(whole.len(), broken.len(), "{name}");
+            for (from, to) in gaps {
+                let level = power(&broken, from..to) / power(&whole, from..to);
+                assert!((0.3..1.5).contains(&level), "{name} at {from} ms: {level:.3} of the power");
+                let off: Vec<_> = broken.iter().zip(&whole).map(|(one, other)| one.saturating_sub(*other)).collect();
+                let rest = power(&off, to + 4..to + 40) / power(&whole, to + 4..to + 40);
+                assert!(rest < 0.05, "{name} after {to} ms: {rest:.3} of the power is off");
+            }
+        }
     }
 
     #[test]
