@@ -46,6 +46,12 @@ test-python: $(STAMPS)/test $(STAMPS)/extension $(STAMPS)/peers $(STAMPS)/npm-e2
 test-e2e: $(STAMPS)/test $(STAMPS)/extension $(STAMPS)/peers $(STAMPS)/npm-e2e ## Real peers only
 	$(PYTEST) tests/e2e
 
+# `make fuzz FUZZ_CASES=10000000` is a night's work; each failure prints the smallest bytes that show it.
+FUZZ_CASES ?= 100000
+.PHONY: fuzz
+fuzz: $(STAMPS)/build-tools ## Run the bodies of the fuzz targets on random and likely bytes for long (`make test` runs 256 cases of each)
+	PROPTEST_CASES=$(FUZZ_CASES) cargo test --locked --release --test media fuzzing
+
 # --- gates ---------------------------------------------------------------------------------------------------------
 
 .PHONY: check-python
