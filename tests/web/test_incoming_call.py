@@ -139,14 +139,15 @@ def test_phone_behind_the_ring_cannot_be_reached(phone: Page, gateway: FakeGatew
     assert not seen & {"dial-field", "call", "1", "5"}
 
 
-def test_second_caller_is_turned_away_and_the_call_goes_on(phone: Page, gateway: FakeGateway) -> None:
+def test_second_caller_is_turned_away_while_the_first_call_is_not_answered(phone: Page, gateway: FakeGateway) -> None:
     phone.click("[data-number='echo']")
-    gateway.accept_call()
-    expect(phone.locator("#call-status")).to_have_text("In call")
+    first = gateway.expect("call")
+    gateway.status("ring", first, "RING")
+    expect(phone.locator("#call-status")).to_have_text("Ringing…")
     gateway.ring_page("incoming-2")
     assert gateway.expect("hangup") == {"callId": "incoming-2"}
     expect(phone.locator("#incoming")).to_be_hidden()
-    expect(phone.locator("#call-status")).to_have_text("In call")
+    expect(phone.locator("#call-status")).to_have_text("Ringing…")
 
 
 def test_call_rings_on_when_the_microphone_fails_and_can_still_be_answered(phone: Page, gateway: FakeGateway) -> None:

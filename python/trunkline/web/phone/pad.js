@@ -25,6 +25,7 @@ export function attachPad({ onDigit, onEscape, isDialing }) {
 
   document.addEventListener('keydown', (event) => {
     if (document.body.dataset.view !== 'phone' || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target === elements.transferTarget) return;
     if (event.key === 'Escape') {
       event.preventDefault();
       onEscape();

@@ -1,13 +1,14 @@
 /**
- * The phone itself: one session, at most one call at a time. Owns which call that is and what the person sees of it;
- * protocol and media are the SDK's.
+ * The phone itself: one session, one call in the foreground and at most one that waits. Owns which calls those are and
+ * what the person sees of them; protocol and media are the SDK's.
  */
 
 import { describeEnd, SdkError } from '../sdk/index.js';
 import { elements } from './elements.js';
+import { attachFunctions, showFunctions } from './functions.js';
 import { attachPad } from './pad.js';
 import { Sounds } from './sounds.js';
-import { callText, durationText, initial, partyText, sessionText } from './texts.js';
+import { callText, durationText, initial, partyText, refusalText, sessionText } from './texts.js';
 
 /** @import { Call, CallStatus, EndReason } from '../sdk/index.js' */
 /** @import { SignedIn } from './sign_in.js' */
@@ -22,6 +23,12 @@ export class Phone {
   #session = null;
   /** @type {Call | null} */
   #call = null;
+  /** @type {Call | null} the one that waits while another is in the foreground */
+  #other = null;
+  /** @type {Call | null} one that rings while another is in the foreground */
+  #knocking = null;
+  /** @type {WeakMap<Call, MediaStream>} */
+  #streams = new WeakMap();
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
 
@@ -40,7 +47,13 @@ export class Phone {
       this.#showStatus('NEW', '');
     });
     elements.hangup.addEventListener('click', () => this.#call?.hangup());
-    elements.reject.addEventListener('click', () => this.#call?.hangup());
+    elements.reject.addEventListener('click', () => (this.#knocking ?? this.#call)?.hangup());
+    attachFunctions({
+      current: () => this.#call,
+      other: () => this.#other,
+      onConsult: (callee) => this.#consult(callee),
+      onSwap: () => this.#swap(),
+    });
     elements.answer.addEventListener('click', () => void this.#answer());
     elements.mute.addEventListener('click', () => this.#setMuted(!this.#call?.isMuted));
     elements.signOut.addEventListener('click', () => this.#signOut());
@@ -127,13 +140,49 @@ export class Phone {
     }
   }
 
+  /** @param {string} callee somebody to talk to while the current call waits */
+  #consult(callee) {
+    const call = this.#call;
+    if (this.#session === null || call === null || this.#other !== null) return;
+    const { client, processing } = this.#session;
+    try {
+      const second = client.call(callee, { processing });
+      if (!call.isHeld) call.hold();
+      this.#other = call;
+      this.#follow(second);
+    } catch (error) {
+      elements.callProblem.textContent = error instanceof SdkError ? error.message : 'Call failed';
+    }
+  }
+
+  #swap() {
+    const [call, other] = [this.#call, this.#other];
+    if (call === null || other === null) return;
+    if (call.establishedAt === null) return; // not before it is answered: there is nothing to hold
+    if (!call.isHeld) call.hold();
+    if (other.isHeld) other.unhold();
+    this.#other = call;
+    this.#bringForward(other);
+  }
+
   /** @param {Call} call */
   #handleIncoming(call) {
-    if (this.#call !== null) {
-      call.hangup(); // one call at a time: the caller hears that we are busy
+    const isFree = this.#call === null;
+    if (!isFree && (this.#other !== null || this.#knocking !== null || this.#call?.establishedAt === null)) {
+      call.hangup(); // no room for another one: the caller hears that we are busy
       return;
     }
-    this.#follow(call);
+    if (isFree) {
+      this.#follow(call);
+    } else {
+      this.#knocking = call;
+      call.on('ended', () => this.#stopKnocking(call));
+      call.on('status', (status) => {
+        if (status === 'ESTABLISHED') this.#stopKnocking(call);
+      });
+      elements.incomingTitle.textContent = callText('RING', 'incoming');
+      this.#sounds.key('5');
+    }
     const caller = call.displayName || partyText(call.remoteParty) || 'Unknown caller';
     document.title = `${caller} is calling`;
     elements.incomingCaller.textContent = caller;
@@ -143,18 +192,37 @@ export class Phone {
     elements.answer.focus();
   }
 
+  /** @param {Call} call that rings no more */
+  #stopKnocking(call) {
+    if (this.#knocking !== call) return;
+    this.#knocking = null;
+    this.#leaveIncoming();
+  }
+
   async #answer() {
-    const call = this.#call;
+    const call = this.#knocking ?? this.#call;
     if (call === null || this.#session === null) return;
     elements.incomingProblem.textContent = '';
     elements.answer.disabled = true;
     try {
       await call.answer({ processing: this.#session.processing });
+      if (call === this.#knocking) this.#takeKnocking(call);
     } catch (error) {
       elements.incomingProblem.textContent = error instanceof SdkError ? error.message : 'The call could not be answered';
     } finally {
       elements.answer.disabled = false;
     }
+  }
+
+  /** @param {Call} call that rang during another and is being answered */
+  #takeKnocking(call) {
+    this.#stopKnocking(call);
+    const current = this.#call;
+    if (current !== null) {
+      if (!current.isHeld) current.hold();
+      this.#other = current;
+    }
+    if (!call.isEnded) this.#follow(call);
   }
 
   /**
@@ -163,23 +231,40 @@ export class Phone {
    * @param {Call} call
    */
   #follow(call) {
+    call.on('status', (status) => {
+      if (call === this.#call && !call.isEnded) this.#showCall(status);
+      else showFunctions(this.#call, this.#other);
+    });
+    call.on('media', (stream) => {
+      this.#streams.set(call, stream);
+      if (call === this.#call) elements.remoteAudio.srcObject = stream;
+    });
+    call.on('refused', (method, text) => {
+      elements.callProblem.textContent = refusalText(method, text);
+    });
+    call.on('ended', (reason) => this.#handleEnded(call, reason));
+    this.#bringForward(call);
+    if (call.direction === 'outgoing') elements.remoteParty.focus();
+  }
+
+  /**
+   * Show this call and let it be heard.
+   *
+   * @param {Call} call
+   */
+  #bringForward(call) {
     this.#call = call;
+    elements.remoteAudio.srcObject = this.#streams.get(call) ?? null;
+    elements.callProblem.textContent = '';
     const party = partyText(call.remoteParty);
     elements.remoteParty.textContent = party;
     elements.remoteInitial.textContent = initial(party);
     elements.digitsSent.textContent = '';
     elements.callTimer.textContent = '';
-    this.#setMuted(false);
+    this.#setMuted(call.isMuted);
     this.#setEnabled(false);
     this.#showCall(call.status);
-    call.on('status', (status) => {
-      if (!call.isEnded) this.#showCall(status);
-    });
-    call.on('media', (stream) => {
-      elements.remoteAudio.srcObject = stream;
-    });
-    call.on('ended', (reason) => this.#handleEnded(call, reason));
-    if (call.direction === 'outgoing') elements.remoteParty.focus();
+    if (call.establishedAt !== null) this.#startTimer(call);
   }
 
   /** @param {CallStatus} status not a final one */
@@ -200,6 +285,7 @@ export class Phone {
     }
     this.#showStatus(status, callText(status, call.direction));
     if (status === 'ESTABLISHED') this.#startTimer(call);
+    showFunctions(call, this.#other);
   }
 
   /** @param {boolean} isShown */
@@ -232,11 +318,23 @@ export class Phone {
    * @param {EndReason} reason
    */
   #handleEnded(call, reason) {
+    if (call === this.#other) {
+      this.#other = null;
+      showFunctions(this.#call, null);
+      return;
+    }
     if (call !== this.#call) return;
-    this.#call = null;
     clearInterval(this.#timer);
     this.#sounds.stop();
+    if (this.#other !== null) {
+      const other = this.#other;
+      this.#other = null;
+      this.#bringForward(other);
+      return;
+    }
+    this.#call = null;
     this.#leaveIncoming();
+    showFunctions(null, null);
     elements.remoteAudio.srcObject = null;
     this.#setEnabled(true);
     document.body.dataset.call = 'idle';

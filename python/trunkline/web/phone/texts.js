@@ -25,6 +25,15 @@ export function callText(status, direction) {
 }
 
 /**
+ * @param {'hold' | 'unhold' | 'transfer'} method
+ * @param {string} reason as the gateway says it
+ */
+export function refusalText(method, reason) {
+  const what = { hold: 'Could not hold', unhold: 'Could not resume', transfer: 'Could not transfer' }[method];
+  return reason === '' ? what : `${what}: ${reason}`;
+}
+
+/**
  * @param {SessionStatus} status
  * @param {SessionProblem | null} problem
  * @param {Account} account

@@ -37,9 +37,12 @@ const OFFER_TIMEOUT_MS = 10_000;
  */
 
 /**
- * Events: `status` on each change, with the new status; `media` with the far side's audio; `ended` once, with the reason.
+ * Events: `status` on each change, with the new status; `media` with the far side's audio; `refused` when the far side
+ * would not be held, resumed or transferred, with what was asked and a text; `ended` once, with the reason.
  *
- * @extends {Emitter<{ status: [CallStatus], media: [MediaStream], ended: [EndReason] }>}
+ * @extends {Emitter<{
+ *   status: [CallStatus], media: [MediaStream], refused: ['hold' | 'unhold' | 'transfer', string], ended: [EndReason]
+ * }>}
  */
 export class Call extends Emitter {
   #link;
@@ -52,6 +55,7 @@ export class Call extends Emitter {
   /** Whether the gateway knows of this call, and so has to be told of its end. */
   #isKnown = false;
   #isMuted = false;
+  #isHeld = false;
   #wasRinging = false;
   /** @type {PromiseWithResolver<string>} */
   #remoteOffer = promiseWithResolver();
@@ -93,6 +97,11 @@ export class Call extends Emitter {
 
   get isMuted() {
     return this.#isMuted;
+  }
+
+  /** Whether we have put the far side on hold. The status is HOLD too while it holds us. */
+  get isHeld() {
+    return this.#isHeld;
   }
 
   /** Whether the far side's audio is arriving right now: before the answer that is early media, a tone or an announcement. */
@@ -199,6 +208,43 @@ export class Call extends Emitter {
     this.#link.send('sendDtmf', { callId: this.id, dtmf: digits.toUpperCase(), type });
   }
 
+  /**
+   * Put the far side on hold: it hears music. The status becomes HOLD when it has agreed.
+   *
+   * @throws {SdkError} `wrong_state` unless the call is established
+   */
+  hold() {
+    this.#request('hold', {});
+  }
+
+  /**
+   * Talk again. The status becomes ESTABLISHED when the far side has agreed.
+   *
+   * @throws {SdkError} `wrong_state` unless the call is established
+   */
+  unhold() {
+    this.#request('unhold', {});
+  }
+
+  /**
+   * Send the far side to somebody else. The call ends when it has arrived there; until then it stays as it is.
+   *
+   * @param {string | Call} target number, user or SIP address; or another call of ours, whose far side takes over
+   * @throws {SdkError} `wrong_state` unless the call is established
+   */
+  transfer(target) {
+    this.#request('transfer', target instanceof Call ? { targetCallId: target.id } : { target });
+  }
+
+  /**
+   * @param {'hold' | 'unhold' | 'transfer'} message
+   * @param {object} fields
+   */
+  #request(message, fields) {
+    if (this.isEnded || this.establishedAt === null) throw new SdkError('wrong_state');
+    this.#link.send(message, { callId: this.id, ...fields });
+  }
+
   /** @param {boolean} isMuted true: the far side hears silence. Local; may be set before the call is up */
   setMuted(isMuted) {
     this.#isMuted = isMuted;
@@ -219,6 +265,8 @@ export class Call extends Emitter {
    */
   handleFrame(message, info) {
     if (this.isEnded) return;
+    if (info.heldBy !== null) this.#isHeld = info.heldBy.includes(this.direction === 'outgoing' ? 'a' : 'b');
+    else this.#isHeld = message === 'hold';
     const status = info.status ?? STATUS_OF_MESSAGE[message] ?? null;
     if (message === 'finish' || message === 'fail' || (status !== null && FINAL_STATUSES.includes(status))) {
       const final = status !== null && FINAL_STATUSES.includes(status) ? status : 'FAILED';
@@ -242,6 +290,17 @@ export class Call extends Emitter {
     } else {
       this.#media?.acceptAnswer(sdp).catch(() => this.#hangupWith('FAILED', 'bad_description'));
     }
+  }
+
+  /**
+   * Something that we asked for was not done; the call goes on.
+   *
+   * @param {'hold' | 'unhold' | 'transfer'} method
+   * @param {string} text
+   * @internal called by the client
+   */
+  handleRefusal(method, text) {
+    if (!this.isEnded) this.emit('refused', method, text);
   }
 
   /**

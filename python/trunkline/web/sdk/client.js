@@ -255,6 +255,8 @@ export class Client extends Emitter {
     const method = asRecord(argument).apiMethod;
     if (call && method === 'CallStatusEvent') {
       call.handleFrame('fail', info);
+    } else if (call && (method === 'hold' || method === 'unhold' || method === 'transfer')) {
+      call.handleRefusal(method, failure.info ?? failure.reason ?? '');
     } else if (method === 'RegistrationStatusEvent') {
       this.#setStatus('FAILED', registrationProblem(failure));
     } else if (method === 'ConnectionStatusEvent') {

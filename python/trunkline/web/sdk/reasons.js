@@ -46,6 +46,8 @@ const GATEWAY_TEXTS = {
   terminated: 'Call ended by the operator',
   shutdown: 'Call ended: the gateway is shutting down',
   client_gone: 'Call ended',
+  transferred: 'Call transferred',
+  answered_elsewhere: 'Answered elsewhere',
   declined_here: 'Call declined',
   busy_here: 'Missed call',
   cancelled: 'Call cancelled',

@@ -57,6 +57,7 @@ export const FINAL_STATUSES = ['BUSY', 'FINISH', 'FAILED'];
  * @property {string | null} caller
  * @property {string | null} callee
  * @property {string | null} visibleName display name of the caller
+ * @property {readonly string[] | null} heldBy sides that hold the other: `a` the caller, `b` the callee
  * @property {Failure} failure
  */
 
@@ -133,6 +134,7 @@ export function readCallInfo(argument) {
     caller: text(fields.caller),
     callee: text(fields.callee),
     visibleName: text(fields.visibleName),
+    heldBy: Array.isArray(fields.heldBy) ? fields.heldBy.filter((side) => typeof side === 'string') : null,
     failure: readFailure(argument),
   };
 }
