@@ -9,7 +9,7 @@ from world import HOLD_MUSIC, World, reason, world
 from fakes import browser_answer, phone_answer, phone_offer
 from trunkline.calls.events import HoldRequested, MuteRequested, ResumeRequested
 from trunkline.calls.model import Call, CallState, CallStatus, EndReason, Side
-from trunkline.errors import CallNotFound, InvalidCallState, LegRejected, MediaError, TransactionTimeout
+from trunkline.errors import CallNotFound, InvalidCallState, LegRejected, MediaError, TransactionTimeout, TrunklineError
 from trunkline.media.types import Direction, Tone, Voice
 from trunkline.sdp.parser import parse
 from trunkline.sip.types import EndCause, InviteEnded, InviteId, ReinviteAnswered, ReinviteFailed, ReinviteReceived
@@ -259,6 +259,29 @@ async def test_a_media_plane_that_cannot_mute_fails_the_request_and_not_the_call
         assert w.media.endpoint("webrtc")[1].muted == {Voice.SAYS}
         await w.controller.ask(call.id, lambda reply: MuteRequested(Side.A, False, reply))
         assert not w.media.endpoint("webrtc")[1].muted
+
+
+async def test_muting_while_a_hold_waits_for_the_phone_leaves_both_with_their_own_outcome():
+    async with world() as w:
+        _, call, invite = await answered(w)
+        outcomes: list[tuple[str, TrunklineError | None]] = []
+        w.controller.request(call.id, HoldRequested(Side.A, lambda error: outcomes.append(("hold", error))))
+        w.controller.request(call.id, MuteRequested(Side.A, True, lambda error: outcomes.append(("mute", error))))
+        await w.settle()
+        assert outcomes == [("mute", None)]
+        await agree(w, invite)
+        assert outcomes == [("mute", None), ("hold", None)]
+
+
+async def test_a_call_that_the_api_cannot_answer_ends():
+    async with world() as w:
+        session = await w.registered()
+        await w.incoming(session, phone_offer())
+        (call,) = w.controller.find()
+        w.media.refusals["set_remote"] = MediaError("broken")
+        with pytest.raises(InvalidCallState):
+            await w.controller.answer(call.id)
+        assert reason(call) is EndReason.MEDIA_FAILED
 
 
 async def test_a_call_answered_by_the_api_stops_ringing_at_the_browser_and_the_caller_hears_the_player():

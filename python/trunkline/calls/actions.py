@@ -54,7 +54,7 @@ class Action(StrEnum):
     STOP_MUSIC = "stop_music"
     """What a held leg hears."""
     MUTE = "mute"
-    """Mute a leg or let it be heard again, as was asked."""
+    """Mute a leg or let it be heard again, as was asked, and say that it is done."""
     SEND_ON = "send_on"
     """Ask the other leg's far side to call somebody else."""
     GRANT = "grant"

@@ -151,14 +151,16 @@ class CallRun:
     async def _take(self, event: CallEvent) -> None:
         """Do what the machine says; an action that fails ends the row and becomes the next event.
 
-        A request is different: what it cannot do is told to who asked, and the call is as it was.
+        A request is different: what it cannot do is told to who asked, and the call is as it was. Only a call that
+        cannot be answered ends: whoever it rang at is gone.
         """
         before = self.call.state
         if isinstance(event, Request):
             if (before, input_of(event)) not in TABLE:
                 event.reply(InvalidCallState(f"the call is {before}"))
                 return
-            self._request = event
+            if not isinstance(event, MuteRequested):  # that one is done at once, also while another one waits
+                self._request = event
         while True:
             next_step = step(self.call.state, event)
             if next_step.state is CallState.ENDED:
@@ -173,9 +175,11 @@ class CallRun:
                     await self._perform(action, event)
             except (TrunklineError, TimeoutError) as error:
                 _log.warning("call_action_failed", action=action.value, error=str(error), kind=type(error).__name__)
-                if isinstance(event, Request):
+                if isinstance(event, Request) and not isinstance(event, AnswerRequested):
                     self.call.state = before
-                    self._reply(error if isinstance(error, TrunklineError) else TransactionTimeout("no answer in time"))
+                    if self._request is event:
+                        self._request = None
+                    event.reply(error if isinstance(error, TrunklineError) else TransactionTimeout("no answer in time"))
                     return
                 event = ActionFailed(failure_of(error))
             else:
@@ -259,6 +263,7 @@ class CallRun:
                 call.target = target
             case Action.MUTE, MuteRequested(side, is_muted):
                 await self._media.mute(side, is_muted=is_muted)
+                event.reply(None)
             case Action.DENY, LegStayed(_, status, phrase):
                 call.target = ""
                 self._reply(_refusal(status, phrase))

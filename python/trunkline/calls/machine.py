@@ -105,7 +105,7 @@ TABLE: Final[dict[tuple[CallState, Input], Step]] = {
     # Digits pass as soon as media does: menus before the answer are common.
     **{(state, Input.DTMF_REQUESTED): Step(state, (Action.SEND_DTMF,)) for state in (_EARLY, *ANSWERED)},
     **{(state, Input.DTMF_HEARD): Step(state, (Action.NOTE_DTMF,)) for state in (_EARLY, *ANSWERED)},
-    **{(state, Input.MUTE_REQUESTED): Step(state, (Action.MUTE, Action.GRANT)) for state in (_EARLY, *ANSWERED)},
+    **{(state, Input.MUTE_REQUESTED): Step(state, (Action.MUTE,)) for state in (_EARLY, *ANSWERED)},
     # The end, from anywhere: final responses (RFC 3261 section 13.2.2.3), CANCEL (9), BYE (15), time, failure, API.
     **{(state, Input.ENDED): Step(_ENDED, CLOSING) for state in CallState if state is not _ENDED},
 }

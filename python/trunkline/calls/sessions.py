@@ -184,7 +184,7 @@ class WebSession:
         CallNotFound, or NoRoute for what cannot be dialed; what else stands in the way goes to the socket.
         """
         entry = self._entry(call_id)
-        if consulted is None and CallId(target) in self._calls:
+        if consulted is None and target != call_id and CallId(target) in self._calls:
             consulted = CallId(target)
         if consulted is not None:
             self._entry(consulted)

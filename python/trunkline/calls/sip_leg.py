@@ -38,6 +38,7 @@ from trunkline.errors import (
     NegotiationError,
     NoRoute,
     SdpError,
+    SipParseError,
 )
 from trunkline.media.types import Codec, Direction, RtpLocal, RtpRemote, RtpTransport, Security
 from trunkline.sdp import offer_answer
@@ -459,5 +460,8 @@ def _domain_of(what: OutboundCall | IncomingInvite) -> str:
     """Return the domain in which a number is one that the far side can call."""
     if isinstance(what, OutboundCall):
         return what.account.domain
-    uri = NameAddr.parse(what.caller).uri
+    try:
+        uri = NameAddr.parse(what.caller).uri
+    except SipParseError:
+        return what.path.remote[0]
     return uri.host if isinstance(uri, SipUri) else what.path.remote[0]
