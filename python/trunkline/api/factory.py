@@ -24,8 +24,8 @@ MAX_BODY_BYTES: Final = 65_536
 
 DESCRIPTION: Final = """
 Trunkline carries calls between browsers and SIP. Browsers use the WebSocket at `/` (and `/ws`); this API starts,
-finds, answers, holds, mutes, transfers and ends calls. Paths, fields and statuses are those of Web Call Server; `POST` takes JSON and accepts strings
-for booleans and numbers. Errors are `application/problem+json`.
+finds, answers, holds, mutes, transfers and ends calls. Paths, fields and statuses are those of Web Call Server; `POST`
+takes JSON and accepts strings for booleans and numbers. Errors are `application/problem+json`.
 """
 
 
