@@ -99,6 +99,10 @@ bench-jitter: ## Replay jitter traces through our jitter buffer and through the 
 	CARGO_TARGET_DIR=$${CARGO_TARGET_DIR:-$(CURDIR)/target} cargo run --locked --quiet -- \
 		$(abspath $(or $(TRACES),$(wildcard tests/vectors/jitter/*.trace)))
 
+.PHONY: bench-codecs
+bench-codecs: $(STAMPS)/build-tools $(STAMPS)/rust-peers ## Measure what codecs cost a frame, beside other libraries
+	cargo bench --locked --bench codecs
+
 .PHONY: bench-srtp
 bench-srtp: $(STAMPS)/build-tools $(STAMPS)/rust-peers ## Measure what protection costs a packet, beside libsrtp
 	cargo bench --locked --bench srtp

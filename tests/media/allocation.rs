@@ -22,7 +22,7 @@ use trunkline_media::srtp::{Context, Forecast, Profile};
 use crate::support::memory::{Lab, RTCP, RTP, WEB};
 use crate::support::secure::{contexts, keys, protect};
 use crate::support::sound::Speaker;
-use crate::support::{events, opus, pcma, pcmu, stream};
+use crate::support::{events, g729, opus, pcma, pcmu, stream};
 
 struct Counting;
 
@@ -140,9 +140,11 @@ fn a_relayed_packet_allocates_nothing() {
 
 #[test]
 fn a_transcoded_packet_allocates_nothing() {
-    let (to_web, to_phone, allocated) = run(opus(), 600, 50);
-    assert!(to_web >= 545 && to_phone >= 545, "{to_web} and {to_phone} packets");
-    assert_eq!(allocated, 0);
+    for web in [opus(), g729()] {
+        let (to_web, to_phone, allocated) = run(web, 600, 50);
+        assert!(to_web >= 545 && to_phone >= 545, "{web:?}: {to_web} and {to_phone} packets");
+        assert_eq!(allocated, 0, "{web:?}");
+    }
 }
 
 /// A leg that is listened to presses keys as tones; the other one is told by events.

@@ -12,7 +12,7 @@ use crate::support::browser::Browser;
 use crate::support::phone::{Packet, Phone};
 use crate::support::sound::{Listener, Speaker};
 use crate::support::{
-    PATIENCE, Rig, RtpPort, WebPort, new_call, now, opus, own_address, pcma, pcmu, sleep_until, stream,
+    PATIENCE, Rig, RtpPort, WebPort, g729, new_call, now, opus, own_address, pcma, pcmu, sleep_until, stream,
 };
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -92,6 +92,24 @@ fn an_opus_browser_and_a_mu_law_phone_hear_each_other() {
     decode(&at_phone, pcmu()).heard.after_ms(600).assert_tone(440.0, -10.0, 2.0);
     decode(&at_browser, opus()).heard.after_ms(600).assert_tone(1_000.0, -10.0, 2.0);
     assert_eq!(scene.browser.client.profile, Some("SRTP_AEAD_AES_256_GCM"));
+}
+
+#[test]
+fn an_opus_browser_and_a_g729_phone_hear_each_other() {
+    let mut scene = Scene::new(&[opus()], &[g729()]);
+    let (at_browser, at_phone) = scene.talk(150, (opus(), 440.0), (g729(), 1_000.0));
+
+    decode(&at_phone, g729()).heard.after_ms(600).assert_tone(440.0, -10.0, 2.0);
+    decode(&at_browser, opus()).heard.after_ms(600).assert_tone(1_000.0, -10.0, 2.0);
+}
+
+#[test]
+fn a_mu_law_browser_and_a_g729_phone_hear_each_other() {
+    let mut scene = Scene::new(&[pcmu()], &[g729()]);
+    let (at_browser, at_phone) = scene.talk(150, (pcmu(), 440.0), (g729(), 1_000.0));
+
+    decode(&at_phone, g729()).heard.after_ms(600).assert_tone(440.0, -10.0, 2.0);
+    decode(&at_browser, pcmu()).heard.after_ms(600).assert_tone(1_000.0, -10.0, 2.0);
 }
 
 #[test]

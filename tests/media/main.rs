@@ -13,6 +13,7 @@ mod coalescing;
 mod digits;
 mod floods;
 mod fuzzing;
+mod g729;
 mod jumps;
 mod libsrtp;
 mod limits;

@@ -5,13 +5,15 @@
 //! calls decides what is lost (see [`jitter`](crate::jitter)) and when a frame is due. Payloads come from the network, so
 //! every decoder takes any bytes and answers with samples or an error.
 //!
-//! RFC 3551 (static payload types), 7587 (Opus), 3389 (comfort noise), 4733 (telephone-event).
+//! RFC 3551 (static payload types, G.729), 7587 (Opus), 3389 (comfort noise), 4733 (telephone-event).
 
 mod g711;
+mod g729;
 mod opus;
 mod silence;
 
 pub use g711::{Law, alaw_to_ulaw, convert_in_place, ulaw_to_alaw};
+pub use g729::Parameters as G729Parameters;
 pub use opus::Parameters as OpusParameters;
 
 use thiserror::Error;
@@ -59,6 +61,8 @@ pub enum Kind {
     Pcmu,
     /// G.711 A-law (RFC 3551 section 4.5.14).
     Pcma,
+    /// G.729 with Annexes A and B (RFC 3551 section 4.5.6).
+    G729,
     /// Comfort noise (RFC 3389).
     Cn,
     /// DTMF and other events (RFC 4733).
@@ -67,7 +71,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Opus, Self::Pcmu, Self::Pcma, Self::Cn, Self::TelephoneEvent];
+    pub const ALL: [Self; 6] = [Self::Opus, Self::Pcmu, Self::Pcma, Self::G729, Self::Cn, Self::TelephoneEvent];
 
     /// The canonical spelling of the encoding name in `rtpmap`.
     #[must_use]
@@ -76,6 +80,7 @@ impl Kind {
             Self::Opus => "opus",
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
+            Self::G729 => "G729",
             Self::Cn => "CN",
             Self::TelephoneEvent => "telephone-event",
         }
@@ -90,7 +95,7 @@ impl Kind {
     /// Whether packets of this kind carry coded audio, so that an encoder and a decoder exist.
     #[must_use]
     pub const fn is_speech(self) -> bool {
-        matches!(self, Self::Opus | Self::Pcmu | Self::Pcma)
+        matches!(self, Self::Opus | Self::Pcmu | Self::Pcma | Self::G729)
     }
 }
 
@@ -101,6 +106,7 @@ pub struct Codec {
     clock_rate_hz: u32,
     channels: u8,
     opus: OpusParameters,
+    g729: G729Parameters,
 }
 
 impl Codec {
@@ -113,19 +119,21 @@ impl Codec {
         name: &str,
         clock_rate_hz: u32,
         channels: u8,
-        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+        parameters: impl IntoIterator<Item = (&'a str, &'a str), IntoIter: Clone>,
     ) -> Result<Self, CodecError> {
         let kind = Kind::from_name(name).ok_or(CodecError::UnknownName)?;
         let fits = match kind {
             // RFC 7587 section 7: always "opus/48000/2", whatever is sent. Some stacks leave the 2 out.
             Kind::Opus => clock_rate_hz == 48_000 && (1..=2).contains(&channels),
-            Kind::Pcmu | Kind::Pcma => clock_rate_hz == 8_000 && channels == 1,
+            Kind::Pcmu | Kind::Pcma | Kind::G729 => clock_rate_hz == 8_000 && channels == 1,
             Kind::Cn | Kind::TelephoneEvent => (8_000..=48_000).contains(&clock_rate_hz) && channels == 1,
         };
         if !fits {
             return Err(CodecError::BadFormat);
         }
-        Ok(Self { kind, clock_rate_hz, channels, opus: OpusParameters::from_fmtp(parameters) })
+        let parameters = parameters.into_iter();
+        let g729 = G729Parameters::from_fmtp(parameters.clone());
+        Ok(Self { kind, clock_rate_hz, channels, opus: OpusParameters::from_fmtp(parameters), g729 })
     }
 
     /// What it is.
@@ -152,12 +160,18 @@ impl Codec {
         &self.opus
     }
 
+    /// G.729 parameters that the receiver of this format asked for; defaults for any other kind.
+    #[must_use]
+    pub const fn g729(&self) -> &G729Parameters {
+        &self.g729
+    }
+
     /// The sample rate at which nothing of the codec's bandwidth is lost.
     #[must_use]
     pub const fn native_sample_rate_hz(&self) -> u32 {
         match self.kind {
             Kind::Opus => 48_000,
-            Kind::Pcmu | Kind::Pcma | Kind::Cn | Kind::TelephoneEvent => 8_000,
+            Kind::Pcmu | Kind::Pcma | Kind::G729 | Kind::Cn | Kind::TelephoneEvent => 8_000,
         }
     }
 
@@ -176,6 +190,8 @@ impl Codec {
             Kind::Opus => 1_460,
             // 120 ms at a byte a sample.
             Kind::Pcmu | Kind::Pcma => 960,
+            // 120 ms at ten bytes a frame; a description of silence is shorter than the frame in its place.
+            Kind::G729 => 120,
             Kind::Cn | Kind::TelephoneEvent => 64,
         }
     }
@@ -188,19 +204,21 @@ impl Codec {
             Kind::Opus => Ok(Box::new(opus::Decoder::new(sample_rate_hz)?)),
             Kind::Pcmu => Ok(Box::new(g711::Coder::new(Law::Ulaw, sample_rate_hz)?)),
             Kind::Pcma => Ok(Box::new(g711::Coder::new(Law::Alaw, sample_rate_hz)?)),
+            Kind::G729 => Ok(Box::new(g729::Decoder::new(sample_rate_hz)?)),
             Kind::Cn | Kind::TelephoneEvent => Err(CodecError::NotSpeech),
         }
     }
 
     /// Makes an encoder of mono PCM. Allocates here and never again.
     ///
-    /// What the receiver asked for in `fmtp` (lower bitrate, FEC, DTX) wins over `settings`.
+    /// What the receiver asked for in `fmtp` (lower bitrate, FEC, DTX, Annex B) wins over `settings`.
     /// Fails with [`CodecError::NotSpeech`], [`CodecError::BadSampleRate`] or [`CodecError::Library`].
     pub fn encoder(&self, settings: &EncoderSettings) -> Result<Box<dyn Encoder>, CodecError> {
         match self.kind {
             Kind::Opus => Ok(Box::new(opus::Encoder::new(settings, &self.opus)?)),
             Kind::Pcmu => Ok(Box::new(g711::Coder::new(Law::Ulaw, settings.sample_rate_hz)?)),
             Kind::Pcma => Ok(Box::new(g711::Coder::new(Law::Alaw, settings.sample_rate_hz)?)),
+            Kind::G729 => Ok(Box::new(g729::Encoder::new(settings, self.g729)?)),
             Kind::Cn | Kind::TelephoneEvent => Err(CodecError::NotSpeech),
         }
     }
@@ -209,7 +227,7 @@ impl Codec {
 /// How an encoder should run. A codec ignores what it has no use for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncoderSettings {
-    /// Rate of the PCM given to the encoder: 8,000 for G.711; 8,000, 12,000, 16,000, 24,000 or 48,000 for Opus.
+    /// Rate of the PCM given to the encoder: 8,000 for G.711 and G.729; 8,000, 12,000, 16,000, 24,000 or 48,000 for Opus.
     pub sample_rate_hz: u32,
     /// Opus complexity, 0 (least CPU) to 10.
     pub complexity: u8,
@@ -309,7 +327,7 @@ mod tests {
             assert_eq!(Kind::from_name(&kind.name().to_uppercase()), Some(kind));
             assert_eq!(Kind::from_name(&kind.name().to_lowercase()), Some(kind));
         }
-        assert_eq!(Kind::from_name("G729"), None);
+        assert_eq!(Kind::from_name("G728"), None);
     }
 
     #[test]
@@ -339,6 +357,14 @@ mod tests {
         assert_eq!(opus.common_sample_rate_hz(&pcmu), 8_000);
         assert_eq!(opus.common_sample_rate_hz(&opus), 48_000);
         assert!(opus.decoder(8_000).is_ok() && pcmu.decoder(8_000).is_ok());
+    }
+
+    #[test]
+    fn sends_silence_in_g729_unless_the_receiver_forbids_it() {
+        let annex_b =
+            |fmtp: &[(&str, &str)]| Codec::new("g729", 8_000, 1, fmtp.iter().copied()).unwrap().g729().annex_b;
+        assert!(annex_b(&[]) && annex_b(&[("annexb", "yes")]) && annex_b(&[("annexb", "perhaps")]));
+        assert!(!annex_b(&[("annexb", "no")]) && !annex_b(&[("annexb", "NO")]));
     }
 
     #[test]

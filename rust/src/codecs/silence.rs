@@ -1,8 +1,8 @@
 //! Payloads of silence, as long as another payload: what a relay sends for a packet that must not be heard.
 //!
-//! RFC 6716 section 3.1 and 3.2 (Opus packets), 3551 (G.711), 3389 (comfort noise).
+//! RFC 6716 section 3.1 and 3.2 (Opus packets), 3551 (G.711, G.729), 3389 (comfort noise).
 
-use super::{Codec, Kind, Law};
+use super::{Codec, Kind, Law, g729};
 
 /// Opus frames are measured in units of 2.5 ms; a packet has at most 120 ms (RFC 6716 section 3.2.5, R5).
 const MAX_UNITS: u8 = 48;
@@ -16,13 +16,14 @@ const NO_NOISE: u8 = 127;
 impl Codec {
     /// Writes a payload of silence that lasts as long as `payload`, which may be any bytes of the network.
     ///
-    /// Returns its length, at most `payload`'s or 98 bytes; None if `payload` is no packet of this codec, carries no
+    /// Returns its length, at most `payload`'s, or 98 bytes (Opus) or 120 (G.729); None if `payload` is no packet of this codec, carries no
     /// audio, or does not fit.
     #[must_use]
     pub fn write_silence(&self, payload: &[u8], silence: &mut [u8]) -> Option<usize> {
         match self.kind() {
             Kind::Pcmu => fill(silence, payload.len(), Law::Ulaw.silence()),
             Kind::Pcma => fill(silence, payload.len(), Law::Alaw.silence()),
+            Kind::G729 => write_g729_silence(g729::frame_count(payload)?, silence),
             Kind::Cn => fill(silence, 1, NO_NOISE),
             Kind::Opus => write_opus_silence(opus_units(payload)?, silence),
             Kind::TelephoneEvent => None,
@@ -34,6 +35,7 @@ impl Codec {
     pub fn duration_us(&self, payload: &[u8]) -> u64 {
         match self.kind() {
             Kind::Pcmu | Kind::Pcma => payload.len() as u64 * 125,
+            Kind::G729 => g729::frame_count(payload).unwrap_or(0) as u64 * 10_000,
             Kind::Opus => u64::from(opus_units(payload).unwrap_or(0)) * 2_500,
             Kind::Cn | Kind::TelephoneEvent => 0,
         }
@@ -42,6 +44,13 @@ impl Codec {
 
 fn fill(silence: &mut [u8], len: usize, byte: u8) -> Option<usize> {
     silence.get_mut(..len)?.fill(byte);
+    Some(len)
+}
+
+fn write_g729_silence(frames: usize, silence: &mut [u8]) -> Option<usize> {
+    let len = frames * g729::SILENT_FRAME.len();
+    let packet = silence.get_mut(..len)?;
+    packet.chunks_exact_mut(g729::SILENT_FRAME.len()).for_each(|frame| frame.copy_from_slice(&g729::SILENT_FRAME));
     Some(len)
 }
 
@@ -94,6 +103,7 @@ mod tests {
         for (name, clock_rate_hz, sizes_ms) in [
             ("PCMU", 8_000, &[10, 20, 30, 60][..]),
             ("PCMA", 8_000, &[10, 20, 30, 60]),
+            ("G729", 8_000, &[10, 20, 30, 60]),
             ("opus", 48_000, &[5, 10, 20, 40, 60, 80, 100, 120]),
         ] {
             let codec = codec(name, clock_rate_hz);

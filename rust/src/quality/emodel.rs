@@ -15,6 +15,9 @@ pub struct Impairment {
 /// G.711 with concealment: Table I.4 (the receiver, ours or the far side's, is taken to conceal).
 pub const G711: Impairment = Impairment { ie: 0.0, bpl: 25.1 };
 
+/// G.729 with Annex A: Table I.4.
+pub const G729A: Impairment = Impairment { ie: 11.0, bpl: 19.0 };
+
 /// Opus has no entry in Appendix I. Taken as G.711 with concealment on the narrow-band scale: an estimate of ours, which
 /// says nothing of the wider band.
 pub const OPUS: Impairment = G711;
@@ -171,10 +174,9 @@ mod tests {
     /// G.113 Appendix I: impairments that were measured under random loss, which Ie-eff must come back to.
     #[test]
     fn equipment_impairment_under_loss_is_that_of_the_measured_table() {
-        let g729a = Impairment { ie: 11.0, bpl: 19.0 };
         let g723_1 = Impairment { ie: 15.0, bpl: 16.1 };
         let measured = [
-            (g729a, &[(0.0, 11.0), (1.0, 15.0), (2.0, 19.0), (4.0, 26.0), (8.0, 36.0), (16.0, 49.0)][..]),
+            (G729A, &[(0.0, 11.0), (1.0, 15.0), (2.0, 19.0), (4.0, 26.0), (8.0, 36.0), (16.0, 49.0)][..]),
             (g723_1, &[(0.0, 15.0), (1.0, 19.0), (2.0, 24.0), (8.0, 41.0), (16.0, 55.0)]),
             (G711, &[(0.0, 0.0), (2.0, 7.0)]),
         ];

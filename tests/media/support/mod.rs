@@ -1,6 +1,7 @@
 //! An engine of its own for each test, and the peers that talk to it.
 
 pub(crate) mod browser;
+pub(crate) mod libbcg729;
 pub(crate) mod libsrtp;
 pub(crate) mod memory;
 pub(crate) mod phone;
@@ -57,6 +58,10 @@ pub(crate) fn pcmu() -> Format {
 
 pub(crate) fn pcma() -> Format {
     Format { pt: Pt(8), codec: codec("PCMA", 8_000, 1) }
+}
+
+pub(crate) fn g729() -> Format {
+    Format { pt: Pt(18), codec: codec("G729", 8_000, 1) }
 }
 
 pub(crate) fn events(pt: u8, clock_rate_hz: u32) -> Format {
