@@ -61,7 +61,7 @@ def test_defaults_alone_read_no_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("[sip]\nudp = false\ntcp = false", "sip"),
         ("[media]\nrtp_port_min = 4000\nrtp_port_max = 4000", "media"),
         ("[media]\nweb_codecs = []", "media.web_codecs"),
-        ("[media]\nweb_codecs = ['G729']", "media.web_codecs"),
+        ("[media]\nweb_codecs = ['G728']", "media.web_codecs"),
         ('[sip]\nuser_agent = "a\\r\\nX: 1"', "sip.user_agent"),
         ("[http", "trunkline.toml"),
     ],

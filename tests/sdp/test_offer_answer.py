@@ -333,7 +333,28 @@ def test_offers_again_with_the_same_lines_and_the_next_version() -> None:
     assert accept_answer(again, answer).remote.rtp == ("192.0.2.1", 4002)
 
 
+@pytest.mark.parametrize(
+    ("offered", "annexb", "sent"),
+    # RFC 7261 3.1: absent means yes, and an answer does not widen a no.
+    [
+        ((), "yes", ()),
+        (("a=fmtp:18 annexb=yes",), "yes", (("annexb", "yes"),)),
+        (("a=fmtp:18 annexb=no",), "no", (("annexb", "no"),)),
+    ],
+)
+def test_answers_g729_with_the_silence_suppression_that_both_take(
+    offered: tuple[str, ...], annexb: str, sent: tuple[tuple[str, str], ...]
+) -> None:
+    text = offer("m=audio 4000 RTP/AVP 18 0", *offered)
+    negotiated = answer_offer(parse(text), LOCAL, CodecPolicy(audio=("G729", "PCMU")), IDENTITY)
+    lines = list(negotiated.description.media[0].lines())
+    assert lines[0] == "m=audio 31000 RTP/AVP 18 0"
+    assert "a=rtpmap:18 G729/8000" in lines
+    assert f"a=fmtp:18 annexb={annexb}" in lines
+    assert negotiated.audio.send[0] == Codec(18, "G729", 8_000, 1, sent)
+
+
 def test_a_policy_must_name_codecs_that_exist() -> None:
-    for names in (("G729",), ()):
+    for names in (("G728",), ()):
         with pytest.raises(ValueError, match="codec"):
             CodecPolicy(audio=names)

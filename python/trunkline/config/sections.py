@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, model_validator
 from trunkline.config.section import Port, Section
 from trunkline.dtmf import DtmfMode
 
-AudioCodecName = Literal["opus", "PCMU", "PCMA"]
+AudioCodecName = Literal["opus", "PCMU", "PCMA", "G729"]
 
 
 class NodeConfig(Section):
@@ -257,7 +257,8 @@ class MediaConfig(Section):
     sip_codecs: tuple[AudioCodecName, ...] = Field(
         default=("opus", "PCMU", "PCMA"),
         min_length=1,
-        description="Audio codecs for SIP peers, best first. Leave opus out for peers that choke on it.",
+        description="Audio codecs for SIP peers, best first. Leave opus out for peers that choke on it; add G729 for "
+        "trunks that want 8 kbit/s.",
     )
 
     @model_validator(mode="after")

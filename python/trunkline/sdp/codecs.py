@@ -1,4 +1,4 @@
-"""Payload tables: which codecs we speak, and how descriptions name them.   RFC 3551, 4733, 7587, 8866 6.6 and 6.15.
+"""Payload tables: which codecs we speak, and how descriptions name them.   RFC 3551, 4733, 7261, 7587, 8866 6.6, 6.15.
 
 Owns the mapping between payload types and `Codec` values, the order of preference and the choice of common codecs, with
 their ptime. Must not know transports or m-line rules.
@@ -29,6 +29,8 @@ _OURS = {
         Codec(111, "opus", 48_000, 2, (("minptime", "10"), ("useinbandfec", "1"))),
         Codec(0, "PCMU", 8_000),
         Codec(8, "PCMA", 8_000),
+        # G.729 with silence suppression, which is what an absent annexb means as well (RFC 4856 2.1.9).
+        Codec(18, "G729", 8_000, 1, (("annexb", "yes"),)),
     )
 }
 """Codecs as we offer them, with the payload types that browsers use too."""
@@ -161,11 +163,19 @@ def answered_codecs(offered: Iterable[Codec], answer: Iterable[Codec]) -> tuple[
 
 
 def ours(codecs: Iterable[Codec]) -> tuple[Codec, ...]:
-    """Return the codecs with our parameters instead of the far side's: what we ask to be sent."""
-    return tuple(
-        replace(codec, parameters=_EVENTS if codec.name == TELEPHONE_EVENT else _OURS[codec.name].parameters)
-        for codec in codecs
-    )
+    """Return the codecs with our parameters instead of the far side's: what we ask to be sent.
+
+    An annexb=no of the far side's is kept, because an answer may not widen it.   RFC 7261 3.1.
+    """
+    return tuple(replace(codec, parameters=_our_parameters(codec)) for codec in codecs)
+
+
+def _our_parameters(codec: Codec) -> tuple[tuple[str, str], ...]:
+    if codec.name == TELEPHONE_EVENT:
+        return _EVENTS
+    if codec.name == "G729" and dict(codec.parameters).get("annexb", "yes").lower() == "no":
+        return (("annexb", "no"),)
+    return _OURS[codec.name].parameters
 
 
 def is_same(a: Codec, b: Codec) -> bool:
