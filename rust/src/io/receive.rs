@@ -1,4 +1,4 @@
-//! The datagrams of one turn, from many sockets, in buffers made once (`recvmmsg`).
+//! The datagrams of one turn, from many sockets, in buffers made once (`recvfrom`, `recvmmsg`).
 //!
 //! They are all collected before the first is looked at, so that work on several of them can be done together.
 
@@ -11,6 +11,10 @@ use super::UdpSocket;
 use super::address::{NAME_CAPACITY, to_address};
 use crate::net::DATAGRAM_BYTES;
 use crate::outbox::SocketId;
+
+/// Datagrams of a socket that are taken one by one. Nearly always there is one: to take that by itself, and then to hear
+/// that there is no other, costs less than to prepare a batch.
+const SINGLY: usize = 2;
 
 /// Where a datagram came in, from whom, and how much of it. `remote` is None if the sender has no IP address.
 #[derive(Clone, Copy)]
@@ -108,8 +112,44 @@ impl ReceiveBatch {
     }
 
     /// Adds what has arrived at `socket`, known as `id`: up to `limit` datagrams, as far as there is room. Does not
-    /// wait. Returns how many they are.
+    /// wait. Returns how many they are. An error behind a datagram is passed over.
     pub fn take(&mut self, socket: &UdpSocket, id: SocketId, limit: usize) -> io::Result<usize> {
+        let before = self.len;
+        for taken in 0..limit.min(SINGLY) {
+            match self.take_one(socket, id) {
+                Ok(0) => return Ok(taken),
+                Err(error) if taken == 0 => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        // What has been taken counts, whatever comes behind it.
+        let _ = self.take_many(socket, id, limit.saturating_sub(SINGLY));
+        Ok(self.len - before)
+    }
+
+    fn take_one(&mut self, socket: &UdpSocket, id: SocketId) -> io::Result<usize> {
+        let place = self.buffers.get_mut(self.len).zip(self.names.get_mut(self.len)).zip(self.labels.get_mut(self.len));
+        let Some(((buffer, name), label)) = place else { return Ok(0) };
+        let mut name_bytes = NAME_CAPACITY;
+        // SAFETY: the pointers are to a buffer and a name of this value and to a local, with the sizes that they have.
+        let len = unsafe {
+            libc::recvfrom(
+                socket.as_raw_fd(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                libc::MSG_DONTWAIT | libc::MSG_TRUNC,
+                ptr::from_mut(name).cast(),
+                &raw mut name_bytes,
+            )
+        };
+        let Ok(len) = usize::try_from(len) else { return nothing_or_error() };
+        let is_truncated = len > buffer.len();
+        *label = Label { socket: id, remote: to_address(name), len: len.min(buffer.len()), is_truncated };
+        self.len += 1;
+        Ok(1)
+    }
+
+    fn take_many(&mut self, socket: &UdpSocket, id: SocketId, limit: usize) -> io::Result<usize> {
         let end = self.headers.len().min(self.len.saturating_add(limit));
         let Some(headers) = self.headers.get_mut(self.len..end).filter(|headers| !headers.is_empty()) else {
             return Ok(0);
@@ -123,11 +163,7 @@ impl ReceiveBatch {
         let taken = unsafe {
             libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), capacity, libc::MSG_DONTWAIT, ptr::null_mut())
         };
-        let Ok(taken) = usize::try_from(taken) else {
-            let error = io::Error::last_os_error();
-            let is_nothing = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
-            return if is_nothing { Ok(0) } else { Err(error) };
-        };
+        let Ok(taken) = usize::try_from(taken) else { return nothing_or_error() };
         let places = self.labels.iter_mut().zip(&self.names).zip(&self.headers);
         for ((label, name), header) in places.skip(self.len).take(taken) {
             *label = Label {
@@ -140,4 +176,11 @@ impl ReceiveBatch {
         self.len += taken;
         Ok(taken)
     }
+}
+
+/// What a system call that failed has taken: nothing, if that is because nothing was there.
+fn nothing_or_error() -> io::Result<usize> {
+    let error = io::Error::last_os_error();
+    let is_nothing = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+    if is_nothing { Ok(0) } else { Err(error) }
 }

@@ -207,15 +207,15 @@ mod tests {
     }
 
     #[test]
-    fn marks_a_datagram_longer_than_the_buffer() {
+    fn marks_datagrams_longer_than_the_buffer_taken_singly_or_together() {
         let a = UdpSocket::bind("127.0.0.1:0".parse().unwrap(), OPTIONS).unwrap();
         let b = UdpSocket::bind("127.0.0.1:0".parse().unwrap(), OPTIONS).unwrap();
-        SendBatch::new(1).send(&a, [(b.local(), vec![7; DATAGRAM_BYTES + 1].as_slice())]);
-        let mut batch = ReceiveBatch::new(1);
-        while batch.take(&b, ID, 1).unwrap() == 0 {}
-        let received = batch.datagrams().next().unwrap();
-        assert!(received.is_truncated);
-        assert_eq!(received.data.len(), DATAGRAM_BYTES);
+        let lengths = [DATAGRAM_BYTES + 1, DATAGRAM_BYTES, DATAGRAM_BYTES + 1, DATAGRAM_BYTES, 1];
+        SendBatch::new(5).send(&a, lengths.map(|len| (b.local(), &[7; DATAGRAM_BYTES + 1][..len])));
+        let mut batch = ReceiveBatch::new(8);
+        assert_eq!(batch.take(&b, ID, 8).unwrap(), 5);
+        let received: Vec<_> = batch.datagrams().map(|received| (received.data.len(), received.is_truncated)).collect();
+        assert_eq!(received, lengths.map(|len| (len.min(DATAGRAM_BYTES), len > DATAGRAM_BYTES)));
     }
 
     #[test]
