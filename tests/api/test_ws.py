@@ -134,7 +134,7 @@ async def test_a_browser_that_vanishes_leaves_nothing_behind():
         ('{"message":"call","data":[{"callId":"c","callee":"1"}]}', "shape"),
         ('{"message":"hangup","data":[{"callId":7}]}', "shape"),
         ('{"message":"sendDtmf","data":[{"callId":"c","dtmf":"x"}]}', "shape"),
-        ('{"message":"transfer","data":[{"callId":"c","target":"2"}]}', "unknown_message"),
+        ('{"message":"teleport","data":[{"callId":"c","target":"2"}]}', "unknown_message"),
     ],
 )
 async def test_a_frame_that_cannot_be_taken_is_answered_and_counted(frame, why):
