@@ -96,9 +96,11 @@ fn main() {
     let storm = legs.split_off(plan.calls * 2);
     connect(&mut legs);
     say("ready");
-    let mut figures = run(&plan, &mut legs, storm);
-    say(&format!("figures {}", figures.line(Part::Window)));
-    say(&format!("storm {}", figures.line(Part::Storm)));
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().lock().read_line(&mut String::new());
+        std::process::exit(0);
+    });
+    run(&plan, &mut legs, storm);
 }
 
 /// Reads where a leg should send: `ADDRESS`, `ADDRESS sdes SUITE SEND_KEY RECEIVE_KEY` with keys and salts in hex, or
@@ -154,9 +156,10 @@ fn connect(legs: &mut [Leg]) {
 
 /// Sends every stream's packets evenly over each 20 ms, and looks at each socket whenever its own turn to send comes.
 ///
-/// Prints `measuring` and `measured` at the ends of the window, for the bench to sample the relay's CPU, and
-/// `connected COUNT SECONDS` at the end of a storm.
-fn run(plan: &Plan, legs: &mut [Leg], mut storm: Vec<Leg>) -> Figures {
+/// Prints `measuring` and `measured` at the ends of the window, for the bench to sample the relay's CPU, `connected
+/// COUNT SECONDS` at the end of a storm, and then the figures. Goes on for ever: a relay that is asked what it concealed
+/// must not have heard its far sides fall silent.
+fn run(plan: &Plan, legs: &mut [Leg], mut storm: Vec<Leg>) -> ! {
     let mut inbox = Inbox::new();
     let mut figures = Figures::new(plan.packets(plan.measure));
     let start = Instant::now();
@@ -181,7 +184,9 @@ fn run(plan: &Plan, legs: &mut [Leg], mut storm: Vec<Leg>) -> Figures {
             figures.part = Part::None;
             end = Some(now + REST);
         } else if end.is_some_and(|end| now >= end) {
-            return figures;
+            end = None;
+            say(&format!("figures {}", figures.line(Part::Window)));
+            say(&format!("storm {}", figures.line(Part::Storm)));
         }
         // To the last, so that the relay is at work when it is asked for its memory.
         if due <= now {

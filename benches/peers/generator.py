@@ -43,7 +43,7 @@ class Generator:
             pass
 
     async def follow(self, sample: Callable[[], None]) -> tuple[Figures, Figures]:
-        """Let it run to the end; `sample` is called at each end of its window. Returns window's and storm's figures."""
+        """Let it measure; `sample` is called at each end of its window. Returns window's and storm's figures."""
         storm: Figures = {}
         figures: Figures = {}
         while True:
@@ -56,6 +56,12 @@ class Generator:
                 figures = _read(words)
             elif kind == "storm":
                 return figures, storm | _read(words)
+
+    async def end(self) -> None:
+        """Let it go. Until then its calls last, so that the relay can be asked about them."""
+        assert self.process.stdin
+        self.process.stdin.close()
+        await self.process.wait()
 
 
 @contextlib.asynccontextmanager

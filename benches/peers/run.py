@@ -51,6 +51,7 @@ async def measure(bench: Bench, kind: Kind, work: Work, windows: Windows) -> Run
             before = group.create_task(relay.count(work))
             figures, storm = await generator.follow(sample)
         counts = dict(Counter(await relay.count(work)) - Counter(before.result()))
+        await generator.end()
     return _result(kind.name, work, windows, figures, storm, relay_usages, generator_usages, counts)
 
 
