@@ -2,9 +2,17 @@
 //!
 //! Owns the search for a period and the splice. Who wants the time changed, and why, is the jitter buffer's affair.
 
+use std::ops::RangeInclusive;
+
 /// Shortest and longest period looked for: 400 Hz to 66 Hz.
 const SHORTEST_US: u32 = 2_500;
 const LONGEST_US: u32 = 15_000;
+
+/// Samples that a search looks at: two of the longest periods at 48 kHz.
+const MOST: usize = 1_440;
+
+/// Bits of a sample's size that a search needs.
+const BITS: u32 = 10;
 
 /// Level under which a splice cannot be heard whatever the signal is, as an amplitude (about -54 dBm0).
 const SILENT_RMS: f64 = 50.0;
@@ -37,7 +45,7 @@ impl Period {
     #[must_use]
     pub fn find(pcm: &[i16], sample_rate_hz: u32, longest_samples: usize, likeness: Likeness) -> Option<Self> {
         let shortest = samples(sample_rate_hz, SHORTEST_US);
-        let longest = samples(sample_rate_hz, LONGEST_US).min(pcm.len() / 2).min(longest_samples);
+        let longest = samples(sample_rate_hz, LONGEST_US).min(pcm.len() / 2).min(longest_samples).min(MOST / 2);
         if shortest == 0 || longest < shortest {
             return None;
         }
@@ -46,9 +54,13 @@ impl Period {
         }
         // About 8 kHz is enough to find the place; all samples then decide around it.
         let stride = samples(sample_rate_hz, 125).max(1);
-        let coarse = best(pcm, (shortest..=longest).step_by(stride), stride)?.1;
-        let near = coarse.saturating_sub(stride - 1).max(shortest)..=(coarse + stride - 1).min(longest);
-        let (correlation, period) = best(pcm, near, 1)?;
+        let mut window = Window::of(&pcm[..2 * longest], stride);
+        let (mut correlation, mut period) = window.best(shortest / stride..=longest / stride)?;
+        if stride > 1 {
+            window = Window::of(&pcm[..2 * longest], 1);
+            let near = (period - 1) * stride + 1..=(period + 1) * stride - 1;
+            (correlation, period) = window.best((*near.start()).max(shortest)..=(*near.end()).min(longest))?;
+        }
         (correlation >= likeness.least()).then_some(Self(period))
     }
 
@@ -101,25 +113,49 @@ fn rms(pcm: &[i16]) -> f64 {
     (approximate(energy) / f64::from(u32::try_from(pcm.len().max(1)).unwrap_or(u32::MAX))).sqrt()
 }
 
-/// The period whose two stretches correlate best, looking at every `stride`th sample.
-fn best(pcm: &[i16], periods: impl Iterator<Item = usize>, stride: usize) -> Option<(f64, usize)> {
-    periods
-        .map(|period| (correlation(&pcm[..period], &pcm[period..2 * period], stride), period))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+/// What is searched for a period, of such a size that no sum of its products leaves 32 bits: [`MOST`] times
+/// 2^[`BITS`] squared is below 2^31. Sums of 32 bits are what processors make many of at a time.
+struct Window {
+    samples: [i16; MOST],
+    /// Sum of the squares of all samples before each.
+    energies: [u32; MOST + 1],
+    length: usize,
 }
 
-fn correlation(first: &[i16], second: &[i16], stride: usize) -> f64 {
-    let [product, first_energy, second_energy] =
-        if stride == 1 { sums(first.iter().zip(second)) } else { sums(first.iter().zip(second).step_by(stride)) };
-    approximate(product) / f64::sqrt((approximate(first_energy) + 1.0) * (approximate(second_energy) + 1.0))
-}
+impl Window {
+    /// Every `stride`th sample of `pcm`, of which only the first [`MOST`] count.
+    fn of(pcm: &[i16], stride: usize) -> Self {
+        let peak = pcm.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
+        let shift = (u16::BITS - peak.leading_zeros()).saturating_sub(BITS);
+        let (mut samples, mut energies) = ([0; MOST], [0; MOST + 1]);
+        let mut energy = 0_u32;
+        let places = samples.iter_mut().zip(&mut energies[1..]);
+        let length = places
+            .zip(pcm.iter().step_by(stride))
+            .map(|((sample, sum), &from)| {
+                *sample = from >> shift;
+                energy = energy.wrapping_add(u32::from(sample.unsigned_abs()).pow(2));
+                *sum = energy;
+            })
+            .count();
+        Self { samples, energies, length }
+    }
 
-/// Products and squares, as integers so that the compiler may add them in any order, several at a time.
-fn sums<'a>(pairs: impl Iterator<Item = (&'a i16, &'a i16)>) -> [i64; 3] {
-    pairs.fold([0; 3], |[product, first, second], (&a, &b)| {
-        let (a, b) = (i32::from(a), i32::from(b));
-        [product + i64::from(a * b), first + i64::from(a * a), second + i64::from(b * b)]
-    })
+    /// The period whose two stretches correlate best, of those that fit twice.
+    fn best(&self, periods: RangeInclusive<usize>) -> Option<(f64, usize)> {
+        let fitting = periods.filter(|period| 2 * period <= self.length);
+        fitting.map(|period| (self.correlation(period), period)).max_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    fn correlation(&self, period: usize) -> f64 {
+        let (first, second) = self.samples[..2 * period].split_at(period);
+        let product = first.iter().zip(second).fold(0_i32, |sum, (&a, &b)| {
+            // Neither wraps, by what `Window` is; checks would keep this from being done many samples at a time.
+            sum.wrapping_add(i32::from(a).wrapping_mul(i32::from(b)))
+        });
+        let energy = |from: usize, to: usize| f64::from(self.energies[to].wrapping_sub(self.energies[from])) + 1.0;
+        f64::from(product) / (energy(0, period) * energy(period, 2 * period)).sqrt()
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sums of a few hundred squares of 16 bits are below 2^53")]
