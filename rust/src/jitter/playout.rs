@@ -286,6 +286,11 @@ impl Playout {
             _ if self.splice_pause > 0 => {}
             Correction::None => {}
             Correction::Shrink(excess_us) => self.accelerate(now_us, needed, excess_us, Likeness::Strict),
+            Correction::Trim(surplus_us) => {
+                if let Some(cut_us) = self.cut(needed, surplus_us, Likeness::Strict) {
+                    self.waits.trim(cut_us);
+                }
+            }
             Correction::Stretch => self.stretch(),
         }
     }
@@ -300,13 +305,19 @@ impl Playout {
         {
             self.play(now_us, &entry);
         }
-        let longest = self.sample_count_us(excess_us).min(self.queue.len().saturating_sub(needed));
-        let window = self.queue.len().min(samples(self.rate_hz, 40));
-        if let Some(period) = self.find_period(window, longest, likeness) {
-            self.queue.edit(|samples, length| period.remove(&mut samples[..length]));
-            self.stats.accelerated_samples += period.samples() as u64;
-            self.waits.shift(-self.duration_us(period.samples()));
+        if let Some(cut_us) = self.cut(needed, excess_us, likeness) {
+            self.waits.shift(-cut_us);
         }
+    }
+
+    /// Cuts one period out of what is queued beyond this pull, at most so much. Returns its length in microseconds.
+    fn cut(&mut self, needed: usize, longest_us: i64, likeness: Likeness) -> Option<i64> {
+        let longest = self.sample_count_us(longest_us).min(self.queue.len().saturating_sub(needed));
+        let window = self.queue.len().min(samples(self.rate_hz, 40));
+        let period = self.find_period(window, longest, likeness)?;
+        self.queue.edit(|samples, length| period.remove(&mut samples[..length]));
+        self.stats.accelerated_samples += period.samples() as u64;
+        Some(self.duration_us(period.samples()))
     }
 
     fn stretch(&mut self) {

@@ -185,6 +185,27 @@ fn changes_of_the_delay_cannot_be_heard() {
 }
 
 #[test]
+fn a_delay_that_has_been_found_is_left_alone() {
+    let mut line = Line::new(codec("PCMA", &[]));
+    let mut oscillator = a_tone();
+    let mut spliced = 0;
+    for turn in 0..1_500_u32 {
+        let mut pcm = [0; PULL];
+        oscillator.fill(&mut pcm);
+        // One packet in ten is late, always by as much: what is worth waiting for does not change.
+        line.send(&pcm, Some(if turn % 10 == 0 { 60 } else { 0 }));
+        line.hear();
+        let stats = line.playout.stats();
+        if turn == 500 {
+            spliced = stats.accelerated_samples + stats.stretched_samples;
+        }
+    }
+    let stats = line.playout.stats();
+    let later = stats.accelerated_samples + stats.stretched_samples - spliced;
+    assert!(later <= 200, "{later} samples spliced in 20 s: {stats:?}");
+}
+
+#[test]
 fn opus_losses_are_recovered_from_redundancy_when_it_is_there() {
     let recovered = |fmtp: &[(&str, &str)]| {
         let mut line = Line::new(codec("opus", fmtp));

@@ -5,7 +5,8 @@
 //! decoded, on the same scale; lag exceeds slack by the samples queued ahead of it, its *surplus*. A packet is in time if
 //! its lateness does not exceed its slack, so slack is held at the target. It moves in steps of a pull, since shortening
 //! the queue changes nothing until one more packet is needed a pull earlier; so an excess of less than a pull is left
-//! alone, or it would turn into a lack. A surplus that every packet has helps none of them, and may go.
+//! alone, or it would turn into a lack. A surplus that every packet has helps none of them, and may go; but what a stretch
+//! puts in is at first a surplus, and stays until the waits that came of it have been seen.
 
 use super::super::delay::Estimator;
 
@@ -41,6 +42,8 @@ pub(super) enum Correction {
     Shrink(i64),
     /// It should shrink soon, be it heard.
     ShrinkNow(i64),
+    /// It is right, but so much of the queue is of no use to anyone.
+    Trim(i64),
 }
 
 /// One packet's.
@@ -59,6 +62,8 @@ pub(super) struct Waits {
     recent: [Wait; RECENT],
     next: usize,
     count: usize,
+    /// Packets since the last splice.
+    settled: usize,
 }
 
 impl Waits {
@@ -76,14 +81,25 @@ impl Waits {
         self.recent[self.next] = Wait { slack_us, surplus_us: lag_us - slack_us };
         self.next = (self.next + 1) % RECENT;
         self.count = (self.count + 1).min(RECENT);
+        self.settled = (self.settled + 1).min(RECENT);
     }
 
     /// Takes a splice into account before the next packet shows it.
     pub(super) fn shift(&mut self, change_us: i64) {
+        self.settled = 0;
         self.lag_us = self.lag_us.map(|lag| lag + change_us);
         for wait in &mut self.recent {
             wait.slack_us += change_us;
             wait.surplus_us += change_us;
+        }
+    }
+
+    /// Takes into account that so much of a surplus has gone: no packet is decoded earlier for it.
+    pub(super) fn trim(&mut self, cut_us: i64) {
+        self.settled = 0;
+        self.lag_us = self.lag_us.map(|lag| lag - cut_us);
+        for wait in &mut self.recent {
+            wait.surplus_us -= cut_us;
         }
     }
 
@@ -104,7 +120,7 @@ impl Waits {
         } else if excess_us < -SHORTFALL_US {
             Correction::Stretch
         } else if let Some(surplus_us) = self.surplus_us().filter(|&surplus| surplus >= LEAST_SURPLUS_US) {
-            Correction::Shrink(surplus_us)
+            Correction::Trim(surplus_us)
         } else {
             Correction::None
         }
@@ -125,9 +141,10 @@ impl Waits {
         Some(least - estimator.target_us())
     }
 
-    /// What all of the last packets had queued ahead of them.
+    /// What all of the last packets had queued ahead of them. None soon after a splice: what a stretch has put in is a
+    /// surplus until it has grown to a pull, and would be taken out again before that.
     fn surplus_us(&self) -> Option<i64> {
-        (self.count == RECENT).then_some(())?;
+        (self.settled == RECENT).then_some(())?;
         self.recent.iter().map(|wait| wait.surplus_us).min()
     }
 }
