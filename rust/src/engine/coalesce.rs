@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Datagrams and deadlines that are enough for one turn.
+/// Datagrams that are enough for one turn.
 const ENOUGH: u64 = 38;
 
 /// The shortest pause of a busy worker, as a divisor of the longest.

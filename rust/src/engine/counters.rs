@@ -53,7 +53,7 @@ pub struct Totals {
     pub turns: u64,
     /// The longest pause that a worker makes at present to take more packets at a time, in microseconds.
     pub pause_us: u64,
-    /// Delay that such pauses have added, summed over all packets and deadlines, in microseconds.
+    /// Delay that such pauses have added, summed over all packets, in microseconds.
     pub pause_delay_us: u64,
     /// Endpoints alive.
     pub endpoints: u64,

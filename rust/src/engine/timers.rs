@@ -2,8 +2,15 @@
 //!
 //! A binary heap that knows where each key stands in it, so that moving a deadline leaves nothing stale behind. It
 //! allocates only when a key is larger than any before. Time is an argument.
+//!
+//! Deadlines are late rather than early by less than a [`STEP`]: they stand on one grid for all bridges, so that a
+//! wake-up serves all that are due within a step. Whoever is due every so many whole steps is always late by the same,
+//! so that an even pace stays even. Where each pace begins is decided by its source's first packet, which spreads them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Distance of the moments at which anything can be due. Every packet time is a whole number of these.
+const STEP: Duration = Duration::from_millis(1);
 
 /// Where a key stands when it has no deadline.
 const ABSENT: usize = usize::MAX;
@@ -11,6 +18,8 @@ const ABSENT: usize = usize::MAX;
 /// Deadlines by small integer keys.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
+    /// The first deadline that there ever was: a point of the grid.
+    origin: Option<Instant>,
     heap: Vec<(Instant, usize)>,
     places: Vec<usize>,
 }
@@ -48,8 +57,9 @@ impl Timers {
         Self::default()
     }
 
-    /// Gives `key` this deadline instead of the one it had; `None` takes it away.
+    /// Gives `key` the first point of the grid from `deadline` on instead of the one it had; `None` takes it away.
     pub(super) fn set(&mut self, key: usize, deadline: Option<Instant>) {
+        let deadline = deadline.map(|deadline| self.on_grid(deadline));
         if key >= self.places.len() {
             self.places.resize(key + 1, ABSENT);
         }
@@ -86,6 +96,17 @@ impl Timers {
         }
         self.remove(0);
         Some(key)
+    }
+
+    /// The first point of the grid that is not before `deadline`.
+    fn on_grid(&mut self, deadline: Instant) -> Instant {
+        let origin = *self.origin.get_or_insert(deadline);
+        let nanoseconds = |duration: Duration| duration.subsec_nanos() % STEP.subsec_nanos();
+        let ahead = match deadline.checked_duration_since(origin) {
+            Some(after) => (STEP.subsec_nanos() - nanoseconds(after)) % STEP.subsec_nanos(),
+            None => nanoseconds(origin.saturating_duration_since(deadline)),
+        };
+        deadline + Duration::from_nanos(u64::from(ahead))
     }
 
     // Every index below is a place in `heap`, and every key in `heap` has been through `set`, so none can be out of
@@ -161,6 +182,23 @@ mod tests {
         assert_eq!(timers.pop_expired(at(40)), Some(3));
         assert_eq!(timers.pop_expired(at(40)), None);
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn deadlines_within_a_step_share_a_moment_and_an_even_pace_stays_even() {
+        let start = start();
+        let at = |us| start + Duration::from_micros(us);
+        let mut timers = Timers::new();
+        timers.set(4, Some(at(3_600_000_000)));
+        for (key, phase_us) in [(0, 7_001), (1, 7_400), (2, 8_000), (3, 8_001)] {
+            let shared_us = if key < 3 { 8_000 } else { 9_000 };
+            for frame in 0..100 {
+                timers.set(key, Some(at(phase_us + frame * 20_000)));
+                assert_eq!(timers.next(), Some(at(shared_us + frame * 20_000)), "{phase_us}");
+                assert_eq!(timers.pop_expired(at(shared_us + frame * 20_000 - 1)), None);
+                assert_eq!(timers.pop_expired(at(shared_us + frame * 20_000)), Some(key));
+            }
+        }
     }
 
     #[test]

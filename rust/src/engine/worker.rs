@@ -125,7 +125,7 @@ impl Worker {
             if has_commands && !is_blocked {
                 has_commands = self.obey(now);
             }
-            found += self.board.handle_timeout(now);
+            self.board.handle_timeout(now);
             self.board.finish_round(now);
             self.board.count_turn(pause, found);
             pause = coalescer.pause(now, found);

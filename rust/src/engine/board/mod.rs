@@ -187,7 +187,7 @@ impl Board {
         }
     }
 
-    /// Counts a turn that came after a pause and found so many datagrams and deadlines.
+    /// Counts a turn that came after a pause and found so many datagrams.
     ///
     /// What comes during a pause waits for half of it on average.
     pub(super) fn count_turn(&self, pause: Duration, found: usize) {
@@ -200,16 +200,12 @@ impl Board {
 
     /// Gives a turn to every bridge whose deadline has come.
     ///
-    /// One that is due again at once has its next turn in the next round, after everybody's datagrams. Returns how many
-    /// there were.
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> usize {
+    /// One that is due again at once has its next turn in the next round, after everybody's datagrams.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.arm(now);
-        let mut count = 0;
         while let Some(bridge) = self.timers.pop_expired(now) {
             self.turn(now, bridge, |bridge, outbox| bridge.handle_timeout(now, outbox));
-            count += 1;
         }
-        count
     }
 
     /// Sends what the turns so far have queued.
