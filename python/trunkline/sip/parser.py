@@ -26,6 +26,10 @@ PONG = b"\r\n"
 _REQUEST_LINE = re.compile(r"([^ ]+) (.+) SIP/([0-9]+\.[0-9]+) *", re.IGNORECASE | re.DOTALL)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE | re.DOTALL)
 _CONTENT_LENGTH = re.compile(rb"^(?:content-length|l)[ \t]*:[ \t]*([0-9]{1,9})[ \t]*\r$", re.IGNORECASE | re.MULTILINE)
+_TOP_BRANCH = re.compile(
+    rb"([A-Z]+) [^\r\n]*\r\n(?:[^\r\n]*\r\n)*?(?:Via|v)[ \t]*:[^\r\n,]*;[ \t]*branch[ \t]*=[ \t]*([^;,\s]+)",
+    re.IGNORECASE,
+)
 _SINGLE = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type", "Expires")
 # Headers whose values go into requests of ours; elsewhere RFC 3261 allows a NUL in a quoted string.
 _NO_NUL = ("Call-ID", "Contact", "Record-Route")
@@ -138,6 +142,12 @@ def _check(message: Message) -> None:
             raise SipParseError("CSeq names another method")
     if (hops := message.headers.get("Max-Forwards")) is not None:
         parse_number(hops, maximum=255)
+
+
+def parse_branch(data: bytes) -> tuple[str, str]:
+    """Return the branch of a request's top Via and its method, both empty where they cannot be read."""
+    found = _TOP_BRANCH.match(data[:MAX_LINE_BYTES])
+    return ("", "") if found is None else (found[2].decode("latin-1"), found[1].decode("latin-1"))
 
 
 class StreamFramer:

@@ -10,12 +10,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from random import Random, SystemRandom
 
 import structlog
 
 from trunkline.sip.finding.targets import Question, Search, Target
 from trunkline.sip.resolver import DnsResolver, Resolver
+from trunkline.sip.transports.intake import Intake
 from trunkline.sip.transports.listening import Listener, StreamLimits
 from trunkline.sip.transports.sockets import Sockets
 from trunkline.sip.transports.tls import TlsSettings
@@ -31,12 +33,15 @@ from trunkline.sip.types import (
     ReferRequest,
     RegistrationId,
     RouteQuery,
+    Transmit,
     Transport,
 )
 from trunkline.sip.ua import UserAgent
 
 __all__ = ["Listener", "SipShell", "StreamLimits", "TlsSettings"]
 
+_TURN_S = 0.01
+"""How long messages are handled before the sockets are looked at again."""
 UDP_MAX_BYTES = 1_300
 """RFC 3261 section 18.1.1, for a path whose MTU is not known."""
 
@@ -79,8 +84,10 @@ class SipShell:
         )
         self._timer: asyncio.TimerHandle | None = None
         self._delivery: asyncio.Handle | None = None
+        self._reading: asyncio.Handle | None = None
         self._lookups: set[asyncio.Task[None]] = set()
         self._counters: Counter[str] = Counter()
+        self._intake = Intake(self._counters, ua.has_taken)
         self._idle = asyncio.Event()
         self._is_stopping = False
 
@@ -106,7 +113,7 @@ class SipShell:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
-        for handle in (self._timer, self._delivery):
+        for handle in (self._timer, self._delivery, self._reading):
             if handle is not None:
                 handle.cancel()
         for task in self._lookups:
@@ -200,7 +207,28 @@ class SipShell:
         return asyncio.get_running_loop().time()
 
     def _handle_data(self, data: bytes, path: Path) -> None:
-        self._guard(lambda: self._ua.handle_datagram(self._now(), data, path))
+        """Queue what a socket has read; the turn that takes it comes once all sockets have been looked at."""
+        refusal = self._intake.offer(self._now(), data, path)
+        if refusal is not None:
+            self._sockets.send(Transmit(path, refusal))
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().call_soon(self._read)
+
+    def _read(self) -> None:
+        """Handle what waits, for a bounded time: then the sockets are emptied again, and timers run."""
+        self._reading = None
+        now = self._now()
+        until = now + _TURN_S
+        while (taken := self._intake.take(now)) is not None:
+            waiting, refusal = taken
+            if refusal is not None:
+                self._sockets.send(Transmit(waiting.path, refusal))
+            else:
+                self._guard(partial(self._ua.handle_datagram, now, waiting.data, waiting.path))
+            now = self._now()
+            if now >= until:
+                self._reading = asyncio.get_running_loop().call_soon(self._read)
+                return
 
     def _handle_unreachable(self, path: Path, detail: str) -> None:
         self._guard(lambda: self._ua.handle_unreachable(self._now(), path, detail))

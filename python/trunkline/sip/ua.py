@@ -22,7 +22,7 @@ from trunkline.sip.headers import ReferTo, Replaces, SipUri, check_field, plain_
 from trunkline.sip.invite import InboundInvite, InviteUsage, OutboundInvite
 from trunkline.sip.message import SDP, Request, Response
 from trunkline.sip.origination import initial_invite, target_of
-from trunkline.sip.parser import PING, PONG, BadRequestError, is_keep_alive, parse_message
+from trunkline.sip.parser import PING, PONG, BadRequestError, is_keep_alive, parse_branch, parse_message
 from trunkline.sip.registration import Registration
 from trunkline.sip.transaction import ServerTransaction
 from trunkline.sip.types import (
@@ -241,6 +241,10 @@ class UserAgent:
                 self._core.counters["stray_responses"] += 1
         else:
             self._take_request(now, message, path)
+
+    def has_taken(self, data: bytes) -> bool:
+        """Whether this request is a copy of one that has a transaction. Looks at the method and the top Via only."""
+        return self._core.transactions.has_branch(*parse_branch(data))
 
     def handle_routes(self, now: float, query: int, paths: Sequence[Path]) -> None:
         """Answer a `RouteQuery`: paths in the order to try; none means that there is no way."""

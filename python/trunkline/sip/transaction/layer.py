@@ -38,6 +38,10 @@ def server_key(request: Request) -> tuple[str, ...]:
     return (str(via), str(request.uri), request.sip_call_id, from_tag, str(request.cseq.number), method)
 
 
+def _branch_of(request: Request) -> tuple[str, str]:
+    return request.top_via.branch or "", request.method
+
+
 def _mark(request: Request) -> tuple[str, CSeq, str | None]:
     return request.sip_call_id, request.cseq, request.from_.tag
 
@@ -52,6 +56,7 @@ class TransactionLayer:
         self.outbox: deque[Transmit] = deque()
         self._clients: dict[tuple[str, str], ClientTransaction] = {}
         self._servers: dict[tuple[str, ...], ServerTransaction] = {}
+        self._branches: set[tuple[str, str]] = set()
         self._first_of: dict[tuple[str, CSeq, str | None], ServerTransaction] = {}
 
     @property
@@ -73,6 +78,10 @@ class TransactionLayer:
     def is_known(self, request: Request) -> bool:
         """Whether a server transaction has this request already."""
         return server_key(request) in self._servers
+
+    def has_branch(self, branch: str, method: str) -> bool:
+        """Whether a server transaction of this method carries this branch, whoever sent it."""
+        return (branch, method) in self._branches
 
     def transmit(self, path: Path, data: bytes) -> None:
         """Queue bytes."""
@@ -106,6 +115,7 @@ class TransactionLayer:
         else:
             transaction = ServerTransaction(self, request, path, key)
             self._servers[key] = transaction
+            self._branches.add(_branch_of(request))
             self._first_of.setdefault(_mark(request), transaction)
             transaction.begin(now)
             self.user.handle_request(now, transaction)
@@ -134,6 +144,7 @@ class TransactionLayer:
             self._clients.pop(transaction.key, None)
         elif isinstance(transaction, ServerTransaction):
             self._servers.pop(transaction.key, None)
+            self._branches.discard(_branch_of(transaction.request))
             mark = _mark(transaction.request)
             if self._first_of.get(mark) is transaction:
                 del self._first_of[mark]

@@ -20,7 +20,7 @@ from trunkline.sip.types import Address, Path, Transport
 _IP_RECVERR, _IPV6_RECVERR = 11, 25
 """Linux: keep ICMP errors of an unconnected socket, with the destination they belong to."""
 _DATAGRAM_BYTES = 65_536
-_READS_PER_TURN = 64
+_READS_PER_TURN = 512
 _RECEIVE_BUFFER_BYTES = 1 << 22
 """Asked for; the system grants up to net.core.rmem_max. What arrives during one slow turn must not be lost."""
 _UNREACHABLE = frozenset((errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPERM, errno.EINVAL))
@@ -67,8 +67,8 @@ class DatagramSocket:
                 # The transaction sends again; a queue here would only add delay.
                 self._owner.counters["send_dropped"] += 1
             except ConnectionRefusedError:
-                # The news about an earlier datagram, perhaps to somebody else: read it and try again.
-                self._read_errors()
+                # The news about an earlier datagram, perhaps to somebody else: try again. It is read in a turn of its
+                # own, since what follows from it may be sent from here.
                 continue
             except OSError as error:
                 self._owner.counters["send_errors"] += 1

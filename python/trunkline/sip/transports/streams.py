@@ -64,6 +64,7 @@ class Connection(asyncio.Protocol):
         self._local_port = local_port
         self._server_name = server_name
         self._transport: asyncio.Transport | None = None
+        self._is_open = False
         self._has_spoken = False
         self._unsent_bytes = 0
         self._detail = ""
@@ -146,8 +147,10 @@ class Connection(asyncio.Protocol):
         output = self._framing.take_output()
         if output:
             self._transport.write(output)
-        if self._framing.is_open:
+        if self._framing.is_open and not self._is_open:
+            self._is_open = True
             self._unsent_bytes = 0
+            self._watch_next()
 
     def _hang_up(self) -> None:
         """Say why, as far as the protocol can, and close."""
@@ -163,6 +166,8 @@ class Connection(asyncio.Protocol):
 
     def _watch_next(self) -> None:
         """Look again at the next moment at which something can be due."""
+        if self._watch is not None:
+            self._watch.cancel()
         now = self._now()
         due = self._last_heard + self._silence_limit_s()
         if not self._framing.is_open:

@@ -1,0 +1,134 @@
+"""A flood of new calls: it is turned away cheaply, and calls that stand are served as before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sip.emulation import OFFER
+from sip.phones import Start, phones
+from sip.writing import request
+from trunkline.sip.message import Response
+from trunkline.sip.parser import parse_branch, parse_message
+from trunkline.sip.transports import intake as intake_module
+from trunkline.sip.transports.intake import MAX_WAIT_S, RETRY_AFTER_S, Intake, refusal
+from trunkline.sip.types import InviteAnswered, InviteConfirmed, InviteEnded, InviteRequest, Path, Transport
+
+UDP = Transport.UDP
+PATH = Path(UDP, ("10.0.0.1", 5060), ("10.0.0.9", 5060))
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    async with phones() as starting:
+        yield starting
+
+
+def wire(method: str, **fields: str) -> bytes:
+    return request(method, **fields).to_bytes()  # type: ignore[arg-type]
+
+
+def taken(intake: Intake, now: float = 0.0) -> list[bytes]:
+    found = []
+    while (item := intake.take(now)) is not None:
+        found.append(item[0].data)
+    return found
+
+
+def test_calls_that_stand_go_first_and_a_cancel_stays_behind_its_invite() -> None:
+    invite, cancel = wire("INVITE"), wire("CANCEL")
+    bye, ack, reinvite = wire("BYE", to_tag="t"), wire("ACK", to_tag="t"), wire("INVITE", to_tag="t")
+    ok = request("INVITE").response(200).to_bytes()
+    intake = Intake(Counter(), lambda data: False)
+    for data in (invite, cancel, bye, ack, reinvite, ok, b"\r\n\r\n"):
+        assert intake.offer(0.0, data, PATH) is None
+    assert taken(intake) == [bye, ack, reinvite, ok, b"\r\n\r\n", invite, cancel]
+    assert len(intake) == 0
+
+
+def test_new_call_that_has_waited_too_long_is_refused_with_a_time_to_come_back() -> None:
+    counters: Counter[str] = Counter()
+    intake = Intake(counters, lambda data: False)
+    intake.offer(0.0, wire("INVITE"), PATH)
+    intake.offer(0.0, wire("BYE", to_tag="t"), PATH)
+    assert intake.take(9.0) is not None
+    late = intake.take(MAX_WAIT_S + 0.01)
+    assert late is not None
+    assert late[1] is not None
+    answer = parse_message(late[1])
+    assert isinstance(answer, Response)
+    assert (answer.status, answer.headers.get("Retry-After")) == (503, str(RETRY_AFTER_S))
+    assert counters["overload"] == 1
+
+
+def test_copy_of_a_call_that_was_taken_is_never_refused() -> None:
+    intake = Intake(Counter(), lambda data: parse_branch(data) == ("z9hG4bK-taken", "INVITE"))
+    intake.offer(0.0, wire("INVITE", branch="taken"), PATH)
+    item = intake.take(9.0)
+    assert item is not None
+    assert item[1] is None
+
+
+def test_queues_are_bounded_each_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "MAX_WAITING", 10)
+    counters: Counter[str] = Counter()
+    intake = Intake(counters, lambda data: False)
+    answers = [intake.offer(0.0, wire("INVITE", call_id=str(number)), PATH) for number in range(15)]
+    assert sum(answer is not None for answer in answers) == 5
+    assert intake.offer(0.0, wire("BYE", to_tag="t"), PATH) is None, "there is room for those that stand"
+    assert (len(intake), counters["overload"]) == (11, 5)
+
+
+def test_refusal_echoes_what_the_caller_needs_to_match_it() -> None:
+    invite = request("INVITE", extra=(("Subject", "x"),), body=OFFER)
+    invite.headers.prepend("Via", "SIP/2.0/UDP proxy.example;branch=z9hG4bKproxy")
+    answer = parse_message(refusal(invite.to_bytes()))
+    assert isinstance(answer, Response)
+    assert [str(via) for via in answer.vias] == [str(via) for via in invite.vias]
+    assert (answer.sip_call_id, answer.cseq, answer.from_) == (invite.sip_call_id, invite.cseq, invite.from_)
+    assert answer.to.tag
+    assert answer.headers.get("Subject") is None
+    compact = invite.to_bytes().replace(b"\r\nTo:", b"\r\nt :").replace(b"\r\nCall-ID:", b"\r\ni:")
+    assert isinstance(parse_message(refusal(compact)), Response)
+
+
+async def test_call_that_stands_ends_in_time_under_a_flood_of_invites(start: Start) -> None:
+    alice, bob = await start(UDP), await start(UDP)
+    bob.answer_all()
+    alice.shell.invite(InviteRequest(target_uri=bob.uri(UDP), sdp=OFFER, caller="alice"))
+    call = await alice.wait(InviteAnswered)
+    await bob.wait(InviteConfirmed)
+    bob.on_event = lambda event: None
+    refused: Counter[int] = Counter()
+
+    class Flood(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            answer = parse_message(data)
+            if isinstance(answer, Response):
+                refused[answer.status] += 1
+
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Flood, remote_addr=("127.0.0.1", bob.port(UDP)))
+    template = wire("INVITE", host="127.0.0.1", call_id="CALL", branch="z9hG4bKBRANCH")
+    numbers = iter(range(1_000_000))
+    for _ in range(40):
+        for _ in range(250):
+            mark = str(next(numbers)).encode()
+            transport.sendto(template.replace(b"CALL", mark).replace(b"BRANCH", mark))
+        await asyncio.sleep(0)
+    started = loop.time()
+    alice.shell.hangup(call.id)
+    async with asyncio.timeout(10):
+        while not any(isinstance(event, InviteEnded) for event in bob.events):  # noqa: ASYNC110 - of thousands
+            await asyncio.sleep(0.01)
+    took = loop.time() - started
+    async with asyncio.timeout(10):
+        while not refused[503]:  # noqa: ASYNC110 - the flood's answers have no event
+            await asyncio.sleep(0.01)
+    transport.close()
+    assert took < 2, "one repetition of the BYE may be needed where the kernel's buffer overflowed"
+    assert bob.shell.counters["overload"] > 0
+    assert bob.shell.counters["internal_errors"] == 0
