@@ -3,7 +3,8 @@
 //! Table 8 of the Recommendation and RFC 3551 section 4.5.6; SID frames: table B.2, padded to two bytes.
 
 use super::L_SUBFR;
-use super::{lsp_quantizer, sid};
+use super::lsp_quantizer;
+use super::silence::sid;
 
 /// Bytes of a speech frame.
 pub(super) const SPEECH_BYTES: usize = 10;

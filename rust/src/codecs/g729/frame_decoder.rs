@@ -5,13 +5,13 @@
 
 use super::adaptive_codebook::{self, HISTORY, decode_first, decode_second, parity, predict};
 use super::bitstream::{Code, Frame, Sid, Speech, Subframe, pulses};
-use super::comfort_noise::Noise;
 use super::filters::{HighPass, Predictor, sharpen, syn_filt, total_excitation};
 use super::gain::{self, Gains, sharpening};
 use super::lsp::{INITIAL_LSP, Spectrum, interpolate};
 use super::lsp_quantizer;
 use super::operators::random;
 use super::postfilter::Postfilter;
+use super::silence::comfort_noise::Noise;
 use super::{L_FRAME, L_SUBFR, M, PIT_MAX, SHARPMIN};
 
 /// What the last frame was.

@@ -4,8 +4,6 @@
 
 use super::adaptive_codebook::{HISTORY, parity, range_about, range_after};
 use super::bitstream::{Frame, Speech, Subframe};
-use super::comfort_noise::{self, INIT_SEED};
-use super::dtx::Dtx;
 use super::filters::{HighPass, Predictor, residu, sharpen, syn_filt, tilted, total_excitation, weight_az};
 use super::fixed_codebook;
 use super::gain::{self, sharpening};
@@ -15,8 +13,10 @@ use super::lsp::{INITIAL_LSP, Spectrum, az_lsp, interpolate, lsp_lsf};
 use super::lsp_quantizer::{self, Memory};
 use super::operators::{add, extract_h, l_mult, l_shl, sub};
 use super::pitch::{adaptive_gain, backward_filtered, closed_loop, open_loop};
+use super::silence::comfort_noise::{self, INIT_SEED};
+use super::silence::dtx::Dtx;
+use super::silence::vad::Detector;
 use super::taming::{GPCLIP, Taming};
-use super::vad::Detector;
 use super::{L_FRAME, L_SUBFR, M, PIT_MAX, SHARPMIN};
 
 /// Look-ahead of the LP analysis.

@@ -8,10 +8,7 @@
 //! comfort noise); RFC 3551 section 4.5.6 (packing), RFC 4856 section 2.1.9 and RFC 7261 (`annexb`).
 
 mod adaptive_codebook;
-mod annex_b_tables;
 mod bitstream;
-mod comfort_noise;
-mod dtx;
 mod filters;
 mod fixed_codebook;
 mod frame_decoder;
@@ -26,10 +23,9 @@ mod lsp_tables;
 mod operators;
 mod pitch;
 mod postfilter;
-mod sid;
+mod silence;
 mod tables;
 mod taming;
-mod vad;
 
 use super::{CodecError, Encoded, EncoderSettings, MAX_PACKET_MS};
 use bitstream::{Frame, SID_BYTES, SPEECH_BYTES, Sid, Speech};

@@ -3,16 +3,18 @@
 //! Keeps autocorrelations and energies of the last frames; a SID frame is sent when the noise has changed. Clause B.4.1,
 //! B.4.2.
 
-use super::M;
-use super::annex_b_tables::TAB_SIDGAIN;
-use super::bitstream::Sid;
 use super::comfort_noise::Gain;
-use super::filters::Predictor;
-use super::lp_analysis::{Autocorrelation, Levinson};
-use super::lsp::{Spectrum, az_lsp};
-use super::lsp_quantizer::Memory;
-use super::operators::{Dpf, add, dot, extract_h, l_shl, l_shr, mult_r, norm_l, round, saturated_energy, shr, sub};
 use super::sid::{self, Energy};
+use super::tables::TAB_SIDGAIN;
+use crate::codecs::g729::M;
+use crate::codecs::g729::bitstream::Sid;
+use crate::codecs::g729::filters::Predictor;
+use crate::codecs::g729::lp_analysis::{Autocorrelation, Levinson};
+use crate::codecs::g729::lsp::{Spectrum, az_lsp};
+use crate::codecs::g729::lsp_quantizer::Memory;
+use crate::codecs::g729::operators::{
+    Dpf, add, dot, extract_h, l_shl, l_shr, mult_r, norm_l, round, saturated_energy, shr, sub,
+};
 
 /// Frames of which the present spectrum is made.
 const NB_CURACF: usize = 2;
@@ -100,7 +102,7 @@ impl Reference {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Dtx {
+pub(in crate::codecs::g729) struct Dtx {
     /// Of the last frames, newest first.
     current: [Shifted; NB_CURACF],
     past: [Shifted; NB_SUMACF],
@@ -115,12 +117,12 @@ pub(super) struct Dtx {
     /// The last description.
     sent_energy: i16,
     reference: Reference,
-    pub(super) lsp: Spectrum,
-    pub(super) gain: Gain,
+    pub(in crate::codecs::g729) lsp: Spectrum,
+    pub(in crate::codecs::g729) gain: Gain,
 }
 
 impl Dtx {
-    pub(super) fn new() -> Self {
+    pub(in crate::codecs::g729) fn new() -> Self {
         Self {
             current: [Shifted::NOTHING; NB_CURACF],
             past: [Shifted::NOTHING; NB_SUMACF],
@@ -137,7 +139,7 @@ impl Dtx {
     }
 
     /// `Update_cng`: takes the autocorrelation of every frame, before the lag window.
-    pub(super) fn observe(&mut self, r: &Autocorrelation, is_speech: bool) {
+    pub(in crate::codecs::g729) fn observe(&mut self, r: &Autocorrelation, is_speech: bool) {
         self.current.rotate_right(1);
         self.current[0] = Shifted { r: [0; M + 1], shift: -(r.exponent + 16) };
         for (kept, r) in self.current[0].r.iter_mut().zip(&r.r) {
@@ -161,7 +163,7 @@ impl Dtx {
     /// `Cod_cng`: the description to send for this frame of noise, if any. `is_first`: the frame before was speech.
     ///
     /// `old_lsp`: the quantized pairs of the frame before.
-    pub(super) fn describe(
+    pub(in crate::codecs::g729) fn describe(
         &mut self,
         is_first: bool,
         old_lsp: &Spectrum,

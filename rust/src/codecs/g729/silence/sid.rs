@@ -2,23 +2,23 @@
 //!
 //! Clauses B.4.2.1 (gain) and B.4.3 (spectrum). Encoder and decoder share the LSP memory of speech.
 
-use super::M;
-use super::annex_b_tables::{FACT, MARG, MP, NOISE_FG_SUM, NOISE_FG_SUM_INV, PTR_TAB_1, PTR_TAB_2};
-use super::functions::log2;
-use super::lsp::{Spectrum, lsf_lsp2, lsp_lsf2};
-use super::lsp_quantizer::{GAP3, L_LIMIT, M_LIMIT, Memory, Predictor, expand, stabilize, weights};
-use super::lsp_tables::{FG, LSPCB1, LSPCB2};
-use super::operators::{Dpf, add, extract_h, l_mac, l_mult, l_shl, mult, mult_r, shl, shr, sub};
+use super::tables::{FACT, MARG, MP, NOISE_FG_SUM, NOISE_FG_SUM_INV, PTR_TAB_1, PTR_TAB_2};
+use crate::codecs::g729::M;
+use crate::codecs::g729::functions::log2;
+use crate::codecs::g729::lsp::{Spectrum, lsf_lsp2, lsp_lsf2};
+use crate::codecs::g729::lsp_quantizer::{GAP3, L_LIMIT, M_LIMIT, Memory, Predictor, expand, stabilize, weights};
+use crate::codecs::g729::lsp_tables::{FG, LSPCB1, LSPCB2};
+use crate::codecs::g729::operators::{Dpf, add, extract_h, l_mac, l_mult, l_shl, mult, mult_r, shl, shr, sub};
 
 /// Candidates of the first stage that the second one tries.
 const SURVIVORS: usize = 4;
 
 /// Indices of a spectrum: predictor (1 bit), first stage (5 bits), second stage (4 bits).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Indices {
-    pub(super) mode: usize,
-    pub(super) first: usize,
-    pub(super) second: usize,
+pub(in crate::codecs::g729) struct Indices {
+    pub(in crate::codecs::g729) mode: usize,
+    pub(in crate::codecs::g729) first: usize,
+    pub(in crate::codecs::g729) second: usize,
 }
 
 /// The predictors of SID frames: that of speech, and a mixture of 0.6 and 0.4 of both.
@@ -42,7 +42,7 @@ fn second_stage(index: usize, j: usize) -> i16 {
 }
 
 /// `sid_lsfq_decode`: the pairs of sent indices, which become part of the memory.
-pub(super) fn dequantize(indices: Indices, memory: &mut Memory) -> Spectrum {
+pub(in crate::codecs::g729) fn dequantize(indices: Indices, memory: &mut Memory) -> Spectrum {
     let Indices { mode, first, second } = indices;
     let mut output = LSPCB1[PTR_TAB_1[first]];
     for (j, output) in output.iter_mut().enumerate() {
@@ -56,7 +56,7 @@ pub(super) fn dequantize(indices: Indices, memory: &mut Memory) -> Spectrum {
 }
 
 /// `lsfq_noise`: the indices that come closest to these pairs, and the pairs they stand for.
-pub(super) fn quantize(lsp: &Spectrum, memory: &mut Memory) -> (Indices, Spectrum) {
+pub(in crate::codecs::g729) fn quantize(lsp: &Spectrum, memory: &mut Memory) -> (Indices, Spectrum) {
     let mut lsf = lsp_lsf2(lsp);
     lsf[0] = lsf[0].max(L_LIMIT);
     for i in 0..M - 1 {
@@ -126,13 +126,13 @@ fn first_stage(targets: &[Spectrum; 2]) -> [(usize, usize); SURVIVORS] {
 
 /// An energy as a mantissa and the bits it was shifted by.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Energy {
-    pub(super) mantissa: i16,
-    pub(super) shift: i16,
+pub(in crate::codecs::g729) struct Energy {
+    pub(in crate::codecs::g729) mantissa: i16,
+    pub(in crate::codecs::g729) shift: i16,
 }
 
 /// `Qua_Sidgain`: the index of the gain, and the energy it stands for in 2 dB. `energies`: one or two of the last frames.
-pub(super) fn quantize_gain(energies: &[Energy]) -> (usize, i16) {
+pub(in crate::codecs::g729) fn quantize_gain(energies: &[Energy]) -> (usize, i16) {
     let count = energies.len().clamp(1, 2);
     let least = energies.iter().fold(i16::MAX, |least, energy| least.min(energy.shift));
     let shift = add(least, 16 - MARG[count]);
@@ -143,7 +143,7 @@ pub(super) fn quantize_gain(energies: &[Energy]) -> (usize, i16) {
 }
 
 /// `Qua_Sidgain` in the decoder: the index of the gain of a frame's excitation.
-pub(super) fn estimate_gain(excitation: Energy) -> usize {
+pub(in crate::codecs::g729) fn estimate_gain(excitation: Energy) -> usize {
     let energy = l_shl(i32::from(excitation.mantissa), excitation.shift);
     level_index(Dpf::extract(energy).mpy_32_16(FACT[0]), 0).0
 }

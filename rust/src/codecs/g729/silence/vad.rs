@@ -3,12 +3,12 @@
 //! Compares energy, low-band energy, spectrum and zero crossings with their running means in background noise.
 //! Clause B.3.
 
-use super::M;
-use super::annex_b_tables::{FACTOR_FX, LBF_CORR, SHIFT_FX};
-use super::functions::log2;
-use super::lp_analysis::{Autocorrelation, L_WINDOW};
-use super::lsp::Spectrum;
-use super::operators::{Dpf, add, extract_h, l_deposit_h, l_mac, l_mult, l_shl, l_shr, sub};
+use super::tables::{FACTOR_FX, LBF_CORR, SHIFT_FX};
+use crate::codecs::g729::M;
+use crate::codecs::g729::functions::log2;
+use crate::codecs::g729::lp_analysis::{Autocorrelation, L_WINDOW};
+use crate::codecs::g729::lsp::Spectrum;
+use crate::codecs::g729::operators::{Dpf, add, extract_h, l_deposit_h, l_mac, l_mult, l_shl, l_shr, sub};
 
 /// Frames over which the means are initialized.
 const INIT_FRAME: i16 = 32;
@@ -38,7 +38,7 @@ struct Features {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Detector {
+pub(in crate::codecs::g729) struct Detector {
     /// 1 to 32,767, then again from 256.
     frame: i16,
     /// The last two decisions, newest first.
@@ -58,7 +58,7 @@ pub(super) struct Detector {
 }
 
 impl Detector {
-    pub(super) fn new() -> Self {
+    pub(in crate::codecs::g729) fn new() -> Self {
         Self {
             frame: 0,
             past: [true; 2],
@@ -78,13 +78,13 @@ impl Detector {
     }
 
     /// Whether the frame before was speech.
-    pub(super) fn was_speech(&self) -> bool {
+    pub(in crate::codecs::g729) fn was_speech(&self) -> bool {
         self.past[0]
     }
 
     /// `vad`. `r`: after the lag window; `reflection`: the second coefficient; `lsf`: 0 to 0.5 in Q15; `speech`: what is
     /// under the window; `is_forced`: whether it counts as speech in any case.
-    pub(super) fn is_speech(
+    pub(in crate::codecs::g729) fn is_speech(
         &mut self,
         r: &Autocorrelation,
         reflection: i16,

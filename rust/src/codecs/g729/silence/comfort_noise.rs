@@ -2,21 +2,21 @@
 //!
 //! Clause B.4.4. Encoder and decoder draw the same numbers, so that their filters stay in step.
 
-use super::adaptive_codebook::{HISTORY, Lag, predict};
-use super::annex_b_tables::TAB_SIDGAIN;
-use super::bitstream::Sid;
-use super::functions::inv_sqrt;
-use super::lsp::Spectrum;
-use super::lsp_quantizer::Memory;
-use super::operators::{
+use super::sid::{self, Energy};
+use super::tables::TAB_SIDGAIN;
+use crate::codecs::g729::adaptive_codebook::{HISTORY, Lag, predict};
+use crate::codecs::g729::bitstream::Sid;
+use crate::codecs::g729::functions::inv_sqrt;
+use crate::codecs::g729::lsp::Spectrum;
+use crate::codecs::g729::lsp_quantizer::Memory;
+use crate::codecs::g729::operators::{
     Dpf, add, extract_h, extract_l, l_mac, l_mult, l_shl, l_shr, mult_r, negate, norm_l, norm_s, random, round,
     saturated_energy, shl, shr, shr_r, sub,
 };
-use super::sid::{self, Energy};
-use super::{L_FRAME, L_SUBFR};
+use crate::codecs::g729::{L_FRAME, L_SUBFR};
 
 /// What the random numbers of each stretch of noise begin with.
-pub(super) const INIT_SEED: i16 = 11_111;
+pub(in crate::codecs::g729) const INIT_SEED: i16 = 11_111;
 /// Weights of the last and of the sent gain: 7/8 and 1/8, Q15.
 const A_GAIN0: i16 = 28_672;
 const A_GAIN1: i16 = 4_096;
@@ -29,14 +29,14 @@ const G_MAX: i16 = 5_000;
 
 /// The gain in the frames of a stretch of noise: it moves slowly towards what was sent.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gain {
-    pub(super) sent: i16,
+pub(in crate::codecs::g729) struct Gain {
+    pub(in crate::codecs::g729) sent: i16,
     current: i16,
 }
 
 impl Gain {
     /// The gain of the next frame; `is_first` of its stretch.
-    pub(super) fn next(&mut self, is_first: bool) -> i16 {
+    pub(in crate::codecs::g729) fn next(&mut self, is_first: bool) -> i16 {
         self.current =
             if is_first { self.sent } else { add(mult_r(self.current, A_GAIN0), mult_r(self.sent, A_GAIN1)) };
         self.current
@@ -45,7 +45,7 @@ impl Gain {
 
 /// The decoder's noise.
 #[derive(Debug, Clone)]
-pub(super) struct Noise {
+pub(in crate::codecs::g729) struct Noise {
     gain: Gain,
     lsp: Spectrum,
     seed: i16,
@@ -54,7 +54,7 @@ pub(super) struct Noise {
 }
 
 impl Noise {
-    pub(super) fn new() -> Self {
+    pub(in crate::codecs::g729) fn new() -> Self {
         Self {
             gain: Gain { sent: TAB_SIDGAIN[0], current: 0 },
             lsp: [31_441, 27_566, 21_458, 13_612, 4_663, -4_663, -13_612, -21_458, -27_566, -31_441],
@@ -64,19 +64,19 @@ impl Noise {
     }
 
     /// Takes the excitation of a frame that arrived.
-    pub(super) fn observe(&mut self, excitation: &[i16; HISTORY + L_FRAME]) {
+    pub(in crate::codecs::g729) fn observe(&mut self, excitation: &[i16; HISTORY + L_FRAME]) {
         let energy = saturated_energy(0, &excitation[HISTORY..]);
         let norm = norm_l(energy);
         self.energy = Energy { mantissa: round(l_shl(energy, norm)), shift: 16 - norm };
     }
 
     /// Speech has come: the next stretch begins anew.
-    pub(super) fn rest(&mut self) {
+    pub(in crate::codecs::g729) fn rest(&mut self) {
         self.seed = INIT_SEED;
     }
 
     /// `Dec_cng`: the excitation of a frame of noise, and its pairs. `is_first`: the frame before was speech.
-    pub(super) fn decode(
+    pub(in crate::codecs::g729) fn decode(
         &mut self,
         sid: Option<&Sid>,
         is_first: bool,
@@ -137,7 +137,11 @@ impl Draw {
 
 /// `Calc_exc_rand`: fills the frame at the end of `excitation` with noise of this gain. Returns pitch gain (Q14) and
 /// whole lag of both subframes, for the encoder's taming.
-pub(super) fn excite(gain: i16, excitation: &mut [i16; HISTORY + L_FRAME], seed: &mut i16) -> [(i16, usize); 2] {
+pub(in crate::codecs::g729) fn excite(
+    gain: i16,
+    excitation: &mut [i16; HISTORY + L_FRAME],
+    seed: &mut i16,
+) -> [(i16, usize); 2] {
     if gain == 0 {
         excitation[HISTORY..].fill(0);
         return [(0, L_SUBFR + 1); 2];
