@@ -43,7 +43,13 @@ async def find_capacity(search: Search, relay: str, guess: int, measure: Measure
     async def passes(calls: int) -> bool:
         nonlocal failed_at
         for _ in range(TRIES):
-            run = await measure(calls)
+            try:
+                run = await measure(calls)
+            except (TimeoutError, ExceptionGroup) as failure:
+                if isinstance(failure, ExceptionGroup) and failure.split(TimeoutError)[1]:
+                    raise
+                # A relay that is too busy to answer carries less.
+                return False
             if keeps_rule(run, base) or not run.is_disturbed:
                 break
         found.steps.append(run)
