@@ -1,36 +1,31 @@
 """The SIP user agent: ties transactions, dialogs, calls and registrations together.
 
 Sans-IO: the driver hands in bytes, resolved routes and the time, then drains `poll_query`, `poll_transmit`,
-`poll_event` and arms one timer from `poll_timeout`. Owns the rules for requests from outside: what is answered, what
-is refused, and with what.   RFC 3261 section 8.2, RFC 3581.
+`poll_event` and arms one timer from `poll_timeout`. Owns the verbs and the calls; `reception` takes requests from
+outside, `accounts` keeps registrations.   RFC 3261 section 8.
 """
 
 from __future__ import annotations
 
-import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from random import Random
 
 from trunkline.errors import InvalidCallState, LocalProtocolError, SipParseError
 from trunkline.sip import inspection
-from trunkline.sip.client import AccountAccess
+from trunkline.sip.accounts import Accounts
 from trunkline.sip.core import Core, hop_of
-from trunkline.sip.dialog import dialog_id_of
-from trunkline.sip.headers import ReferTo, Replaces, SipUri, check_field, plain_text
+from trunkline.sip.headers import ReferTo, Replaces, check_field
 from trunkline.sip.invite import InboundInvite, InviteUsage, OutboundInvite
-from trunkline.sip.message import SDP, Request, Response
+from trunkline.sip.message import Request, Response
 from trunkline.sip.origination import initial_invite, target_of
 from trunkline.sip.parser import PING, PONG, BadRequestError, is_keep_alive, parse_branch, parse_message
-from trunkline.sip.registration import Registration
+from trunkline.sip.reception import Reception
 from trunkline.sip.transaction import ServerTransaction
 from trunkline.sip.types import (
     Account,
     Event,
     HeaderFields,
-    IncomingInvite,
-    IncomingRequest,
     IncomingRequestId,
     InviteId,
     InviteRequest,
@@ -43,8 +38,6 @@ from trunkline.sip.types import (
     UaConfig,
 )
 
-_RETRY_AFTER_S = 5
-
 
 class UserAgent:
     """One user agent, UAC and UAS.
@@ -56,14 +49,9 @@ class UserAgent:
 
     def __init__(self, config: UaConfig, rng: Random, *, accept_methods: frozenset[str] = frozenset()) -> None:
         self._core = Core(config, rng, self, accept_methods)
-        self._accept_methods = accept_methods
-        self._registrations: dict[RegistrationId, Registration] = {}
-        self._bindings: dict[str, Registration] = {}
-        self._contact_users: dict[Account, str] = {}
+        self._accounts = Accounts(self._core)
         self._invites: dict[InviteId, InviteUsage] = {}
-        self._requests: dict[IncomingRequestId, _Unanswered] = {}
-        self._accesses: weakref.WeakValueDictionary[Account, AccountAccess] = weakref.WeakValueDictionary()
-        self._is_closing = False
+        self._reception = Reception(self._core, self._accounts, self._invites, self._forget_invite)
 
     # --- verbs of the application ---
 
@@ -72,25 +60,11 @@ class UserAgent:
 
         LocalProtocolError if the account's texts cannot be put on the wire.
         """
-        registration_id = RegistrationId(self._core.new_id())
-        registration = Registration(
-            self._core,
-            registration_id,
-            self._access(account),
-            expires_s=expires_s,
-            on_over=self._forget_registration,
-        )
-        registration.start(now)
-        self._registrations[registration_id] = registration
-        self._bindings[registration.contact_user] = registration
-        self._contact_users[account] = registration.contact_user
-        return registration_id
+        return self._accounts.register(now, account, expires_s)
 
     def unregister(self, now: float, registration: RegistrationId) -> None:
         """Take the binding back; ends in `Unregistered`. Unknown ids are ignored."""
-        known = self._registrations.get(registration)
-        if known is not None:
-            known.unregister(now)
+        self._accounts.unregister(now, registration)
 
     def invite(self, now: float, request: InviteRequest) -> InviteId:
         """Call somebody. LocalProtocolError if the target or an extra header cannot be put on the wire.
@@ -98,7 +72,7 @@ class UserAgent:
         With an account the call goes through the account's server, whatever the target's host.
         """
         account = request.account
-        access = None if account is None else self._access(account)
+        access = None if account is None else self._accounts.access(account)
         target = target_of(request.target_uri, account)
         template = initial_invite(self._core, request, target, routes=() if access is None else access.service_routes)
         invite_id = InviteId(self._core.new_id())
@@ -107,7 +81,7 @@ class UserAgent:
             invite_id,
             template,
             hop=hop_of(target) if access is None else access.home,
-            contact_user=self._contact_user(account, request.caller),
+            contact_user=self._accounts.contact_user(account, request.caller),
             access=access,
             on_over=self._forget_invite,
         )
@@ -197,22 +171,12 @@ class UserAgent:
         body: bytes = b"",
     ) -> None:
         """Answer an `IncomingRequest`. Requests that were answered or have expired are ignored."""
-        waiting = self._requests.get(request)
-        if waiting is None:
-            return
-        response = self._core.response(waiting.transaction.request, status, reason)
-        for name, value in headers:
-            response.headers.add(name, value)
-        waiting.transaction.respond(now, replace(response, body=body))
-        if status >= 200:
-            self._core.timers.cancel(waiting, "expire")
-            del self._requests[request]
+        self._reception.respond(now, request, status, reason=reason, headers=headers, body=body)
 
     def shutdown(self, now: float) -> None:
         """Refuse new calls, end all calls and take all bindings back; done when `is_idle`."""
-        self._is_closing = True
-        for registration in list(self._registrations.values()):
-            registration.unregister(now)
+        self._reception.is_closing = True
+        self._accounts.shutdown(now)
         for usage in list(self._invites.values()):
             usage.hangup(now, None, None)
 
@@ -240,7 +204,7 @@ class UserAgent:
             if not self._core.transactions.handle_response(now, message):
                 self._core.counters["stray_responses"] += 1
         else:
-            self._take_request(now, message, path)
+            self._reception.take(now, message, path)
 
     def has_taken(self, data: bytes) -> bool:
         """Whether this request is a copy of one that has a transaction. Looks at the method and the top Via only."""
@@ -284,7 +248,7 @@ class UserAgent:
     @property
     def is_idle(self) -> bool:
         """Whether no call and no binding is left and no request of ours waits for its answer."""
-        return not self._registrations and not self._invites and self._core.is_quiet
+        return not self._accounts and not self._invites and self._core.is_quiet
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -300,7 +264,7 @@ class UserAgent:
         """What lives now: registrations, invites, transfers (of peers), dialogs, transactions, timers."""
         transactions = self._core.transactions
         return {
-            "registrations": len(self._registrations),
+            "registrations": len(self._accounts),
             "invites": len(self._invites),
             "transfers": len(self._core.referrals),
             "dialogs": len(self._core.dialogs),
@@ -308,117 +272,17 @@ class UserAgent:
             "timers": len(self._core.timers),
         }
 
-    # --- requests from outside ---
-
-    def _take_request(self, now: float, request: Request, path: Path) -> None:
-        inspection.stamp(request, path)
-        transactions = self._core.transactions
-        back = inspection.response_path(request, path)
-        is_full = transactions.server_count >= self._core.config.max_transactions
-        is_new_work = request.method not in ("ACK", "CANCEL") and request.to.tag is None
-        if is_full and is_new_work and not transactions.is_known(request):
-            self._core.counters["overload"] += 1
-            response = self._core.response(request, 503)
-            response.headers.add("Retry-After", str(_RETRY_AFTER_S))
-            transactions.transmit(back, response.to_bytes())
-        else:
-            transactions.handle_request(now, request, back)
+    # --- requests from outside, as the transaction layer hands them up ---
 
     def handle_request(self, now: float, transaction: ServerTransaction) -> None:
-        """Take a request that the transaction layer sees for the first time."""
-        request = transaction.request
-        refusal = inspection.refusal(self._core, transaction, is_closing=self._is_closing)
-        if refusal is not None:
-            self._core.counters["refused"] += 1
-            transaction.respond(now, refusal)
-        elif request.method == "CANCEL":
-            self._handle_cancel(now, transaction)
-        elif request.to.tag is not None:
-            owner = self._core.dialogs[dialog_id_of(request)]
-            transaction.owner = owner
-            owner.handle_request(now, transaction)
-        elif request.method == "INVITE":
-            self._handle_invite(now, transaction)
-        elif request.method == "OPTIONS":
-            response = self._core.response(request, 200)
-            for name, value in (*self._core.capabilities, ("Accept", SDP)):
-                response.headers.add(name, value)
-            transaction.respond(now, response)
-        else:
-            waiting = _Unanswered(self, IncomingRequestId(self._core.new_id()), transaction)
-            self._requests[waiting.id] = waiting
-            self._core.timers.set(waiting, "expire", now + self._core.time_limit_s)
-            self._core.emit(
-                IncomingRequest(
-                    waiting.id, request.method, str(request.uri), _plain_fields(request), request.body, transaction.path
-                )
-            )
+        """See `Reception.handle_request`."""
+        self._reception.handle_request(now, transaction)
 
     def handle_stray_ack(self, now: float, request: Request) -> None:
-        """Give the ACK of a 2xx to its dialog."""
-        owner = self._core.dialogs.get(dialog_id_of(request))
-        if owner is not None:
-            owner.handle_ack(now, request)
-
-    def _handle_cancel(self, now: float, transaction: ServerTransaction) -> None:
-        invite = self._core.transactions.invite_of(transaction.request)
-        if invite is None:
-            transaction.respond(now, self._core.response(transaction.request, 481))
-            return
-        transaction.respond(now, self._core.response(transaction.request, 200, to_tag=invite.to_tag))
-        if invite.owner is not None:
-            invite.owner.handle_cancel(now, invite)
-
-    def _handle_invite(self, now: float, transaction: ServerTransaction) -> None:
-        request = transaction.request
-        transaction.respond(now, request.response(100))
-        called = request.uri.username if isinstance(request.uri, SipUri) else ""
-        binding = self._bindings.get(called)
-        usage = InboundInvite(
-            self._core,
-            InviteId(self._core.new_id()),
-            transaction,
-            contact_user=called or self._core.token(),
-            on_over=self._forget_invite,
-        )
-        transaction.owner = usage
-        self._invites[usage.id] = usage
-        usage.start(now)
-        self._core.emit(
-            IncomingInvite(
-                usage.id,
-                None if binding is None else binding.id,
-                caller=plain_text(str(request.from_.uri)),
-                display_name=plain_text(request.from_.display_name),
-                callee=plain_text(str(request.uri if binding is None else request.to.uri)),
-                sdp=request.sdp,
-                headers=_plain_fields(request),
-                path=transaction.path,
-                takes_info=request.takes_info,
-                replaces=self._replaced(request),
-                asserted=tuple(plain_text(str(known.uri)) for known in request.asserted_identities),
-                privacy=tuple(plain_text(word) for word in request.privacy),
-                max_forwards=70 if (left := request.number("Max-Forwards")) is None else left,
-                max_breadth=request.number("Max-Breadth"),
-            )
-        )
+        """See `Reception.handle_stray_ack`."""
+        self._reception.handle_stray_ack(now, request)
 
     # --- helpers of the verbs ---
-
-    def _access(self, account: Account) -> AccountAccess:
-        for text in (account.login, account.authentication_name, account.display_name):
-            check_field("From", text or "")
-        access = self._accesses.get(account)
-        if access is None:
-            SipUri.of(account.login, account.domain)
-            SipUri.of(None, account.outbound_proxy or account.domain)
-            access = self._accesses[account] = AccountAccess(self._core, account)
-        return access
-
-    def _contact_user(self, account: Account | None, caller: str | None) -> str:
-        """Use the binding's user part where the account is registered, so that the peer can call it."""
-        known = None if account is None else self._contact_users.get(account)
-        return known or caller or self._core.token()
 
     def _call(self, invite: InviteId) -> InviteUsage:
         usage = self._invites.get(invite)
@@ -435,39 +299,11 @@ class UserAgent:
         target = dialog.remote_target if request.target_uri is None else target_of(request.target_uri, None)
         return ReferTo(target, Replaces(dialog.sip_call_id, dialog.remote.tag or "", dialog.local.tag or ""))
 
-    def _replaced(self, request: Request) -> InviteId | None:
-        """Find the call that an INVITE replaces; `inspection` has made sure that it is there."""
-        text = request.headers.get("Replaces")
-        return None if text is None else self._core.call_of(Replaces.parse(text))
-
     def _inbound(self, invite: InviteId) -> InboundInvite:
         usage = self._call(invite)
         if not isinstance(usage, InboundInvite):
             raise InvalidCallState("not an inbound call")
         return usage
 
-    def _forget_registration(self, registration: RegistrationId) -> None:
-        over = self._registrations.pop(registration)
-        del self._bindings[over.contact_user]
-        if self._contact_users.get(over.account) == over.contact_user:
-            del self._contact_users[over.account]
-
     def _forget_invite(self, invite: InviteId) -> None:
         self._invites.pop(invite, None)
-
-
-class _Unanswered:
-    """An `IncomingRequest` that waits for `respond`."""
-
-    def __init__(self, ua: UserAgent, request_id: IncomingRequestId, transaction: ServerTransaction) -> None:
-        self.id = request_id
-        self.transaction = transaction
-        self._ua = ua
-
-    def handle_timer(self, now: float, name: str) -> None:
-        """Refuse in the application's place."""
-        self._ua.respond(now, self.id, 500)
-
-
-def _plain_fields(request: Request) -> HeaderFields:
-    return tuple((name, plain_text(value)) for name, value in request.headers)

@@ -1,0 +1,192 @@
+"""The reception of requests from outside: what is answered at once, what a dialog gets, what the application.
+
+Owns the order in which a new request is judged and the requests that wait for the application's word. What is refused,
+and with what, is `inspection`'s.   RFC 3261 section 8.2, RFC 3581.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from trunkline.sip import inspection
+from trunkline.sip.accounts import Accounts
+from trunkline.sip.core import Core
+from trunkline.sip.dialog import dialog_id_of
+from trunkline.sip.headers import Replaces, SipUri, plain_text
+from trunkline.sip.invite import InboundInvite, InviteUsage
+from trunkline.sip.message import SDP, Request
+from trunkline.sip.transaction import ServerTransaction
+from trunkline.sip.types import (
+    HeaderFields,
+    IncomingInvite,
+    IncomingRequest,
+    IncomingRequestId,
+    InviteId,
+    Path,
+)
+
+_RETRY_AFTER_S = 5
+
+
+class Reception:
+    """Takes what peers ask of one user agent.
+
+    invites: the user agent's calls; inbound ones are added here, and `on_over` takes them out.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        accounts: Accounts,
+        invites: dict[InviteId, InviteUsage],
+        on_over: Callable[[InviteId], None],
+    ) -> None:
+        self.is_closing = False
+        self._core = core
+        self._accounts = accounts
+        self._invites = invites
+        self._on_over = on_over
+        self._waiting: dict[IncomingRequestId, _Unanswered] = {}
+
+    def take(self, now: float, request: Request, path: Path) -> None:
+        """Give a request to its transaction, or turn it away where there are too many."""
+        inspection.stamp(request, path)
+        transactions = self._core.transactions
+        back = inspection.response_path(request, path)
+        is_full = transactions.server_count >= self._core.config.max_transactions
+        is_new_work = request.method not in ("ACK", "CANCEL") and request.to.tag is None
+        if is_full and is_new_work and not transactions.is_known(request):
+            self._core.counters["overload"] += 1
+            response = self._core.response(request, 503)
+            response.headers.add("Retry-After", str(_RETRY_AFTER_S))
+            transactions.transmit(back, response.to_bytes())
+        else:
+            transactions.handle_request(now, request, back)
+
+    def handle_request(self, now: float, transaction: ServerTransaction) -> None:
+        """Take a request that the transaction layer sees for the first time."""
+        request = transaction.request
+        refusal = inspection.refusal(self._core, transaction, is_closing=self.is_closing)
+        if refusal is not None:
+            self._core.counters["refused"] += 1
+            transaction.respond(now, refusal)
+        elif request.method == "CANCEL":
+            self._handle_cancel(now, transaction)
+        elif request.to.tag is not None:
+            owner = self._core.dialogs[dialog_id_of(request)]
+            transaction.owner = owner
+            owner.handle_request(now, transaction)
+        elif request.method == "INVITE":
+            self._handle_invite(now, transaction)
+        elif request.method == "OPTIONS":
+            response = self._core.response(request, 200)
+            for name, value in (*self._core.capabilities, ("Accept", SDP)):
+                response.headers.add(name, value)
+            transaction.respond(now, response)
+        else:
+            self._leave_to_application(now, transaction)
+
+    def handle_stray_ack(self, now: float, request: Request) -> None:
+        """Give the ACK of a 2xx to its dialog."""
+        owner = self._core.dialogs.get(dialog_id_of(request))
+        if owner is not None:
+            owner.handle_ack(now, request)
+
+    def respond(
+        self,
+        now: float,
+        request: IncomingRequestId,
+        status: int,
+        *,
+        reason: str | None = None,
+        headers: HeaderFields = (),
+        body: bytes = b"",
+    ) -> None:
+        """Answer an `IncomingRequest`. Requests that were answered or have expired are ignored."""
+        waiting = self._waiting.get(request)
+        if waiting is None:
+            return
+        response = self._core.response(waiting.transaction.request, status, reason)
+        for name, value in headers:
+            response.headers.add(name, value)
+        waiting.transaction.respond(now, replace(response, body=body))
+        if status >= 200:
+            self._core.timers.cancel(waiting, "expire")
+            del self._waiting[request]
+
+    def _handle_cancel(self, now: float, transaction: ServerTransaction) -> None:
+        invite = self._core.transactions.invite_of(transaction.request)
+        if invite is None:
+            transaction.respond(now, self._core.response(transaction.request, 481))
+            return
+        transaction.respond(now, self._core.response(transaction.request, 200, to_tag=invite.to_tag))
+        if invite.owner is not None:
+            invite.owner.handle_cancel(now, invite)
+
+    def _handle_invite(self, now: float, transaction: ServerTransaction) -> None:
+        request = transaction.request
+        transaction.respond(now, request.response(100))
+        called = request.uri.username if isinstance(request.uri, SipUri) else ""
+        binding = self._accounts.binding_of(called)
+        usage = InboundInvite(
+            self._core,
+            InviteId(self._core.new_id()),
+            transaction,
+            contact_user=called or self._core.token(),
+            on_over=self._on_over,
+        )
+        transaction.owner = usage
+        self._invites[usage.id] = usage
+        usage.start(now)
+        self._core.emit(
+            IncomingInvite(
+                usage.id,
+                binding,
+                caller=plain_text(str(request.from_.uri)),
+                display_name=plain_text(request.from_.display_name),
+                callee=plain_text(str(request.uri if binding is None else request.to.uri)),
+                sdp=request.sdp,
+                headers=_plain_fields(request),
+                path=transaction.path,
+                takes_info=request.takes_info,
+                replaces=self._replaced(request),
+                asserted=tuple(plain_text(str(known.uri)) for known in request.asserted_identities),
+                privacy=tuple(plain_text(word) for word in request.privacy),
+                max_forwards=70 if (left := request.number("Max-Forwards")) is None else left,
+                max_breadth=request.number("Max-Breadth"),
+            )
+        )
+
+    def _replaced(self, request: Request) -> InviteId | None:
+        """Find the call that an INVITE replaces; `inspection` has made sure that it is there."""
+        text = request.headers.get("Replaces")
+        return None if text is None else self._core.call_of(Replaces.parse(text))
+
+    def _leave_to_application(self, now: float, transaction: ServerTransaction) -> None:
+        request = transaction.request
+        waiting = _Unanswered(self, IncomingRequestId(self._core.new_id()), transaction)
+        self._waiting[waiting.id] = waiting
+        self._core.timers.set(waiting, "expire", now + self._core.time_limit_s)
+        self._core.emit(
+            IncomingRequest(
+                waiting.id, request.method, str(request.uri), _plain_fields(request), request.body, transaction.path
+            )
+        )
+
+
+class _Unanswered:
+    """An `IncomingRequest` that waits for `respond`."""
+
+    def __init__(self, reception: Reception, request_id: IncomingRequestId, transaction: ServerTransaction) -> None:
+        self.id = request_id
+        self.transaction = transaction
+        self._reception = reception
+
+    def handle_timer(self, now: float, name: str) -> None:
+        """Refuse in the application's place."""
+        self._reception.respond(now, self.id, 500)
+
+
+def _plain_fields(request: Request) -> HeaderFields:
+    return tuple((name, plain_text(value)) for name, value in request.headers)
