@@ -124,11 +124,14 @@ fn a_flood_of_stun_is_not_answered_and_disturbs_nobody() {
     let unsigned = forged_check(&web);
     let nobodys = b"\0\x01\0\x0c\x21\x12\xa4\x42aaaaaaaaaaaa\0\x06\0\x07nobody:";
     beside.is_undisturbed_by(|_| {
-        for _ in 0..50 {
-            stranger.rtp.send_to(&unsigned, web.address).unwrap();
-            stranger.rtp.send_to(nobodys, web.address).unwrap();
-            browser.send(&unsigned);
-        }
+        rig.after_burst(|| {
+            for _ in 0..50 {
+                stranger.rtp.send_to(&unsigned, web.address).unwrap();
+                stranger.rtp.send_to(nobodys, web.address).unwrap();
+                browser.send(&unsigned);
+            }
+            150
+        });
     });
     assert_eq!(datagrams(&stranger.rtp).len(), 0, "no answer, no error response");
     assert!(rig.drops("stun_integrity") >= u64::from(FRAMES) * 90, "{}", rig.drops("stun_integrity"));
@@ -151,11 +154,14 @@ fn a_flood_of_hello_fragments_disturbs_nobody_and_the_handshake_still_completes(
     let check = browser.client.check();
     browser.send(&check);
     beside.is_undisturbed_by(|frame| {
-        for number in 0..40_u16 {
-            let seq = u16::try_from(frame % 3).unwrap();
-            browser.send(&hello_fragment(seq, 1_400 + number, 100 + number * 4, &[0x55; 3]));
-            browser.send(&hello_fragment(seq, 60_000, number, &[0x55; 300]));
-        }
+        rig.after_burst(|| {
+            for number in 0..40_u16 {
+                let seq = u16::try_from(frame % 3).unwrap();
+                browser.send(&hello_fragment(seq, 1_400 + number, 100 + number * 4, &[0x55; 3]));
+                browser.send(&hello_fragment(seq, 60_000, number, &[0x55; 300]));
+            }
+            80
+        });
     });
     assert!(rig.drops("dtls_fragment") >= u64::from(FRAMES) * 40, "{}", rig.drops("dtls_fragment"));
     browser.connect(PATIENCE);
@@ -175,11 +181,14 @@ fn rtcp_with_lying_lengths_is_counted_and_disturbs_nobody() {
         &[0x81],
     ];
     beside.is_undisturbed_by(|_| {
-        for lie in lies {
-            for _ in 0..10 {
-                rtcp.send_to(lie, to).unwrap();
+        rig.after_burst(|| {
+            for lie in lies {
+                for _ in 0..10 {
+                    rtcp.send_to(lie, to).unwrap();
+                }
             }
-        }
+            50
+        });
     });
     let counted = rig.drops("rtcp_malformed") + rig.drops("unclassified") + rig.drops("unverified_source");
     assert!(counted >= u64::from(FRAMES) * 40, "only {counted} counted");

@@ -249,6 +249,18 @@ impl Rig {
         self.engine.totals().drops.iter().find(|(name, _)| *name == reason).unwrap().1
     }
 
+    /// Sends a burst by `send`, which says how many datagrams it sent, and waits until the worker has taken that many:
+    /// what does not fit into a socket's buffer beside it would be lost unseen.
+    pub(crate) fn after_burst(&self, send: impl FnOnce() -> u64) {
+        let before = self.engine.totals().datagrams_received;
+        let sent = send();
+        let deadline = now() + PATIENCE;
+        while self.engine.totals().datagrams_received - before < sent {
+            assert!(now() < deadline, "the worker does not take {sent} datagrams");
+            sleep_until(now() + Duration::from_millis(1));
+        }
+    }
+
     fn take<T>(&mut self, pick: &mut impl FnMut(&Event) -> Option<T>) -> Option<T> {
         let (place, found) = self.waiting.iter().enumerate().find_map(|(place, event)| Some((place, pick(event)?)))?;
         self.waiting.remove(place);
