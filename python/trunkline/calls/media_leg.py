@@ -1,7 +1,7 @@
 """What every leg with an endpoint does the same way: make it, set its far side, send digits, close it.
 
-Owns the endpoint of one leg and its SDP session identity. Knows neither SIP nor sockets of browsers: `sip_leg` and
-`web_leg` build on it.
+Owns the endpoint of one leg, its SDP session identity and the reading of its first offer. Knows neither SIP nor sockets
+of browsers: `sip_leg` and `web_leg` build on it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from trunkline.calls.events import CallEvent
 from trunkline.calls.model import Call, Leg, LegDirection, LegKind, Side
 from trunkline.calls.ports import MediaPort
 from trunkline.ids import LegId, MediaCallId
-from trunkline.media.types import Codec, Local, RtpRemote, StreamParameters, Transport, WebRtcRemote
+from trunkline.media.types import Codec, RtpRemote, StreamParameters, WebRtcRemote
 from trunkline.sdp.codecs import CodecPolicy, choose_dtmf
-from trunkline.sdp.model import SessionIdentity
+from trunkline.sdp.model import SessionDescription, SessionIdentity
+from trunkline.sdp.negotiator import Agreement, Negotiator
+from trunkline.sdp.parser import parse
 from trunkline.sdp.security import SecurityPolicy
 
 DIGIT_MS: Final = 120
@@ -42,10 +44,13 @@ class LegContext:
 
 
 class MediaLeg:
-    """A leg's endpoint. The awaited verbs raise as `LegPort` says."""
+    """A leg's endpoint. The awaited verbs raise as `LegPort` says. sdp: of the media that the far side speaks."""
 
-    def __init__(self, context: LegContext, kind: LegKind, direction: LegDirection) -> None:
+    def __init__(self, context: LegContext, kind: LegKind, direction: LegDirection, sdp: Negotiator) -> None:
         self._context = context
+        self._sdp = sdp
+        self._offer: SessionDescription | None = None
+        """The offer under negotiation: ours as caller or in a late offer, theirs as callee."""
         self._leg = Leg(LegId(f"{context.call.id}/{context.side}"), kind, direction)
         self._policy = context.policies[kind]
         self._codecs: tuple[Codec, ...] = ()
@@ -63,14 +68,26 @@ class MediaLeg:
         """Codecs that the far side can do, best first; empty while unknown."""
         return self._codecs
 
-    async def _create(self, transport: Transport) -> Local:
-        self._leg.endpoint, local = await self._context.media.create_endpoint(self._context.media_call, transport)
-        return local
+    async def _open(self, offer: str | None) -> None:
+        """Read the far side's offer, if it made one, and make the endpoint.
 
-    async def _set_remote(
-        self, remote: WebRtcRemote | RtpRemote, audio: StreamParameters, *, takes_info: bool = False
-    ) -> None:
-        """Tell the endpoint its far side. takes_info: it says that it takes digits by INFO."""
+        The whole negotiation is tried at once: a call that cannot have audio must fail before anybody's phone rings.
+        """
+        if offer:
+            self._offer = parse(offer)
+            self._codecs = self._sdp.offered_codecs(self._offer)
+        transport = self._sdp.transport(self._offer)
+        self._leg.endpoint, local = await self._context.media.create_endpoint(self._context.media_call, transport)
+        self._identity = replace(self._identity, address=self._sdp.opened(local))
+        if self._offer is not None:
+            self._sdp.answer(self._offer, self._policy, self._identity)
+
+    async def _take(self, agreement: Agreement, *, takes_info: bool = False) -> None:
+        """Tell the endpoint what was agreed on. takes_info: the far side says that it takes digits by INFO."""
+        await self._set_remote(agreement.remote, agreement.audio, takes_info=takes_info)
+        self._sdp.agreed(agreement)
+
+    async def _set_remote(self, remote: WebRtcRemote | RtpRemote, audio: StreamParameters, *, takes_info: bool) -> None:
         if self._leg.endpoint is None:
             return
         dtmf = choose_dtmf(self._policy, audio.send, takes_info=takes_info)

@@ -7,7 +7,7 @@ message: `trunkline.sip` does.   RFC 3261 sections 13 to 15, RFC 3264, RFC 6086 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from trunkline.calls.events import (
@@ -40,11 +40,9 @@ from trunkline.errors import (
     SdpError,
     SipParseError,
 )
-from trunkline.media.types import Codec, Direction, RtpLocal, RtpRemote, RtpTransport, Security
-from trunkline.sdp import offer_answer
-from trunkline.sdp.codecs import CodecPolicy, read_codecs
+from trunkline.media.types import Codec, Direction
 from trunkline.sdp.model import SessionDescription
-from trunkline.sdp.offer_answer import Negotiated
+from trunkline.sdp.negotiator import Agreement, RtpNegotiator
 from trunkline.sdp.parser import parse
 from trunkline.sip.headers import NameAddr, SipUri
 from trunkline.sip.info import RELAY
@@ -111,15 +109,13 @@ class SipLeg(MediaLeg):
 
     def __init__(self, context: LegContext, sip: SipAccess, what: OutboundCall | IncomingInvite) -> None:
         is_inbound = isinstance(what, IncomingInvite)
-        super().__init__(context, LegKind.SIP, LegDirection.INBOUND if is_inbound else LegDirection.OUTBOUND)
+        direction = LegDirection.INBOUND if is_inbound else LegDirection.OUTBOUND
+        super().__init__(context, LegKind.SIP, direction, RtpNegotiator(context.security, _server_of(what)))
         self._sip = sip
         self._outbound = what if isinstance(what, OutboundCall) else None
-        self._server = _server_of(what)
         self._invite: InviteId | None = None
         self._registration: RegistrationId | None = None
         self._remote_offer = what.sdp if isinstance(what, IncomingInvite) else None
-        self._offer: SessionDescription | None = None
-        """The offer under negotiation: ours as caller or in a late offer, theirs as callee."""
         self._described: SessionDescription | None = None
         """What the far side has agreed to last, in our words."""
         self._wished = Direction.SENDRECV
@@ -128,10 +124,6 @@ class SipLeg(MediaLeg):
         """What we have asked to do with it in a new offer that is not answered yet."""
         self._has_remote = False
         """Whether the endpoint knows the far side."""
-        self._security = context.security
-        self._current: Security | None = None
-        """How media is protected now; None is plain RTP."""
-        self._local: RtpLocal | None = None
         self._has_tried = False
         self._has_rung = False
         self._is_over = False
@@ -244,38 +236,19 @@ class SipLeg(MediaLeg):
     # --- LegPort ---
 
     async def open(self) -> None:
-        """Read the caller's offer, if there is one, and make the endpoint.
-
-        The whole negotiation is tried at once: a call that cannot have audio must fail before anybody's phone rings.
-        """
-        has_mux = False
-        if self._remote_offer:
-            self._offer = parse(self._remote_offer)
-            audio = offer_answer.offered_audio(self._offer, self._security)
-            has_mux = audio.has("rtcp-mux")
-            self._codecs = read_codecs(audio)
-        local = await self._create(RtpTransport(rtcp_mux=has_mux))
-        assert isinstance(local, RtpLocal)
-        self._local = local = local.towards(self._server)
-        self._identity = replace(self._identity, address=local.rtp[0])
-        if self._offer is not None:
-            offer_answer.answer_offer(self._offer, local, self._policy, self._identity, security=self._security)
+        """See `LegPort`."""
+        await self._open(self._remote_offer)
 
     async def dial(self, preferred: tuple[Codec, ...]) -> None:
         """Send INVITE with an offer; first REGISTER if the account needs it."""
-        assert self._local is not None
         assert self._outbound is not None
-        policy = self._policy.preferring(preferred)
-        self._offer = self._described = self._make_offer(self._local, policy)
+        self._offer = self._described = self._sdp.offer(self._policy.preferring(preferred), self._identity)
         if self._outbound.register_expires_s is None:
             self._send_invite()
             return
         verbs, events = self._sip.verbs, self._sip.events
         self._registration = verbs.register(self._outbound.account, self._outbound.register_expires_s)
         events.bind_registration(self._registration, self._registration_changed)
-
-    def _make_offer(self, local: RtpLocal, policy: CodecPolicy) -> SessionDescription:
-        return offer_answer.make_offer(local, policy, self._identity, security=self._security)
 
     def _send_invite(self) -> None:
         outbound = self._outbound
@@ -302,15 +275,14 @@ class SipLeg(MediaLeg):
         if self._offer is None or not description:
             raise SdpError("answered without a description")
         # One that says nothing new counts too: a phone behind NAT may begin to send from elsewhere when it answers.
-        negotiated = offer_answer.accept_answer(self._offer, parse(description))
+        agreement = self._sdp.accept(self._offer, parse(description))
         if wished is not None:
-            self._note_hold(negotiated.audio.direction)
-        await self._take(negotiated)
+            self._note_hold(agreement.audio.direction)
+        await self._agree(agreement)
 
-    async def _take(self, negotiated: Negotiated[RtpRemote]) -> None:
-        await self._set_remote(negotiated.remote, negotiated.audio, takes_info=self._takes_info)
+    async def _agree(self, agreement: Agreement) -> None:
+        await self._take(agreement, takes_info=self._takes_info)
         self._has_remote = True
-        self._current = negotiated.remote.security
 
     def _note_hold(self, agreed: Direction) -> None:
         """Learn whether the far side holds us: it will not hear us, although we would speak.   RFC 3264 section 8.4."""
@@ -318,16 +290,13 @@ class SipLeg(MediaLeg):
 
     async def describe(self, preferred: tuple[Codec, ...]) -> None:
         """Answer the caller's offer, or make ours if it left that to us (RFC 3261 section 13.2.1)."""
-        assert self._local is not None
         policy = self._policy.preferring(preferred)
         if self._offer is None:
-            self._offer = self._described = self._make_offer(self._local, policy)
+            self._offer = self._described = self._sdp.offer(policy, self._identity)
             return
-        negotiated = offer_answer.answer_offer(
-            self._offer, self._local, policy, self._identity, security=self._security
-        )
-        await self._take(negotiated)
-        self._described = negotiated.description
+        agreement = self._sdp.answer(self._offer, policy, self._identity)
+        await self._agree(agreement)
+        self._described = agreement.description
 
     def ring(self) -> None:
         """Send 180, or 183 with the description that early media needs."""
@@ -349,7 +318,7 @@ class SipLeg(MediaLeg):
 
     async def answer_offer(self, description: str) -> None:
         """Answer a re-INVITE: new address, direction or codecs, same ports of ours.   RFC 3261 section 14.2."""
-        if self._invite is None or self._local is None or self._is_over:
+        if self._invite is None or self._is_over:
             return
         identity = self._identity.next()
         try:
@@ -357,21 +326,13 @@ class SipLeg(MediaLeg):
                 offer = parse(description)
                 # Staying with the codec in use spares the other leg a change.
                 policy = self._policy.preferring(self._codecs[:1])
-                negotiated = offer_answer.answer_offer(
-                    offer,
-                    self._local,
-                    policy,
-                    identity,
-                    security=self._security,
-                    current=self._current,
-                    direction=self._wished,
-                )
-                await self._take(negotiated)
-                self._note_hold(negotiated.audio.direction)
-                ours = negotiated.description
+                agreement = self._sdp.answer(offer, policy, identity, direction=self._wished)
+                await self._agree(agreement)
+                self._note_hold(agreement.audio.direction)
+                ours = agreement.description
             else:
                 assert self._described is not None
-                self._offer = ours = offer_answer.offer_again(self._described, identity, direction=self._wished)
+                self._offer = ours = self._sdp.offer_again(self._described, identity, direction=self._wished)
         except (NegotiationError, SdpError):
             self._answer_reinvite(status=488)
         except (MediaError, CapacityError, TimeoutError):
@@ -386,7 +347,7 @@ class SipLeg(MediaLeg):
         if self._invite is None or self._described is None or self._is_over:
             raise InvalidCallState("the SIP side has not answered")
         identity = self._identity.next()
-        offer = offer_answer.offer_again(self._described, identity, direction=direction)
+        offer = self._sdp.offer_again(self._described, identity, direction=direction)
         self._sip.verbs.reinvite(self._invite, str(offer))
         self._identity, self._offer, self._reoffered = identity, offer, direction
 

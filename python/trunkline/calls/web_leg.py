@@ -13,11 +13,8 @@ from trunkline.calls.media_leg import LegContext, MediaLeg
 from trunkline.calls.model import CallEnd, CallState, EndReason, LegDirection, LegKind
 from trunkline.calls.ports import LegPort, WebPort
 from trunkline.errors import InvalidCallState, NegotiationError
-from trunkline.media.types import Codec, Direction, WebRtcLocal, WebRtcTransport
-from trunkline.sdp import webrtc
-from trunkline.sdp.codecs import read_codecs
-from trunkline.sdp.model import SessionDescription
-from trunkline.sdp.offer_answer import audio_index
+from trunkline.media.types import Codec, Direction
+from trunkline.sdp.negotiator import WebRtcNegotiator
 from trunkline.sdp.parser import parse
 
 
@@ -26,11 +23,9 @@ class WebLeg(MediaLeg):
 
     def __init__(self, context: LegContext, web: WebPort, offer: str | None) -> None:
         direction = LegDirection.OUTBOUND if offer is None else LegDirection.INBOUND
-        super().__init__(context, LegKind.WEB, direction)
+        super().__init__(context, LegKind.WEB, direction, WebRtcNegotiator())
         self._web = web
         self._offer_text = offer
-        self._offer: SessionDescription | None = None
-        self._local: WebRtcLocal | None = None
         self._is_over = False
 
     @property
@@ -53,24 +48,12 @@ class WebLeg(MediaLeg):
     # --- LegPort ---
 
     async def open(self) -> None:
-        """Read the browser's offer, if it made one, and make the endpoint.
-
-        The whole negotiation is tried at once: a call that cannot have audio must fail before anybody's phone rings.
-        """
-        if self._offer_text is not None:
-            self._offer = parse(self._offer_text)
-            self._codecs = read_codecs(self._offer.media[audio_index(self._offer, webrtc.PROTOCOLS)])
-        local = await self._create(WebRtcTransport())
-        assert isinstance(local, WebRtcLocal)
-        self._local = local
-        self._identity = replace(self._identity, address=local.candidates[0][0])
-        if self._offer is not None:
-            webrtc.answer_offer(self._offer, local, self._policy, self._identity)
+        """See `LegPort`."""
+        await self._open(self._offer_text)
 
     async def dial(self, preferred: tuple[Codec, ...]) -> None:
         """Offer the call. The description goes first: a client may answer as soon as it hears of the call."""
-        assert self._local is not None
-        self._offer = webrtc.make_offer(self._local, self._policy.preferring(preferred), self._identity)
+        self._offer = self._sdp.offer(self._policy.preferring(preferred), self._identity)
         self._web.remote_description(self._context.call.id, str(self._offer))
         self._web.incoming_call(self._context.call)
         self._context.post(LegRang())
@@ -81,17 +64,14 @@ class WebLeg(MediaLeg):
             return
         if self._offer is None or not description:
             raise NegotiationError("the browser answered without a description")
-        negotiated = webrtc.accept_answer(self._offer, parse(description))
-        await self._set_remote(negotiated.remote, negotiated.audio)
+        await self._take(self._sdp.accept(self._offer, parse(description)))
 
     async def describe(self, preferred: tuple[Codec, ...]) -> None:
         """Answer the browser's offer."""
-        assert self._local is not None
         assert self._offer is not None
-        policy = self._policy.preferring(preferred)
-        negotiated = webrtc.answer_offer(self._offer, self._local, policy, self._identity)
-        await self._set_remote(negotiated.remote, negotiated.audio)
-        self._web.remote_description(self._context.call.id, str(negotiated.description))
+        agreement = self._sdp.answer(self._offer, self._policy.preferring(preferred), self._identity)
+        await self._take(agreement)
+        self._web.remote_description(self._context.call.id, str(agreement.description))
 
     def ring(self) -> None:
         """Nothing: `report` shows it."""

@@ -35,6 +35,7 @@ from trunkline.sdp.offer_answer import (
     rtcp_attributes,
     rtcp_parameters,
 )
+from trunkline.sdp.offer_answer import offer_again as next_offer
 
 PROTOCOLS = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "TCP/TLS/RTP/SAVPF", "RTP/SAVPF"})
 """Profiles of DTLS-SRTP. The TCP one is written when the default candidate is TCP; the last one by browsers of old."""
@@ -63,6 +64,27 @@ def make_offer(
         local, codecs, "UDP/TLS/RTP/SAVPF", mid=OFFER_MID, setup="actpass", direction=direction, rtcp=_OFFERED
     )
     return _session(identity, (audio,), bundled=(OFFER_MID,))
+
+
+def offer_again(
+    previous: SessionDescription, identity: SessionIdentity, *, direction: Direction = Direction.SENDRECV
+) -> SessionDescription:
+    """Write the next offer of a session: transport and DTLS association stay.   RFC 8829 5.2.2, RFC 8842 5.5.
+
+    previous: our last description; if it was an answer, it named one role, and an offer names both.
+    """
+    again = next_offer(previous, identity, direction=direction)
+    media = tuple(
+        section
+        if section.port == 0
+        else replace(section, attributes=tuple(_either_role(attribute) for attribute in section.attributes))
+        for section in again.media
+    )
+    return replace(again, media=media)
+
+
+def _either_role(attribute: Attribute) -> Attribute:
+    return Attribute("setup", "actpass") if attribute.name == "setup" else attribute
 
 
 def accept_answer(offer: SessionDescription, answer: SessionDescription) -> Negotiated[WebRtcRemote]:
