@@ -22,6 +22,8 @@ from trunkline.sip.types import (
     InviteId,
     InviteProgress,
     InviteTrying,
+    Probed,
+    ProbeId,
     ReferAnswered,
     ReferProgress,
     ReferReceived,
@@ -62,6 +64,7 @@ class SipEvents:
     def __init__(self) -> None:
         self._invites: dict[InviteId, Callable[[InviteEvent], None]] = {}
         self._registrations: dict[RegistrationId, Callable[[RegistrationEvent], None]] = {}
+        self._probes: dict[ProbeId, Callable[[Probed], None]] = {}
         self._on_incoming: Callable[[IncomingInvite], None] | None = None
         self._on_request: Callable[[IncomingRequest], None] | None = None
 
@@ -80,6 +83,14 @@ class SipEvents:
     def bind_registration(self, registration: RegistrationId, taker: Callable[[RegistrationEvent], None]) -> None:
         """Send the events of a registration here until `unbind_registration`."""
         self._registrations[registration] = taker
+
+    def bind_probe(self, probe: ProbeId, taker: Callable[[Probed], None]) -> None:
+        """Send the answer to a probe here."""
+        self._probes[probe] = taker
+
+    def unbind_invite(self, invite: InviteId) -> None:
+        """Stop sending the events of an INVITE usage anywhere; unknown ids are ignored."""
+        self._invites.pop(invite, None)
 
     def unbind_registration(self, registration: RegistrationId) -> None:
         """Stop that; unknown ids are ignored."""
@@ -104,6 +115,10 @@ class SipEvents:
                     taker(event)
             case Unregistered():
                 self._registrations.pop(event.id, None)
+            case Probed():
+                asker = self._probes.pop(event.id, None)
+                if asker is not None:
+                    asker(event)
             case IncomingInvite():
                 if self._on_incoming is not None:
                     self._on_incoming(event)

@@ -25,6 +25,7 @@ from trunkline.sip.types import (
     IncomingRequest,
     InviteId,
     InviteRequest,
+    Probed,
     Registered,
     RegistrationFailed,
     Transport,
@@ -98,8 +99,8 @@ class DemoPhone:
                 self._shell.respond(event.id, reply.status, headers=reply.headers)
             case IncomingInvite():
                 self._take(event)
-            case Registered() | RegistrationFailed() | Unregistered():
-                pass  # the phone registers nowhere
+            case Registered() | RegistrationFailed() | Unregistered() | Probed():
+                pass  # the phone registers nowhere and asks nobody
             case _:
                 if call := self._calls.get(event.id):
                     call.put(event)

@@ -65,7 +65,8 @@ class ClientRequest:
     """Sends one request until it has an outcome.
 
     template: without Via, CSeq and Contact. hop: None if there is no way to send.
-    contact_user: user part of our Contact, None for no Contact at all.
+    contact_user: user part of our Contact, None for no Contact at all. silence_s: how long the last address may give no
+    sign of life before that is the outcome; None is all the time of the protocol.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class ClientRequest:
         next_cseq: Callable[[], int],
         contact_user: str | None = None,
         access: AccountAccess | None = None,
+        silence_s: float | None = None,
     ) -> None:
         self.sent: Request | None = None
         self.path: Path | None = None
@@ -88,6 +90,7 @@ class ClientRequest:
         self._next_cseq = next_cseq
         self._contact_user = contact_user
         self._access = access
+        self._silence_s = silence_s
         self._attempt = None if access is None else Attempt(access.credentials, template.method)
         self._query: int | None = None
         self._paths: list[Path] = []
@@ -177,6 +180,8 @@ class ClientRequest:
         self._try.transaction = self._core.transactions.send_request(now, self.sent, path, self._try)
         if len(self._paths) > 1:
             self._core.timers.set(self, _SILENCE, now + self._core.config.failover_s)
+        elif self._silence_s is not None:
+            self._core.timers.set(self, _SILENCE, now + self._silence_s)
 
     def _leave_silent_server(self, now: float) -> None:
         """Try the next server, and end what the silent one may still do about our request when it wakes up."""
@@ -184,7 +189,11 @@ class ClientRequest:
         if self._cancel_headers is None and not self._is_done and self._try.is_silent:
             self._core.outages.note(now, self._paths[0])
             del self._paths[0]
-            self._send(now)
+            if self._paths:
+                self._send(now)
+            else:
+                self._try = None
+                self._report(now, 408, reason_phrase(408))
 
     def _send_cancel(self, now: float) -> None:
         if self.sent is None or self.path is None or self._is_cancel_sent:

@@ -51,10 +51,13 @@ def initial_invite(core: Core, request: InviteRequest, target: Uri, *, routes: t
     if not 0 < request.max_forwards <= 255:
         raise LocalProtocolError("a call that may take no further hop")
     account = request.account
+    own: Uri
     if account is not None:
         own = SipUri.of(account.login, account.domain)
     else:
         own = SipUri.of(request.caller or "anonymous", core.config.advertised_host or "anonymous.invalid")
+    if request.from_uri is not None:
+        own = target_of(request.from_uri, None)
     name = request.display_name or (account.display_name if account is not None else None) or ""
     identity = request.identity or Identity()
     if identity.is_anonymous:

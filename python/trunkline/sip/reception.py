@@ -13,9 +13,11 @@ from trunkline.sip import inspection
 from trunkline.sip.accounts import Accounts
 from trunkline.sip.core import Core
 from trunkline.sip.dialog import dialog_id_of
+from trunkline.sip.gate import Admitted, Gate, Ignored, Turned
 from trunkline.sip.headers import Replaces, SipUri, plain_text
 from trunkline.sip.invite import InboundInvite, InviteUsage
 from trunkline.sip.message import SDP, Request
+from trunkline.sip.parser import BadRequestError
 from trunkline.sip.transaction import ServerTransaction
 from trunkline.sip.types import (
     HeaderFields,
@@ -33,6 +35,7 @@ class Reception:
     """Takes what peers ask of one user agent.
 
     invites: the user agent's calls; inbound ones are added here, and `on_over` takes them out.
+    gate: judges what belongs to nothing of ours.
     """
 
     def __init__(
@@ -41,12 +44,16 @@ class Reception:
         accounts: Accounts,
         invites: dict[InviteId, InviteUsage],
         on_over: Callable[[InviteId], None],
+        gate: Gate | None = None,
     ) -> None:
         self.is_closing = False
         self._core = core
         self._accounts = accounts
         self._invites = invites
         self._on_over = on_over
+        self._gate = gate
+        self._peer = ""
+        """Who sends the request that is being taken, as the gate says."""
         self._waiting: dict[IncomingRequestId, _Unanswered] = {}
 
     def take(self, now: float, request: Request, path: Path) -> None:
@@ -61,8 +68,41 @@ class Reception:
             response = self._core.response(request, 503)
             response.headers.add("Retry-After", str(_RETRY_AFTER_S))
             transactions.transmit(back, response.to_bytes())
-        else:
-            transactions.handle_request(now, request, back)
+            return
+        if self._gate is not None and self._is_strange(request):
+            verdict = self._gate.judge(now, request, path)
+            if not isinstance(verdict, Admitted):
+                self._turn_away(request, back, verdict)
+                return
+            self._peer = verdict.peer
+        transactions.handle_request(now, request, back)
+        self._peer = ""
+
+    def _is_strange(self, request: Request) -> bool:
+        """Whether a request belongs to nothing of ours: no transaction, no dialog, no Contact that we registered."""
+        transactions = self._core.transactions
+        if request.method == "ACK" or transactions.is_known(request):
+            return False
+        if request.method == "CANCEL":
+            return transactions.invite_of(request) is None
+        if request.to.tag is not None:
+            return dialog_id_of(request) not in self._core.dialogs
+        called = request.uri.username if isinstance(request.uri, SipUri) else ""
+        return self._accounts.binding_of(called) is None
+
+    def _turn_away(self, request: Request, back: Path, verdict: Turned | Ignored) -> None:
+        self._core.counters[verdict.counter] += 1
+        if isinstance(verdict, Turned):
+            response = self._core.response(request, verdict.status)
+            for name, value in verdict.headers:
+                response.headers.add(name, value)
+            self._core.transactions.transmit(back, response.to_bytes())
+
+    def answer_bad(self, error: BadRequestError, path: Path) -> None:
+        """Answer what cannot be taken, where anything may be answered."""
+        answer = inspection.answer_bad(self._core, error, path)
+        if answer is not None and (self._gate is None or self._gate.may_answer(path)):
+            self._core.transactions.transmit(*answer)
 
     def handle_request(self, now: float, transaction: ServerTransaction) -> None:
         """Take a request that the transaction layer sees for the first time."""
@@ -155,6 +195,7 @@ class Reception:
                 privacy=tuple(plain_text(word) for word in request.privacy),
                 max_forwards=70 if (left := request.number("Max-Forwards")) is None else left,
                 max_breadth=request.number("Max-Breadth"),
+                peer=self._peer,
             )
         )
 

@@ -29,6 +29,7 @@ from trunkline.sip.types import (
     InviteId,
     InviteRequest,
     Path,
+    ProbeId,
     ReferId,
     ReferRequest,
     RegistrationId,
@@ -135,6 +136,12 @@ class SipShell:
         """See `UserAgent.unregister`."""
         self._ua.unregister(self._now(), registration)
         self._drain()
+
+    def probe(self, account: Account, timeout_s: float) -> ProbeId:
+        """See `UserAgent.probe`."""
+        probe = self._ua.probe(self._now(), account, timeout_s)
+        self._drain()
+        return probe
 
     def invite(self, request: InviteRequest) -> InviteId:
         """See `UserAgent.invite`."""

@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from trunkline.errors import InvalidCallState, LocalProtocolError, SipParseError
-from trunkline.sip import inspection
 from trunkline.sip.accounts import Accounts
 from trunkline.sip.core import Core, hop_of
+from trunkline.sip.gate import Gate
 from trunkline.sip.headers import ReferTo, Replaces, check_field
 from trunkline.sip.invite import InboundInvite, InviteUsage, OutboundInvite
 from trunkline.sip.message import Request, Response
 from trunkline.sip.origination import initial_invite, target_of
 from trunkline.sip.parser import PING, PONG, BadRequestError, is_keep_alive, parse_branch, parse_message
+from trunkline.sip.probe import Probe
 from trunkline.sip.reception import Reception
 from trunkline.sip.transaction import ServerTransaction
 from trunkline.sip.types import (
@@ -30,6 +31,7 @@ from trunkline.sip.types import (
     InviteId,
     InviteRequest,
     Path,
+    ProbeId,
     ReferId,
     ReferRequest,
     RegistrationId,
@@ -44,14 +46,16 @@ class UserAgent:
 
     rng: tags, branches, Call-IDs, nonces and jitter come from it; give it one that cannot be guessed. accept_methods:
     methods outside dialogs that come up as `IncomingRequest` (e.g. `REGISTER` at a registrar); others than INVITE,
-    ACK, CANCEL, OPTIONS are refused there.
+    ACK, CANCEL, OPTIONS are refused there. gate: judges new requests before anything is kept of them; None lets all in.
     """
 
-    def __init__(self, config: UaConfig, rng: Random, *, accept_methods: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, config: UaConfig, rng: Random, *, accept_methods: frozenset[str] = frozenset(), gate: Gate | None = None
+    ) -> None:
         self._core = Core(config, rng, self, accept_methods)
         self._accounts = Accounts(self._core)
         self._invites: dict[InviteId, InviteUsage] = {}
-        self._reception = Reception(self._core, self._accounts, self._invites, self._forget_invite)
+        self._reception = Reception(self._core, self._accounts, self._invites, self._forget_invite, gate)
 
     # --- verbs of the application ---
 
@@ -65,6 +69,15 @@ class UserAgent:
     def unregister(self, now: float, registration: RegistrationId) -> None:
         """Take the binding back; ends in `Unregistered`. Unknown ids are ignored."""
         self._accounts.unregister(now, registration)
+
+    def probe(self, now: float, account: Account, timeout_s: float) -> ProbeId:
+        """Ask the account's server whether it is there; ends in `Probed`. LocalProtocolError as `register`.
+
+        timeout_s: how long each address of it may be silent.
+        """
+        probe = Probe(self._core, ProbeId(self._core.new_id()), self._accounts.access(account), timeout_s)
+        probe.start(now)
+        return probe.id
 
     def invite(self, now: float, request: InviteRequest) -> InviteId:
         """Call somebody. LocalProtocolError if the target or an extra header cannot be put on the wire.
@@ -84,6 +97,7 @@ class UserAgent:
             contact_user=self._accounts.contact_user(account, request.caller),
             access=access,
             on_over=self._forget_invite,
+            silence_s=request.silence_s,
         )
         self._invites[invite_id] = usage
         usage.start(now)
@@ -193,9 +207,7 @@ class UserAgent:
             message = parse_message(data)
         except BadRequestError as error:
             self._core.counters["malformed"] += 1
-            answer = inspection.answer_bad(self._core, error, path)
-            if answer is not None:
-                self._core.transactions.transmit(*answer)
+            self._reception.answer_bad(error, path)
             return
         except SipParseError:
             self._core.counters["malformed"] += 1

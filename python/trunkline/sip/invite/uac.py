@@ -21,6 +21,7 @@ from trunkline.sip.invite.session import Question, Session
 from trunkline.sip.invite.session_timer import least_of, wanted_headers
 from trunkline.sip.invite.usage import InviteUsage
 from trunkline.sip.message import SDP, Request, Response
+from trunkline.sip.probe import retry_after_s
 from trunkline.sip.types import (
     EarlyMedia,
     EndCause,
@@ -57,6 +58,7 @@ class OutboundInvite(InviteUsage):
         contact_user: str,
         access: AccountAccess | None,
         on_over: Callable[[InviteId], None],
+        silence_s: float | None = None,
     ) -> None:
         super().__init__(core, invite_id, contact_user=contact_user, access=access, on_over=on_over)
         self._branches: dict[str, _Branch] = {}
@@ -65,6 +67,7 @@ class OutboundInvite(InviteUsage):
         self._cseq = 0
         self._hop = hop
         self._request = request
+        self._silence_s = silence_s
         self._least_s = 0
         self._exchange = Exchange()
         if request.sdp is not None:
@@ -85,6 +88,7 @@ class OutboundInvite(InviteUsage):
             next_cseq=self._next_cseq,
             contact_user=self.contact_user,
             access=self.access,
+            silence_s=self._silence_s,
         )
 
     def start(self, now: float) -> None:
@@ -203,7 +207,8 @@ class OutboundInvite(InviteUsage):
             self._initial = self._client(self._least_s)
             self._initial.start(now)
         else:
-            self._fail(now, response.status, response.reason, response.reason_cause("q.850"))
+            cause = response.reason_cause("q.850")
+            self._fail(now, response.status, response.reason, cause, retry_after_s(response))
 
     def handle_no_response(self, now: float, client: ClientRequest, status: int, reason: str) -> None:
         """Fail the call."""
@@ -251,10 +256,10 @@ class OutboundInvite(InviteUsage):
             return response.sdp
         return exchange.remote if exchange.rounds else response.sdp
 
-    def _fail(self, now: float, status: int, reason: str, cause: int | None) -> None:
+    def _fail(self, now: float, status: int, reason: str, cause: int | None, retry_after_s: int | None = None) -> None:
         if not self._is_over:
             self._mark_over(now)
-            self._core.emit(InviteFailed(self.id, status, plain_text(reason), cause))
+            self._core.emit(InviteFailed(self.id, status, plain_text(reason), cause, retry_after_s))
 
     # --- early dialogs ---
 

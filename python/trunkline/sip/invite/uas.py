@@ -23,6 +23,8 @@ from trunkline.sip.types import EndCause, InviteConfirmed, InviteId, ReinviteAns
 
 _RING_LIMIT = "ring limit"
 _REPEAT_PROVISIONAL = "repeat provisional"
+_RETRY_AFTER_S = 5
+"""What a caller is told that we have no room for."""
 _PROVISIONAL_INTERVAL_S = 60.0
 """RFC 3261 section 13.3.1.1: proxies give up after three minutes without a sign of life."""
 
@@ -222,7 +224,10 @@ class InboundInvite(InviteUsage):
 
     def _refuse(self, now: float, status: int, reason: str | None) -> None:
         self._forget_dialogs()
-        self._transaction.respond(now, self._respond_with(status, reason))
+        response = self._respond_with(status, reason)
+        if status == 503:
+            response.headers.add("Retry-After", str(_RETRY_AFTER_S))
+        self._transaction.respond(now, response)
 
     def _respond_with(self, status: int, reason: str | None) -> Response:
         response = self._core.response(self._transaction.request, status, reason, to_tag=self._tag)

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from trunkline.sip.types.paths import Path
-from trunkline.sip.types.requests import HeaderFields, IncomingRequestId, InviteId, ReferId, RegistrationId
+from trunkline.sip.types.requests import (
+    HeaderFields,
+    IncomingRequestId,
+    InviteId,
+    ProbeId,
+    ReferId,
+    RegistrationId,
+)
 
 # --- events: registrations -------------------------------------------------------------------------------------------
 
@@ -42,6 +49,19 @@ class Unregistered:
     """The binding is gone, or could not be taken back within the protocol's time. The id is dead."""
 
     id: RegistrationId
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What came of a question whether a server is there. The id is dead.
+
+    status: of any response; 408 for silence and 503 for "no way to reach it" are made here. retry_after_s: how long the
+    server wants to be left alone, if it says.
+    """
+
+    id: ProbeId
+    status: int
+    retry_after_s: int | None
 
 
 # --- events: calls ---------------------------------------------------------------------------------------------------
@@ -109,12 +129,14 @@ class InviteFailed:
 
     status: from the wire (3xx is not followed), or 408 for silence (timer B, ring_limit_s) and 503 for "no way to
     reach the server". reason: the phrase that belongs to it. cause: Q.850 number of a Reason header (RFC 3326).
+    retry_after_s: how long the server wants to be left alone, if it says.
     """
 
     id: InviteId
     status: int
     reason: str
     cause: int | None = None
+    retry_after_s: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +158,8 @@ class IncomingInvite:
     carries ours. headers: all of the request. takes_info: Allow names INFO. replaces: the call of ours that this one
     takes the place of, without ringing (RFC 3891): answer it, join it to the other leg of that call, and `hangup` that
     one. asserted, privacy: P-Asserted-Identity as URI texts and the words of Privacy, to be believed of trusted peers
-    alone (RFC 3325). max_forwards, max_breadth: what is left of both, for a call that is passed on.
+    alone (RFC 3325). peer: who the gate has recognised, empty if nobody. max_forwards, max_breadth: what is left of
+    both, for a call that is passed on.
     """
 
     id: InviteId
@@ -153,6 +176,7 @@ class IncomingInvite:
     privacy: tuple[str, ...] = field(default=(), compare=False)
     max_forwards: int = field(default=70, compare=False)
     max_breadth: int | None = field(default=None, compare=False)
+    peer: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +309,7 @@ Event = (
     Registered
     | RegistrationFailed
     | Unregistered
+    | Probed
     | InviteTrying
     | InviteProgress
     | InviteAnswered

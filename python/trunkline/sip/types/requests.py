@@ -14,6 +14,9 @@ RegistrationId = NewType("RegistrationId", int)
 InviteId = NewType("InviteId", int)
 """One INVITE usage, inbound or outbound, with all its early dialogs and the one that is confirmed."""
 
+ProbeId = NewType("ProbeId", int)
+"""One question to a server whether it is there, until `Probed`."""
+
 ReferId = NewType("ReferId", int)
 """One REFER, ours or the peer's, until its outcome is known."""
 
@@ -133,9 +136,11 @@ class InviteRequest:
     sdp: the offer; None leaves it to the far side (a late offer), and its answer is then asked for. account: whose
     identity and credentials to use; without one, `caller` is the user part of From and nothing is ever authenticated.
     extra_headers: refused with `LocalProtocolError` if they hold CR, LF or NUL or name a header that the user agent
-    owns. replaces: the dialog to take the place of, as `ReferReceived.replaces` gave it (RFC 3891). identity: what
+    owns. from_uri: what From names in the place of either, for a server that takes calls of many callers. replaces: the
+    dialog to take the place of, as `ReferReceived.replaces` gave it (RFC 3891). identity: what
     else is said of the caller. max_forwards, max_breadth: of a call that we pass on, one hop less than it came with, so
-    that a loop through us ends (RFC 3261 section 20.22, RFC 5393 section 5).
+    that a loop through us ends (RFC 3261 section 20.22, RFC 5393 section 5). silence_s: give up with 408 if the last
+    server to ask gives no sign of life for so long; None leaves it all the time of the protocol (64*T1).
     """
 
     target_uri: str
@@ -143,11 +148,13 @@ class InviteRequest:
     account: Account | None = None
     display_name: str | None = None
     caller: str | None = None
+    from_uri: str | None = None
     extra_headers: HeaderFields = ()
     replaces: str | None = None
     identity: Identity | None = None
     max_forwards: int = 70
     max_breadth: int | None = None
+    silence_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
