@@ -19,13 +19,13 @@ from trunkline.api.node import Node
 from trunkline.api.schemas import Health, PhoneAccount, PhoneNumber, Status
 from trunkline.api.server import HttpServers
 from trunkline.calls.controller import CallController, ControllerSettings
+from trunkline.calls.legs.sip_party import SipAccess
 from trunkline.calls.model import LegKind
 from trunkline.calls.ports import MediaPort
 from trunkline.calls.registry import Registry
 from trunkline.calls.run.clocks import RunSettings
 from trunkline.calls.sessions import Sessions
 from trunkline.calls.sip_events import SipEvents
-from trunkline.calls.sip_leg import SipAccess
 from trunkline.config import CallsConfig, Config, MediaConfig, SipConfig
 from trunkline.demo.phone import DemoPhone
 from trunkline.media.types import AudioFile, Source, Tone

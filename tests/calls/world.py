@@ -10,12 +10,12 @@ from typing import Any
 
 from fakes import ACCOUNT, FakeClock, FakeMedia, FakeSip, FakeWeb, browser_offer
 from trunkline.calls.controller import CallController, ControllerSettings
+from trunkline.calls.legs.sip_party import SipAccess
 from trunkline.calls.model import Call, EndReason, LegKind
 from trunkline.calls.registry import Registry
 from trunkline.calls.run.clocks import RunSettings
 from trunkline.calls.sessions import CallOrder, SessionRequest, Sessions, WebSession
 from trunkline.calls.sip_events import SipEvents
-from trunkline.calls.sip_leg import SipAccess
 from trunkline.dtmf import DtmfMode
 from trunkline.ids import CallId, SessionId
 from trunkline.media.types import Event as MediaEvent

@@ -9,8 +9,8 @@ from random import Random
 
 from trunkline.api.schemas import Health, PhoneAccount
 from trunkline.calls.controller import CallController
+from trunkline.calls.legs.sip_party import SipAccess
 from trunkline.calls.sessions import Sessions
-from trunkline.calls.sip_leg import SipAccess
 from trunkline.config import Config
 from trunkline.observability.metrics import Metrics
 

@@ -10,8 +10,8 @@ import re
 from typing import Final
 
 from trunkline.calls.events import Reply, TransferRequested
+from trunkline.calls.legs.sip_party import OutboundCall
 from trunkline.calls.model import Side
-from trunkline.calls.sip_leg import OutboundCall
 from trunkline.errors import NoRoute
 from trunkline.ids import CallId
 from trunkline.sip.types import Account

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 from trunkline.calls.controller import CallController, LegMaker
 from trunkline.calls.events import DtmfMethod, HoldRequested, Reply, ResumeRequested
+from trunkline.calls.legs.sip_party import SipAccess
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, Side
 from trunkline.calls.ports import Clock, WebPort
 from trunkline.calls.routing import route, transfer_request
 from trunkline.calls.sip_events import RegistrationEvent
-from trunkline.calls.sip_leg import SipAccess, SipLeg
+from trunkline.calls.sip_leg import SipLeg
 from trunkline.calls.web_leg import WebLeg
 from trunkline.errors import CallNotFound, CapacityError, InvalidCallState, NoRoute, SipParseError, TrunklineError
 from trunkline.ids import CallId, SessionId

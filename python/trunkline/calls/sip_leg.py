@@ -1,14 +1,12 @@
 """A leg that is a SIP dialog: call verbs to the user agent's, and its events to call events.
 
-Owns one INVITE usage, the SIP side's offer and answer, and the translation of SIP statuses to end reasons. Knows no SIP
-message: `trunkline.sip` does.   RFC 3261 sections 13 to 15, RFC 3264, RFC 6086 (INFO).
+Owns one INVITE usage and the translation of SIP statuses to end reasons; offer and answer are `legs.sip_media`'s. Knows
+no SIP message: `trunkline.sip` does.   RFC 3261 sections 13 to 15, RFC 6086 (INFO).
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final
 
 from trunkline.calls.events import (
     DtmfHeard,
@@ -25,10 +23,12 @@ from trunkline.calls.events import (
     LegTried,
 )
 from trunkline.calls.info_digits import InfoDigits
-from trunkline.calls.media_leg import LegContext, MediaLeg
-from trunkline.calls.model import CallEnd, EndReason, LegDirection, LegKind, reason_for_status
-from trunkline.calls.ports import LegPort, SipPort
-from trunkline.calls.sip_events import InviteEvent, RegistrationEvent, SipEvents
+from trunkline.calls.legs.sip_media import SipMedia
+from trunkline.calls.legs.sip_party import ENDED, OutboundCall, SipAccess, domain_of, server_of
+from trunkline.calls.media_leg import LegContext
+from trunkline.calls.model import CallEnd, EndReason, LegDirection, reason_for_status
+from trunkline.calls.ports import LegPort
+from trunkline.calls.sip_events import InviteEvent, RegistrationEvent
 from trunkline.dtmf import DtmfKind
 from trunkline.errors import (
     CapacityError,
@@ -38,16 +38,12 @@ from trunkline.errors import (
     NegotiationError,
     NoRoute,
     SdpError,
-    SipParseError,
 )
 from trunkline.media.types import Codec, Direction
-from trunkline.sdp.model import SessionDescription
-from trunkline.sdp.negotiator import Agreement, RtpNegotiator
-from trunkline.sdp.parser import parse
-from trunkline.sip.headers import NameAddr, SipUri
+from trunkline.sdp.negotiator import RtpNegotiator
+from trunkline.sip.headers import SipUri
 from trunkline.sip.info import RELAY
 from trunkline.sip.types import (
-    Account,
     EndCause,
     IncomingInvite,
     InfoAnswered,
@@ -72,69 +68,33 @@ from trunkline.sip.types import (
     ReinviteReceived,
 )
 
-_ENDED: Final[dict[EndCause, EndReason]] = {
-    EndCause.REMOTE_BYE: EndReason.NORMAL,
-    EndCause.REMOTE_CANCEL: EndReason.CANCELLED,
-    EndCause.NO_ACK: EndReason.REQUEST_TIMEOUT,
-    EndCause.NO_ANSWER: EndReason.NO_ANSWER,
-    EndCause.DIALOG_LOST: EndReason.REQUEST_TIMEOUT,
-    EndCause.SESSION_EXPIRED: EndReason.REQUEST_TIMEOUT,
-}
 
-
-@dataclass(frozen=True, slots=True)
-class SipAccess:
-    """The user agent's verbs, and where its events come back."""
-
-    verbs: SipPort
-    events: SipEvents
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboundCall:
-    """Whom to call and as whom.
-
-    register_expires_s: take a binding before the INVITE and give it back after the call; None if the account is
-    registered by its session, or needs no registration.
-    """
-
-    account: Account
-    target: str
-    display_name: str = ""
-    register_expires_s: int | None = None
-
-
-class SipLeg(MediaLeg):
+class SipLeg(SipMedia):
     """One call on one SIP dialog. what: an `OutboundCall` to place, or the `IncomingInvite` that started it."""
 
     def __init__(self, context: LegContext, sip: SipAccess, what: OutboundCall | IncomingInvite) -> None:
-        is_inbound = isinstance(what, IncomingInvite)
-        direction = LegDirection.INBOUND if is_inbound else LegDirection.OUTBOUND
-        super().__init__(context, LegKind.SIP, direction, RtpNegotiator(context.security, _server_of(what)))
+        incoming = what if isinstance(what, IncomingInvite) else None
+        super().__init__(
+            context,
+            LegDirection.OUTBOUND if incoming is None else LegDirection.INBOUND,
+            RtpNegotiator(context.security, server_of(what)),
+            remote_offer=None if incoming is None else incoming.sdp,
+            takes_info=incoming is not None and incoming.takes_info,
+        )
         self._sip = sip
         self._outbound = what if isinstance(what, OutboundCall) else None
         self._invite: InviteId | None = None
         self._registration: RegistrationId | None = None
-        self._remote_offer = what.sdp if isinstance(what, IncomingInvite) else None
-        self._described: SessionDescription | None = None
-        """What the far side has agreed to last, in our words."""
-        self._wished = Direction.SENDRECV
-        """What we would do with the stream."""
-        self._reoffered: Direction | None = None
-        """What we have asked to do with it in a new offer that is not answered yet."""
-        self._has_remote = False
-        """Whether the endpoint knows the far side."""
         self._has_tried = False
         self._has_rung = False
         self._is_over = False
         self._is_sent_on = False
         """Whether the far side has agreed to call somebody else."""
-        self._domain = _domain_of(what)
-        self._takes_info = isinstance(what, IncomingInvite) and what.takes_info
+        self._domain = domain_of(what)
         self._digits = InfoDigits(self._send_info)
-        if isinstance(what, IncomingInvite):
-            self._invite = what.id
-            sip.events.bind_invite(what.id, self.handle)
+        if incoming is not None:
+            self._invite = incoming.id
+            sip.events.bind_invite(incoming.id, self.handle)
 
     # --- events of the user agent ---
 
@@ -171,7 +131,7 @@ class SipLeg(MediaLeg):
                 self._release_registration()
                 post(LegTransferred(self._context.side))
             case InviteEnded(_, cause, status):
-                self._ended(_ENDED[cause], status or 0, "")
+                self._ended(ENDED[cause], status or 0, "")
             case InviteConfirmed(_, sdp) | ReinviteAnswered(_, sdp):
                 # Without a description it matters only if we still wait for one: `accept` ends such a call.
                 if sdp or not self._has_remote or self._reoffered is not None:
@@ -235,14 +195,10 @@ class SipLeg(MediaLeg):
 
     # --- LegPort ---
 
-    async def open(self) -> None:
-        """See `LegPort`."""
-        await self._open(self._remote_offer)
-
     async def dial(self, preferred: tuple[Codec, ...]) -> None:
         """Send INVITE with an offer; first REGISTER if the account needs it."""
         assert self._outbound is not None
-        self._offer = self._described = self._sdp.offer(self._policy.preferring(preferred), self._identity)
+        self._first_offer(preferred)
         if self._outbound.register_expires_s is None:
             self._send_invite()
             return
@@ -261,42 +217,6 @@ class SipLeg(MediaLeg):
         )
         self._invite = self._sip.verbs.invite(request)
         self._sip.events.bind_invite(self._invite, self.handle)
-
-    async def accept(self, description: str) -> None:
-        """Take an answer: of a 183 or 200 to our INVITE, or of the ACK to an offer that we made in a 200.
-
-        Raises SdpError if there is none and none came before (RFC 3261 section 13.2.1 requires one).
-        """
-        wished, self._reoffered = self._reoffered, None
-        if wished is not None:
-            self._wished, self._described = wished, self._offer
-        if not description and self._has_remote:
-            return
-        if self._offer is None or not description:
-            raise SdpError("answered without a description")
-        # One that says nothing new counts too: a phone behind NAT may begin to send from elsewhere when it answers.
-        agreement = self._sdp.accept(self._offer, parse(description))
-        if wished is not None:
-            self._note_hold(agreement.audio.direction)
-        await self._agree(agreement)
-
-    async def _agree(self, agreement: Agreement) -> None:
-        await self._take(agreement, takes_info=self._takes_info)
-        self._has_remote = True
-
-    def _note_hold(self, agreed: Direction) -> None:
-        """Learn whether the far side holds us: it will not hear us, although we would speak.   RFC 3264 section 8.4."""
-        self._leg.is_holding = "send" in self._wished and "send" not in agreed
-
-    async def describe(self, preferred: tuple[Codec, ...]) -> None:
-        """Answer the caller's offer, or make ours if it left that to us (RFC 3261 section 13.2.1)."""
-        policy = self._policy.preferring(preferred)
-        if self._offer is None:
-            self._offer = self._described = self._sdp.offer(policy, self._identity)
-            return
-        agreement = self._sdp.answer(self._offer, policy, self._identity)
-        await self._agree(agreement)
-        self._described = agreement.description
 
     def ring(self) -> None:
         """Send 180, or 183 with the description that early media needs."""
@@ -320,26 +240,13 @@ class SipLeg(MediaLeg):
         """Answer a re-INVITE: new address, direction or codecs, same ports of ours.   RFC 3261 section 14.2."""
         if self._invite is None or self._is_over:
             return
-        identity = self._identity.next()
         try:
-            if description:
-                offer = parse(description)
-                # Staying with the codec in use spares the other leg a change.
-                policy = self._policy.preferring(self._codecs[:1])
-                agreement = self._sdp.answer(offer, policy, identity, direction=self._wished)
-                await self._agree(agreement)
-                self._note_hold(agreement.audio.direction)
-                ours = agreement.description
-            else:
-                assert self._described is not None
-                self._offer = ours = self._sdp.offer_again(self._described, identity, direction=self._wished)
+            ours = await self._answer_to(description)
         except (NegotiationError, SdpError):
             self._answer_reinvite(status=488)
         except (MediaError, CapacityError, TimeoutError):
             self._answer_reinvite(status=500)
         else:
-            self._identity = identity
-            self._described = ours
             self._answer_reinvite(sdp=str(ours))
 
     async def offer_again(self, direction: Direction) -> None:
@@ -408,21 +315,3 @@ class SipLeg(MediaLeg):
             self._sip.events.unbind_registration(self._registration)
             self._sip.verbs.unregister(self._registration)
             self._registration = None
-
-
-def _server_of(what: OutboundCall | IncomingInvite) -> str:
-    """Return the host that SIP goes to or came from: its address family is the one to offer media in."""
-    if isinstance(what, IncomingInvite):
-        return what.path.remote[0]
-    return what.account.outbound_proxy or what.account.domain
-
-
-def _domain_of(what: OutboundCall | IncomingInvite) -> str:
-    """Return the domain in which a number is one that the far side can call."""
-    if isinstance(what, OutboundCall):
-        return what.account.domain
-    try:
-        uri = NameAddr.parse(what.caller).uri
-    except SipParseError:
-        return what.path.remote[0]
-    return uri.host if isinstance(uri, SipUri) else what.path.remote[0]

@@ -1,0 +1,103 @@
+"""The SIP side's offer and answer: what one SIP leg has offered, agreed to and wishes.
+
+Owns the descriptions of one leg and its endpoint's far side. Must not know the user agent: `sip_leg` carries the
+descriptions there and back.   RFC 3264, RFC 3261 sections 13.2.1 and 14.
+"""
+
+from __future__ import annotations
+
+from trunkline.calls.media_leg import LegContext, MediaLeg
+from trunkline.calls.model import LegDirection, LegKind
+from trunkline.errors import SdpError
+from trunkline.media.types import Codec, Direction
+from trunkline.sdp.model import SessionDescription
+from trunkline.sdp.negotiator import Agreement, Negotiator
+from trunkline.sdp.parser import parse
+
+
+class SipMedia(MediaLeg):
+    """A SIP leg's descriptions. remote_offer: the caller's, if it made one. takes_info: its Allow names INFO."""
+
+    def __init__(
+        self,
+        context: LegContext,
+        direction: LegDirection,
+        sdp: Negotiator,
+        *,
+        remote_offer: str | None = None,
+        takes_info: bool = False,
+    ) -> None:
+        super().__init__(context, LegKind.SIP, direction, sdp)
+        self._remote_offer = remote_offer
+        self._takes_info = takes_info
+        self._described: SessionDescription | None = None
+        """What the far side has agreed to last, in our words."""
+        self._wished = Direction.SENDRECV
+        """What we would do with the stream."""
+        self._reoffered: Direction | None = None
+        """What we have asked to do with it in a new offer that is not answered yet."""
+        self._has_remote = False
+        """Whether the endpoint knows the far side."""
+
+    async def open(self) -> None:
+        """See `LegPort`."""
+        await self._open(self._remote_offer)
+
+    def _first_offer(self, preferred: tuple[Codec, ...]) -> SessionDescription:
+        """Make the offer of a call that we place, or whose caller leaves the offer to us."""
+        self._offer = self._described = self._sdp.offer(self._policy.preferring(preferred), self._identity)
+        return self._offer
+
+    async def accept(self, description: str) -> None:
+        """Take an answer: of a 183 or 200 to our INVITE, or of the ACK to an offer that we made in a 200.
+
+        Raises SdpError if there is none and none came before (RFC 3261 section 13.2.1 requires one).
+        """
+        wished, self._reoffered = self._reoffered, None
+        if wished is not None:
+            self._wished, self._described = wished, self._offer
+        if not description and self._has_remote:
+            return
+        if self._offer is None or not description:
+            raise SdpError("answered without a description")
+        # One that says nothing new counts too: a phone behind NAT may begin to send from elsewhere when it answers.
+        agreement = self._sdp.accept(self._offer, parse(description))
+        if wished is not None:
+            self._note_hold(agreement.audio.direction)
+        await self._agree(agreement)
+
+    async def describe(self, preferred: tuple[Codec, ...]) -> None:
+        """Answer the caller's offer, or make ours if it left that to us (RFC 3261 section 13.2.1)."""
+        if self._offer is None:
+            self._first_offer(preferred)
+            return
+        agreement = self._sdp.answer(self._offer, self._policy.preferring(preferred), self._identity)
+        await self._agree(agreement)
+        self._described = agreement.description
+
+    async def _answer_to(self, description: str) -> SessionDescription:
+        """Answer an offer within the call, or make ours if it is empty; what was described before stands if that fails.
+
+        Raises NegotiationError, SdpError, MediaError, CapacityError or TimeoutError.
+        """
+        identity = self._identity.next()
+        if description:
+            # Staying with the codec in use spares the other leg a change.
+            policy = self._policy.preferring(self._codecs[:1])
+            agreement = self._sdp.answer(parse(description), policy, identity, direction=self._wished)
+            await self._agree(agreement)
+            self._note_hold(agreement.audio.direction)
+            ours = agreement.description
+        else:
+            assert self._described is not None
+            self._offer = ours = self._sdp.offer_again(self._described, identity, direction=self._wished)
+        self._identity, self._described = identity, ours
+        return ours
+
+    async def _agree(self, agreement: Agreement) -> None:
+        await self._take(agreement, takes_info=self._takes_info)
+        self._has_remote = True
+
+    def _note_hold(self, agreed: Direction) -> None:
+        """Learn whether the far side holds us: it will not hear us, although we would speak.   RFC 3264 section 8.4."""
+        self._leg.is_holding = "send" in self._wished and "send" not in agreed

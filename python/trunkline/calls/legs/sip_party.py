@@ -1,0 +1,66 @@
+"""Whom a SIP leg talks to, and by which user agent; what the end of a SIP call means.
+
+Owns no state. Knows no SIP message.   RFC 3261 section 21.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from trunkline.calls.model import EndReason
+from trunkline.calls.ports import SipPort
+from trunkline.calls.sip_events import SipEvents
+from trunkline.errors import SipParseError
+from trunkline.sip.headers import NameAddr, SipUri
+from trunkline.sip.types import Account, EndCause, IncomingInvite
+
+ENDED: Final[dict[EndCause, EndReason]] = {
+    EndCause.REMOTE_BYE: EndReason.NORMAL,
+    EndCause.REMOTE_CANCEL: EndReason.CANCELLED,
+    EndCause.NO_ACK: EndReason.REQUEST_TIMEOUT,
+    EndCause.NO_ANSWER: EndReason.NO_ANSWER,
+    EndCause.DIALOG_LOST: EndReason.REQUEST_TIMEOUT,
+    EndCause.SESSION_EXPIRED: EndReason.REQUEST_TIMEOUT,
+}
+"""Why a call is over that the user agent ended, or its far side."""
+
+
+@dataclass(frozen=True, slots=True)
+class SipAccess:
+    """The user agent's verbs, and where its events come back."""
+
+    verbs: SipPort
+    events: SipEvents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundCall:
+    """Whom to call and as whom.
+
+    register_expires_s: take a binding before the INVITE and give it back after the call; None if the account is
+    registered by its session, or needs no registration.
+    """
+
+    account: Account
+    target: str
+    display_name: str = ""
+    register_expires_s: int | None = None
+
+
+def server_of(what: OutboundCall | IncomingInvite) -> str:
+    """Return the host that SIP goes to or came from: its address family is the one to offer media in."""
+    if isinstance(what, IncomingInvite):
+        return what.path.remote[0]
+    return what.account.outbound_proxy or what.account.domain
+
+
+def domain_of(what: OutboundCall | IncomingInvite) -> str:
+    """Return the domain in which a number is one that the far side can call."""
+    if isinstance(what, OutboundCall):
+        return what.account.domain
+    try:
+        uri = NameAddr.parse(what.caller).uri
+    except SipParseError:
+        return what.path.remote[0]
+    return uri.host if isinstance(uri, SipUri) else what.path.remote[0]
