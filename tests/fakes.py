@@ -329,7 +329,7 @@ def browser_answer(offer: str, *codecs: str) -> str:
     """Return how a browser answers: by default with every codec, in the order of the offer."""
     # The browser is no ICE-lite agent, so that it accepts ours; its own answer must not say that it is.
     theirs = parse(offer.replace("a=ice-lite\r\n", ""))
-    policy = CodecPolicy(codecs) if codecs else CodecPolicy().preferring(read_codecs(theirs.media[0]))
+    policy = CodecPolicy(codecs) if codecs else CodecPolicy().towards(read_codecs(theirs.media[0]))
     answer = webrtc.answer_offer(theirs, _BROWSER, policy, _IDENTITY).description
     return str(answer).replace("a=ice-lite\r\n", "").replace("a=setup:passive", "a=setup:active")
 

@@ -273,7 +273,9 @@ def _stream_limits(config: SipConfig) -> StreamLimits:
 
 
 def _controller_settings(config: Config, rng: Random) -> ControllerSettings:
-    sip = CodecPolicy(config.media.sip_codecs, config.calls.dtmf)
+    may_transcode = config.media.transcoding
+    sip = CodecPolicy(config.media.sip_codecs, config.calls.dtmf, may_transcode)
+    web = CodecPolicy(config.media.web_codecs, may_transcode=may_transcode)
     return ControllerSettings(
         max_calls=config.calls.max_calls,
         run=RunSettings(
@@ -283,7 +285,7 @@ def _controller_settings(config: Config, rng: Random) -> ControllerSettings:
             player_source=_player_source(config.calls),
             hold_source=_hold_source(config.calls),
         ),
-        policies={LegKind.WEB: CodecPolicy(config.media.web_codecs), LegKind.SIP: sip, LegKind.PLAYER: sip},
+        policies={LegKind.WEB: web, LegKind.SIP: sip, LegKind.PLAYER: sip},
         security=SecurityPolicy(
             mode=MediaSecurity(config.sip.media_security),
             random_bytes=rng.randbytes,

@@ -9,6 +9,7 @@
     |       +-- SdpError
     |       +-- NegotiationError     no common codec, transport or crypto (488)
     |           +-- PlainMediaRefused  plain RTP where the policy wants SRTP
+    |           +-- TranscodingForbidden  no codec that both legs speak, and nothing else is allowed
     +-- TransportError
     |   +-- ConnectFailed
     |   +-- TransportClosed
@@ -92,6 +93,12 @@ class PlainMediaRefused(NegotiationError):
     """The far side has only plain RTP, and the policy wants its media protected."""
 
     code = "plain_media_refused"
+
+
+class TranscodingForbidden(NegotiationError):
+    """The two legs of a call share no codec, and its audio may not be coded anew."""
+
+    code = "transcoding_forbidden"
 
 
 class TransportError(TrunklineError):

@@ -31,6 +31,20 @@ async def test_a_call_is_started_found_and_terminated():
         assert await node.metric('trunkline_calls_ended_total{reason="terminated"}') == 1
 
 
+async def test_a_call_has_the_codecs_that_it_was_started_with():
+    async with gateway() as node:
+        for number, codecs in enumerate((["pcma"], "PCMA, opus")):
+            name = f"rest-{number}"
+            assert (await node.startup("101", name, codecs=codecs, transcoding="false")).status_code == 200
+            call = await node.until(name, "ESTABLISHED")
+            assert (call["codecCallee"], call["ptimeCallee"], call["transcoded"]) == ("PCMA", 20, None)
+            assert (await node.post("terminate", {"callId": name})).status_code == 200
+        await node.assert_empty()
+        answer = await node.startup("101", codecs=["PCMU", "G728"])
+        assert answer.status_code == 400
+        assert "codecs.1" in answer.text
+
+
 async def test_every_field_of_wcs_is_in_a_call_object():
     wanted = {
         *("custom", "nodeId", "appKey", "sessionId", "callId", "parentCallId", "incoming", "status", "sipStatus"),

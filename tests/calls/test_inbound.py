@@ -57,7 +57,7 @@ async def test_the_browser_is_offered_the_phones_codec_first():
     async with world() as w:
         session = await w.registered()
         await w.incoming(session, phone_offer("PCMA"))
-        assert names(w.web.description()) == ["PCMA", "opus", "PCMU"]
+        assert names(w.web.description()) == ["PCMA", "PCMU", "opus"]
         session.answer(the_call(w).id, browser_answer(w.web.description()))
         await w.settle()
         assert (the_call(w).a.codec, the_call(w).b.codec) == ("PCMA", "PCMA")

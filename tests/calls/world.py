@@ -23,7 +23,7 @@ from trunkline.media.types import Tone
 from trunkline.observability.metrics import Metrics
 from trunkline.sdp.codecs import CodecPolicy
 from trunkline.sdp.security import SecurityPolicy
-from trunkline.sip.types import Account, Event, IncomingInvite, InviteId, Path, Registered, Transport
+from trunkline.sip.types import Account, Event, IncomingInvite, InviteId, Path, Registered, RegistrationId, Transport
 
 HOLD_MUSIC = Tone((425.0,))
 RING_S, SETUP_S, DURATION_S = 30.0, 90.0, 3600.0
@@ -34,7 +34,11 @@ class World:
     """Make it with `world()`. Verbs of far sides are methods; what they saw is in the fakes."""
 
     def __init__(
-        self, max_calls: int = 10, dtmf: DtmfMode = DtmfMode.AUTO, security: SecurityPolicy | None = None
+        self,
+        max_calls: int = 10,
+        dtmf: DtmfMode = DtmfMode.AUTO,
+        security: SecurityPolicy | None = None,
+        codecs: CodecPolicy | None = None,
     ) -> None:
         self.clock, self.media, self.sip, self.web = FakeClock(), FakeMedia(), FakeSip(), FakeWeb()
         self.events = SipEvents()
@@ -49,7 +53,7 @@ class World:
                     player_source=Tone((440.0,)),
                     hold_source=HOLD_MUSIC,
                 ),
-                policies={kind: CodecPolicy(dtmf=dtmf) for kind in LegKind},
+                policies={kind: codecs or CodecPolicy(dtmf=dtmf) for kind in LegKind},
                 security=security,
             ),
             media=self.media,
@@ -101,14 +105,17 @@ class World:
         request, invite = self.sip.invites[-1]
         return invite, request.sdp or ""
 
-    async def incoming(self, session: WebSession, offer: str | None, number: int = 900) -> InviteId:
-        invite = InviteId(number)
-        await self.sip_says(
-            IncomingInvite(
-                invite, session.registration, "sip:bob@sip.example", "Bob", "sip:alice@192.0.2.1", offer, (), PATH
-            )
+    def incoming_invite(
+        self, offer: str | None, number: int = 900, registration: RegistrationId | None = None
+    ) -> IncomingInvite:
+        return IncomingInvite(
+            InviteId(number), registration, "sip:bob@sip.example", "Bob", "sip:alice@192.0.2.1", offer, (), PATH
         )
-        return invite
+
+    async def incoming(self, session: WebSession, offer: str | None, number: int = 900) -> InviteId:
+        invite = self.incoming_invite(offer, number, session.registration)
+        await self.sip_says(invite)
+        return invite.id
 
     # --- the media plane ---
 
@@ -142,10 +149,13 @@ class World:
 
 @asynccontextmanager
 async def world(
-    max_calls: int = 10, dtmf: DtmfMode = DtmfMode.AUTO, security: SecurityPolicy | None = None
+    max_calls: int = 10,
+    dtmf: DtmfMode = DtmfMode.AUTO,
+    security: SecurityPolicy | None = None,
+    codecs: CodecPolicy | None = None,
 ) -> AsyncIterator[World]:
     """Run a gateway of fakes; on leaving, everything must have been given back."""
-    made = World(max_calls, dtmf, security)
+    made = World(max_calls, dtmf, security, codecs)
     async with made.controller:
         yield made
         await made.controller.stop()

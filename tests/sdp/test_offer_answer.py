@@ -118,7 +118,7 @@ def test_answer_keeps_the_offerers_numbers_in_our_order() -> None:
 
 def test_shared_codec_goes_first_when_the_other_leg_has_it() -> None:
     text = offer("m=audio 4000 RTP/AVP 96 0 8", "a=rtpmap:96 opus/48000/2")
-    policy = POLICY.preferring((Codec(8, "PCMA", 8000), Codec(9, "G722", 8000)))
+    policy = POLICY.towards((Codec(8, "PCMA", 8000), Codec(9, "G722", 8000)))
     assert policy.audio == ("PCMA", "opus", "PCMU")
     assert [c.name for c in answer_offer(parse(text), LOCAL, policy, IDENTITY).audio.send] == ["PCMA", "opus", "PCMU"]
 

@@ -74,6 +74,7 @@ def call_routes(node: Node) -> APIRouter:
                 account,
                 body.visible_name or "",
                 register_expires_s=node.config.sip.register_expires_s if body.sip_register_required else None,
+                codecs=body.codec_terms(),
             )
         except NoRoute as error:
             return problem(400, "bad_request", str(error), [f"callee: {error}"])

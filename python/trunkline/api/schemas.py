@@ -6,7 +6,7 @@ anything about calls. Booleans and numbers are taken as strings too, because WCS
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic.alias_generators import to_camel
@@ -14,7 +14,9 @@ from pydantic_core import PydanticCustomError
 
 from trunkline.calls.events import DtmfMethod
 from trunkline.calls.model import Call, CallStatus, Leg, ReceivedDigit, Side
+from trunkline.config import AudioCodecName
 from trunkline.dtmf import DtmfKind
+from trunkline.sdp.codecs import CodecTerms
 from trunkline.sip.types import Account, Transport
 
 
@@ -53,6 +55,17 @@ def _must_have_audio(value: bool) -> bool:
     return value
 
 
+def _split(value: object) -> object:
+    """Read a comma-separated text as a list."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _codec_name(value: object) -> object:
+    """Read a codec's name in any case."""
+    known = {name.lower(): name for name in get_args(AudioCodecName)}
+    return known.get(value.lower(), value) if isinstance(value, str) else value
+
+
 CallIdText = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Text = Annotated[
     Annotated[str, Field(max_length=256)] | None, BeforeValidator(_blank_to_none), BeforeValidator(_number_to_text)
@@ -60,8 +73,13 @@ Text = Annotated[
 DialedText = Annotated[str, BeforeValidator(_number_to_text), Field(min_length=1, max_length=256)]
 PortNumber = Annotated[Annotated[int, Field(ge=1, le=65_535)] | None, BeforeValidator(_zero_to_none)]
 Flag = Annotated[bool, BeforeValidator(_none_to_false)]
+TrueFlag = Annotated[bool, BeforeValidator(_none_to_true)]
 AudioFlag = Annotated[bool, BeforeValidator(_none_to_true), AfterValidator(_must_have_audio)]
 Digits = Annotated[str, BeforeValidator(_number_to_text), BeforeValidator(_upper), Field(pattern=r"^[0-9*#A-D]{1,64}$")]
+CodecNames = Annotated[
+    Annotated[list[Annotated[AudioCodecName, BeforeValidator(_codec_name)]], Field(max_length=16)] | None,
+    BeforeValidator(_split),
+]
 DtmfType = Annotated[Literal["RFC2833", "INFO", "INFO_RELAY"], BeforeValidator(_upper)]
 
 
@@ -122,6 +140,19 @@ class StartupRequest(SipFields):
     to_stream: Text = Field(default=None, description="Not supported.")
     rtmp_url: Text = Field(default=None, description="Not supported.")
     rtmp_stream: Text = Field(default=None, description="Not supported.")
+    codecs: CodecNames = Field(
+        default=None,
+        description="Ours: audio codecs for the SIP party, best first, as a list or a comma-separated text. Default: "
+        "those of its trunk or of the node.",
+    )
+    transcoding: TrueFlag = Field(
+        default=True,
+        description="Ours: false has the call fail with `transcoding_forbidden` rather than be transcoded.",
+    )
+
+    def codec_terms(self) -> CodecTerms:
+        """Return what the call wants of codecs."""
+        return CodecTerms(tuple(self.codecs or ()), self.transcoding)
 
 
 class FindRequest(Message):
@@ -292,6 +323,13 @@ class CallObject(BaseModel):
     early_media: bool = Field(default=False, description="Media flowed before the answer.")
     codec_caller: str | None = Field(default=None, description="Audio codec sent to the caller.")
     codec_callee: str | None = Field(default=None, description="Audio codec sent to the callee.")
+    ptime_caller: int | None = Field(default=None, description="Milliseconds of audio in a packet to the caller.")
+    ptime_callee: int | None = Field(default=None, description="The same to the callee.")
+    transcoded: bool | None = Field(
+        default=None,
+        description="Whether the audio is coded anew between the two sides, for the sake of the codec or of the packet "
+        "time. Null before both are known, or if there is one side only.",
+    )
     dtmf_received: str = Field(default="", description="Digits heard from the SIP side, the newest 64.")
     dtmf_digits: list[DigitObject] = Field(default=[], description="Digits of both sides, the newest 64.")
     created_at: float = Field(description="Unix time in seconds.")
@@ -330,6 +368,9 @@ class CallObject(BaseModel):
             early_media=call.has_early_media,
             codec_caller=(call.a and call.a.codec) or None,
             codec_callee=(call.b and call.b.codec) or None,
+            ptime_caller=(call.a and call.a.ptime_ms) or None,
+            ptime_callee=(call.b and call.b.ptime_ms) or None,
+            transcoded=call.is_transcoded,
             dtmf_received=call.dtmf_received,
             dtmf_digits=[DigitObject.of(digit) for digit in call.digits],
             created_at=call.created_at,

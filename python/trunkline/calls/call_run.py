@@ -304,7 +304,7 @@ class CallRun:
             case Action.CONNECT_A:
                 a.connect()
                 call.answered_at = self._clock.now()
-                _log.info("call_answered", codec_a=a.leg.codec, codec_b=b.leg.codec)
+                _log.info("call_answered", **quality.coding(call))
             case Action.REPORT:
                 call.status = self._status()
                 a.report()
@@ -353,6 +353,7 @@ class CallRun:
             q850=end.reason.value.q850,
             detail=end.phrase,
             duration_s=round((call.ended_at or 0) - call.answered_at, 3) if call.answered_at else 0,
+            **quality.coding(call),
         )
         for leg in call.legs:
             if leg.stats is not None:

@@ -176,6 +176,8 @@ class CallController:
             self._metrics.calls_ended.labels(call.end.reason.code).inc()
         if call.answered_at is not None:
             self._metrics.call_setup.observe(max(call.answered_at - call.created_at, 0.0))
+            codecs = ((leg and leg.codec) or "none" for leg in (call.a, call.b))
+            self._metrics.calls_coded.labels(*codecs, "yes" if call.is_transcoded else "no").inc()
         for leg in call.legs:
             heard = quality.counted(leg.stats) if leg.stats is not None else None
             if heard is not None:

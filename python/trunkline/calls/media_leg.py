@@ -15,7 +15,7 @@ from trunkline.calls.model import Call, Leg, LegDirection, LegKind, Side
 from trunkline.calls.ports import MediaPort
 from trunkline.ids import LegId, MediaCallId
 from trunkline.media.types import Codec, RtpRemote, StreamParameters, WebRtcRemote
-from trunkline.sdp.codecs import CodecPolicy, choose_dtmf
+from trunkline.sdp.codecs import DEFAULT_PTIME_MS, CodecPolicy, CodecTerms, choose_dtmf
 from trunkline.sdp.model import SessionDescription, SessionIdentity
 from trunkline.sdp.negotiator import Agreement, Negotiator
 from trunkline.sdp.parser import parse
@@ -46,13 +46,23 @@ class LegContext:
 class MediaLeg:
     """A leg's endpoint. The awaited verbs raise as `LegPort` says. sdp: of the media that the far side speaks."""
 
-    def __init__(self, context: LegContext, kind: LegKind, direction: LegDirection, sdp: Negotiator) -> None:
+    def __init__(
+        self,
+        context: LegContext,
+        kind: LegKind,
+        direction: LegDirection,
+        sdp: Negotiator,
+        terms: CodecTerms | None = None,
+    ) -> None:
         self._context = context
         self._sdp = sdp
         self._offer: SessionDescription | None = None
         """The offer under negotiation: ours as caller or in a late offer, theirs as callee."""
+        self._policy = context.policies[kind].under(terms or CodecTerms())
         self._leg = Leg(LegId(f"{context.call.id}/{context.side}"), kind, direction)
-        self._policy = context.policies[kind]
+        self._leg.may_transcode = self._policy.may_transcode
+        self._beside = self._policy
+        """The policy in view of the other leg."""
         self._codecs: tuple[Codec, ...] = ()
         self._negotiated: tuple[WebRtcRemote | RtpRemote, StreamParameters] | None = None
         self._ignores_tones = False
@@ -68,6 +78,25 @@ class MediaLeg:
         """Codecs that the far side can do, best first; empty while unknown."""
         return self._codecs
 
+    def _towards(self, partners: tuple[Codec, ...]) -> CodecPolicy:
+        """Return what the leg may use beside a leg that speaks this. Raises TranscodingForbidden if that is nothing."""
+        self._beside = replace(self._policy, may_transcode=self._context.call.may_transcode).towards(partners)
+        return self._beside
+
+    @property
+    def _is_narrowed(self) -> bool:
+        """Whether fewer codecs may be used beside the other leg than the leg could, since transcoding is forbidden."""
+        return len(self._beside.audio) < len(self._policy.audio)
+
+    def _staying(self) -> CodecPolicy:
+        """Return what a new offer of the far side's may choose from, the codec in use first.
+
+        Where transcoding is forbidden it is what was agreed on, since the other leg has no more than that.
+        """
+        if not self._beside.may_transcode:
+            return self._beside.towards(self._codecs)
+        return self._beside.staying_with(self._codecs[0]) if self._codecs else self._beside
+
     async def _open(self, offer: str | None) -> None:
         """Read the far side's offer, if it made one, and make the endpoint.
 
@@ -75,7 +104,7 @@ class MediaLeg:
         """
         if offer:
             self._offer = parse(offer)
-            self._codecs = self._sdp.offered_codecs(self._offer)
+            self._codecs = self._policy.usable(self._sdp.offered_codecs(self._offer))
         transport = self._sdp.transport(self._offer)
         self._leg.endpoint, local = await self._context.media.create_endpoint(self._context.media_call, transport)
         self._identity = replace(self._identity, address=self._sdp.opened(local))
@@ -94,10 +123,14 @@ class MediaLeg:
         if self._ignores_tones:
             dtmf = replace(dtmf, hears_tones=False)
         audio = replace(audio, dtmf=dtmf)
+        if self._beside.partners and not self._beside.may_transcode:
+            # A packet time is a wish (RFC 8866 6.4); to meet another one than the other leg's would take transcoding.
+            audio = replace(audio, ptime_ms=DEFAULT_PTIME_MS)
         await self._context.media.set_remote(self._context.media_call, self._leg.endpoint, remote, audio)
         self._negotiated = remote, audio
         self._codecs = audio.send
-        self._leg.codec = audio.send[0].name
+        sent = audio.send[0]
+        self._leg.codec, self._leg.clock_rate, self._leg.ptime_ms = sent.name, sent.clock_rate, audio.ptime_ms
         self._leg.dtmf = dtmf.sent
 
     async def ignore_tones(self) -> None:

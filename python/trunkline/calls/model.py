@@ -143,6 +143,7 @@ class EndReason(Enum):
 
     # We could not carry it.
     NO_COMMON_CODECS = _failed("no_common_codecs", 488, 88, "No common codecs")
+    TRANSCODING_FORBIDDEN = _failed("transcoding_forbidden", 488, 65, "Transcoding required, but disabled")
     PLAIN_MEDIA_REFUSED = _failed("plain_media_refused", 488, 88, "Unencrypted media is refused")
     BAD_DESCRIPTION = _failed("bad_description", 400, 111, "Failed by session creation")
     NO_ROUTE = _failed("no_route", 404, 3, "Failed by session creation")
@@ -226,9 +227,11 @@ class CallEnd:
 class Leg:
     """One side of a call, as its adapter keeps it.
 
-    codec: name of the audio codec we send on it, empty before negotiation. dtmf: how digits get to its far side, None
-    before that. sip_call_id: of its dialog, for logs. is_muted: nobody hears its far side.
-    is_holding: its far side has put us on hold.
+    codec: name of the audio codec we send on it, empty before negotiation; clock_rate: of its RTP; ptime_ms: how much
+    audio a packet of it has.
+    may_transcode: False if its trunk, its call or the node forbids transcoding. dtmf: how digits get to its far side,
+    None before that. sip_call_id: of its dialog, for logs. is_muted: nobody hears its far side. is_holding:
+    its far side has put us on hold.
     stats: the quality figures of its endpoint, once that has ended.
     """
 
@@ -237,6 +240,9 @@ class Leg:
     direction: LegDirection
     endpoint: EndpointId | None = None
     codec: str = ""
+    clock_rate: int = 0
+    ptime_ms: int = 0
+    may_transcode: bool = True
     dtmf: DtmfKind | None = None
     sip_call_id: str = ""
     is_muted: bool = False
@@ -315,6 +321,24 @@ class Call:
         """Say whether something is true of the leg on a side; of no leg nothing is."""
         leg = self.a if side is Side.A else self.b
         return leg is not None and fact(leg)
+
+    @property
+    def may_transcode(self) -> bool:
+        """Whether no leg of now forbids transcoding."""
+        return all(leg.may_transcode for leg in (self.a, self.b) if leg is not None)
+
+    @property
+    def is_transcoded(self) -> bool | None:
+        """Whether audio is coded anew between the legs; None before both have a codec.
+
+        It is if they use different codecs or, but for Opus, whose packets may have any length, different packet times.
+        A player's audio is always made for its one listener, which counts as None.
+        """
+        a, b = self.a, self.b
+        if a is None or b is None or not a.codec or not b.codec:
+            return None
+        is_same = (a.codec, a.clock_rate) == (b.codec, b.clock_rate)
+        return not is_same or (a.codec != "opus" and a.ptime_ms != b.ptime_ms)
 
     @property
     def client_side(self) -> Side:

@@ -1,4 +1,4 @@
-"""The quality of one leg, for logs and metrics.
+"""The coding of a call and the quality of one leg, for logs and metrics.
 
 Owns which figures of an endpoint people see on one line, and which of them are counted. Knows no log and no metric.
 """
@@ -7,12 +7,25 @@ from __future__ import annotations
 
 from typing import Final
 
+from trunkline.calls.model import Call
 from trunkline.figures import EndpointStats
 from trunkline.media.types import Address
 from trunkline.observability.metrics import LegQuality
 
 _LEAST_PACKETS: Final = 50
 """A second of audio: less says nothing of a call's quality."""
+
+
+def coding(call: Call) -> dict[str, object]:
+    """Return which codecs run on the legs and whether audio is coded anew between them, as fields of one log line."""
+    a, b = call.a, call.b
+    return {
+        "codec_a": (a and a.codec) or None,
+        "codec_b": (b and b.codec) or None,
+        "ptime_a_ms": (a and a.ptime_ms) or None,
+        "ptime_b_ms": (b and b.ptime_ms) or None,
+        "transcoded": call.is_transcoded,
+    }
 
 
 def fields(stats: EndpointStats) -> dict[str, object]:

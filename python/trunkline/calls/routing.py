@@ -14,6 +14,7 @@ from trunkline.calls.legs.sip_party import OutboundCall
 from trunkline.calls.model import Side
 from trunkline.errors import NoRoute
 from trunkline.ids import CallId
+from trunkline.sdp.codecs import CodecTerms
 from trunkline.sip.types import Account
 
 MAX_DIALED: Final = 256
@@ -24,12 +25,18 @@ _NUMBER: Final = re.compile(r"\+?[0-9*#\s().\-]+")
 
 
 def route(
-    dialed: str, account: Account | None, display_name: str = "", *, register_expires_s: int | None = None
+    dialed: str,
+    account: Account | None,
+    display_name: str = "",
+    *,
+    register_expires_s: int | None = None,
+    codecs: CodecTerms | None = None,
 ) -> OutboundCall:
     """Return how to reach what was dialed, with this account.
 
     dialed: a number, with or without separators for the eye; a user; or a whole address. register_expires_s: register
-    the account for the time of the call. Raises NoRoute if nothing was dialed that could be, or there is no account.
+    the account for the time of the call. codecs: what the call wants of them. Raises NoRoute if nothing was dialed that
+    could be, or there is no account.
     """
     if account is None:
         raise NoRoute("no SIP account to call with")
@@ -38,6 +45,7 @@ def route(
         target=_dialable(dialed),
         display_name=_UNPRINTABLE.sub(" ", display_name).strip(),
         register_expires_s=register_expires_s,
+        codecs=codecs,
     )
 
 

@@ -40,6 +40,7 @@ from trunkline.errors import (
     SdpError,
 )
 from trunkline.media.types import Codec, Direction
+from trunkline.sdp.codecs import CodecTerms
 from trunkline.sdp.negotiator import RtpNegotiator
 from trunkline.sip.headers import SipUri
 from trunkline.sip.info import RELAY
@@ -70,9 +71,18 @@ from trunkline.sip.types import (
 
 
 class SipLeg(SipMedia):
-    """One call on one SIP dialog. what: an `OutboundCall` to place, or the `IncomingInvite` that started it."""
+    """One call on one SIP dialog. what: an `OutboundCall` to place, or the `IncomingInvite` that started it.
 
-    def __init__(self, context: LegContext, sip: SipAccess, what: OutboundCall | IncomingInvite) -> None:
+    terms: on codecs, of the trunk that an inbound call came from; an `OutboundCall` has its own.
+    """
+
+    def __init__(
+        self,
+        context: LegContext,
+        sip: SipAccess,
+        what: OutboundCall | IncomingInvite,
+        terms: CodecTerms | None = None,
+    ) -> None:
         incoming = what if isinstance(what, IncomingInvite) else None
         super().__init__(
             context,
@@ -80,6 +90,7 @@ class SipLeg(SipMedia):
             RtpNegotiator(context.security, server_of(what)),
             remote_offer=None if incoming is None else incoming.sdp,
             takes_info=incoming is not None and incoming.takes_info,
+            terms=what.codecs if isinstance(what, OutboundCall) else terms,
         )
         self._sip = sip
         self._outbound = what if isinstance(what, OutboundCall) else None
@@ -179,7 +190,10 @@ class SipLeg(SipMedia):
             return EndReason.REQUEST_TIMEOUT if self._has_tried else EndReason.SERVER_UNREACHABLE
         if status == 503 and self._has_tried:
             return EndReason.SERVER_ERROR
-        return reason_for_status(status)
+        reason = reason_for_status(status)
+        if reason is EndReason.NO_COMMON_CODECS and self._is_narrowed:
+            return EndReason.TRANSCODING_FORBIDDEN
+        return reason
 
     def _registration_changed(self, event: RegistrationEvent) -> None:
         if self._is_over or self._invite is not None:

@@ -53,7 +53,7 @@ class WebLeg(MediaLeg):
 
     async def dial(self, preferred: tuple[Codec, ...]) -> None:
         """Offer the call. The description goes first: a client may answer as soon as it hears of the call."""
-        self._offer = self._sdp.offer(self._policy.preferring(preferred), self._identity)
+        self._offer = self._sdp.offer(self._towards(preferred), self._identity)
         self._web.remote_description(self._context.call.id, str(self._offer))
         self._web.incoming_call(self._context.call)
         self._context.post(LegRang())
@@ -69,7 +69,7 @@ class WebLeg(MediaLeg):
     async def describe(self, preferred: tuple[Codec, ...]) -> None:
         """Answer the browser's offer."""
         assert self._offer is not None
-        agreement = self._sdp.answer(self._offer, self._policy.preferring(preferred), self._identity)
+        agreement = self._sdp.answer(self._offer, self._towards(preferred), self._identity)
         await self._take(agreement)
         self._web.remote_description(self._context.call.id, str(agreement.description))
 

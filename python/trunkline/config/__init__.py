@@ -6,6 +6,7 @@ sources.
 
 from trunkline.config.loading import Config, load
 from trunkline.config.sections import (
+    AudioCodecName,
     CallsConfig,
     DemoConfig,
     HttpConfig,
@@ -17,6 +18,7 @@ from trunkline.config.sections import (
 from trunkline.config.sip import SipConfig, SipTlsConfig
 
 __all__ = [
+    "AudioCodecName",
     "CallsConfig",
     "Config",
     "DemoConfig",

@@ -249,16 +249,22 @@ class MediaConfig(Section):
         "many. Half of the pause is added to a packet's way on average. Pauses get shorter as the load rises, and "
         "there are none when there is little to do. 0 never waits: the least delay, at several times the CPU.",
     )
+    transcoding: bool = Field(
+        default=True,
+        description="Whether audio may be coded anew between two sides that share no codec. false saves that CPU: such "
+        "calls fail with 488, and the rest are passed through. A trunk or a call may forbid it as well.",
+    )
     web_codecs: tuple[AudioCodecName, ...] = Field(
         default=("opus", "PCMU", "PCMA"),
         min_length=1,
-        description="Audio codecs for browsers, best first; the other leg's codec is moved to the front when shared.",
+        description="Audio codecs for browsers, best first. A codec that the other side speaks goes before all others, "
+        "then those that keep most of its sound at the least cost.",
     )
     sip_codecs: tuple[AudioCodecName, ...] = Field(
         default=("opus", "PCMU", "PCMA"),
         min_length=1,
-        description="Audio codecs for SIP peers, best first. Leave opus out for peers that choke on it; add G729 for "
-        "trunks that want 8 kbit/s.",
+        description="Audio codecs for SIP peers, best first, ordered as `web_codecs` are. Leave opus out for peers "
+        "that choke on it; add G729 for trunks that want 8 kbit/s.",
     )
 
     @model_validator(mode="after")

@@ -69,6 +69,13 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.calls_coded = Counter(
+            "trunkline_calls_answered_total",
+            "Calls answered that have ended, by the codecs sent to caller and callee (`none`: a player, or nobody) and "
+            "whether audio was coded anew between them.",
+            ["caller", "callee", "transcoded"],
+            registry=self.registry,
+        )
         self.calls_active = Gauge(
             "trunkline_calls_active", "Calls that are alive, answered or not.", registry=self.registry
         )

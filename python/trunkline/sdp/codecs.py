@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from trunkline.dtmf import DtmfKind, DtmfMode
-from trunkline.errors import NegotiationError, SdpError
+from trunkline.errors import NegotiationError, SdpError, TranscodingForbidden
 from trunkline.media.types import Codec, Dtmf
+from trunkline.sdp import pairing
 from trunkline.sdp.model import Attribute, MediaDescription
 from trunkline.sdp.parser import number
 
@@ -59,24 +60,76 @@ _CANONICAL = {name.lower(): name for name in (*_OURS, TELEPHONE_EVENT, "CN")}
 
 
 @dataclass(frozen=True, slots=True)
+class CodecTerms:
+    """What one trunk or one call wants of codecs, in place of the node's settings.
+
+    audio: names, best first; empty leaves the node's. may_transcode: False forbids it, True does not allow what the
+    node forbids. ValueError if there is no such codec.
+    """
+
+    audio: tuple[str, ...] = ()
+    may_transcode: bool = True
+
+    def __post_init__(self) -> None:
+        _check_names(self.audio)
+
+
+@dataclass(frozen=True, slots=True)
 class CodecPolicy:
-    """What one leg may use. audio: names, best first."""
+    """What one leg may use. audio: names, best first.
+
+    may_transcode: False if only what the other leg speaks may be used. partners: what that is, empty while unknown.
+    """
 
     audio: tuple[str, ...] = ("opus", "PCMU", "PCMA")
     dtmf: DtmfMode = DtmfMode.AUTO
+    may_transcode: bool = True
+    partners: tuple[Codec, ...] = ()
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.audio if name not in _OURS]
-        if unknown or not self.audio:
-            raise ValueError(f"no such codec: {', '.join(unknown) or 'none given'}")
+        _check_names(self.audio)
+        if not self.audio:
+            raise ValueError("no codec given")
 
-    def preferring(self, codecs: Iterable[Codec]) -> CodecPolicy:
-        """Return the policy with the other leg's codecs first, in their order, so that a shared one is relayed.
+    def under(self, terms: CodecTerms) -> CodecPolicy:
+        """Return the policy for one trunk or call."""
+        may_transcode = self.may_transcode and terms.may_transcode
+        return replace(self, audio=terms.audio or self.audio, may_transcode=may_transcode)
 
-        codecs: of the other leg, e.g. `audio.send` or `read_codecs(offer.media[0])`. None of them is added.
+    def towards(self, partners: Iterable[Codec]) -> CodecPolicy:
+        """Return the policy with the best first, given what the other leg speaks, its favourite first.
+
+        Best is a shared codec, in the other leg's order, because it is relayed; then what keeps most of the sound at
+        the least cost. partners: `audio.send` or `usable` of the other leg; with none, nothing changes. None of them is
+        added. Raises TranscodingForbidden if nothing is shared and nothing else is allowed.
         """
-        shared = [codec.name for codec in codecs if codec.name in self.audio]
-        return replace(self, audio=tuple(dict.fromkeys((*shared, *self.audio))))
+        partners = tuple(codec for codec in partners if codec.name != TELEPHONE_EVENT)
+        if not partners:
+            return self
+        shared = dict.fromkeys(
+            name for partner in partners for name in self.audio if pairing.is_same(_OURS[name], partner)
+        )
+        if not shared and not self.may_transcode:
+            raise TranscodingForbidden("the legs share no codec, and transcoding is forbidden")
+        others = sorted(set(self.audio) - set(shared), key=self.audio.index) if self.may_transcode else []
+        others.sort(key=lambda name: pairing.rank(_OURS[name], partners))
+        return replace(self, audio=(*shared, *others), partners=partners)
+
+    def staying_with(self, codec: Codec) -> CodecPolicy:
+        """Return the policy with this codec first, if it has it."""
+        same = [name for name in self.audio if pairing.is_same(_OURS[name], codec)]
+        return replace(self, audio=tuple(dict.fromkeys((*same, *self.audio))))
+
+    def usable(self, codecs: Iterable[Codec]) -> tuple[Codec, ...]:
+        """Return those of a far side's audio codecs that the policy allows, in the far side's order."""
+        allowed = tuple(_OURS[name] for name in self.audio)
+        return tuple(codec for codec in codecs if any(pairing.is_same(codec, mine) for mine in allowed))
+
+
+def _check_names(names: tuple[str, ...]) -> None:
+    unknown = [name for name in names if name not in _OURS]
+    if unknown:
+        raise ValueError(f"no such codec: {', '.join(unknown)}")
 
 
 def read_codecs(media: MediaDescription) -> tuple[Codec, ...]:
@@ -131,7 +184,7 @@ def choose_codecs(offered: Iterable[Codec], policy: CodecPolicy) -> tuple[Codec,
     """
     offered = tuple(offered)
     wanted = (_OURS[name] for name in policy.audio)
-    found = (next((codec for codec in offered if is_same(codec, mine)), None) for mine in wanted)
+    found = (next((codec for codec in offered if pairing.is_same(codec, mine)), None) for mine in wanted)
     audio = tuple(codec for codec in found if codec)
     if not audio:
         raise NegotiationError("no common audio codec")
@@ -148,7 +201,7 @@ def answered_codecs(offered: Iterable[Codec], answer: Iterable[Codec]) -> tuple[
     offered = tuple(offered)
     pairs: list[tuple[Codec, Codec]] = []
     for theirs in answer:
-        mine = next((codec for codec in offered if is_same(codec, theirs)), None)
+        mine = next((codec for codec in offered if pairing.is_same(codec, theirs)), None)
         if mine is not None and all(mine != earlier for earlier, _ in pairs):
             pairs.append((mine, theirs))
     audio = tuple(theirs for _, theirs in pairs if theirs.name != TELEPHONE_EVENT)
@@ -176,11 +229,6 @@ def _our_parameters(codec: Codec) -> tuple[tuple[str, str], ...]:
     if codec.name == "G729" and dict(codec.parameters).get("annexb", "yes").lower() == "no":
         return (("annexb", "no"),)
     return _OURS[codec.name].parameters
-
-
-def is_same(a: Codec, b: Codec) -> bool:
-    """Say whether two payload types mean the same format. Opus has one, however its channels are written (RFC 7587)."""
-    return (a.name, a.clock_rate) == (b.name, b.clock_rate) and (a.channels == b.channels or a.name == "opus")
 
 
 def codec_attributes(codecs: Iterable[Codec]) -> tuple[Attribute, ...]:

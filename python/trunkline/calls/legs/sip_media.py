@@ -10,13 +10,17 @@ from trunkline.calls.media_leg import LegContext, MediaLeg
 from trunkline.calls.model import LegDirection, LegKind
 from trunkline.errors import SdpError
 from trunkline.media.types import Codec, Direction
+from trunkline.sdp.codecs import CodecTerms
 from trunkline.sdp.model import SessionDescription
 from trunkline.sdp.negotiator import Agreement, Negotiator
 from trunkline.sdp.parser import parse
 
 
 class SipMedia(MediaLeg):
-    """A SIP leg's descriptions. remote_offer: the caller's, if it made one. takes_info: its Allow names INFO."""
+    """A SIP leg's descriptions. remote_offer: the caller's, if it made one. takes_info: its Allow names INFO.
+
+    terms: on codecs, of the call or its trunk.
+    """
 
     def __init__(
         self,
@@ -26,8 +30,9 @@ class SipMedia(MediaLeg):
         *,
         remote_offer: str | None = None,
         takes_info: bool = False,
+        terms: CodecTerms | None = None,
     ) -> None:
-        super().__init__(context, LegKind.SIP, direction, sdp)
+        super().__init__(context, LegKind.SIP, direction, sdp, terms)
         self._remote_offer = remote_offer
         self._takes_info = takes_info
         self._described: SessionDescription | None = None
@@ -45,7 +50,7 @@ class SipMedia(MediaLeg):
 
     def _first_offer(self, preferred: tuple[Codec, ...]) -> SessionDescription:
         """Make the offer of a call that we place, or whose caller leaves the offer to us."""
-        self._offer = self._described = self._sdp.offer(self._policy.preferring(preferred), self._identity)
+        self._offer = self._described = self._sdp.offer(self._towards(preferred), self._identity)
         return self._offer
 
     async def accept(self, description: str) -> None:
@@ -71,7 +76,7 @@ class SipMedia(MediaLeg):
         if self._offer is None:
             self._first_offer(preferred)
             return
-        agreement = self._sdp.answer(self._offer, self._policy.preferring(preferred), self._identity)
+        agreement = self._sdp.answer(self._offer, self._towards(preferred), self._identity)
         await self._agree(agreement)
         self._described = agreement.description
 
@@ -82,9 +87,7 @@ class SipMedia(MediaLeg):
         """
         identity = self._identity.next()
         if description:
-            # Staying with the codec in use spares the other leg a change.
-            policy = self._policy.preferring(self._codecs[:1])
-            agreement = self._sdp.answer(parse(description), policy, identity, direction=self._wished)
+            agreement = self._sdp.answer(parse(description), self._staying(), identity, direction=self._wished)
             await self._agree(agreement)
             self._note_hold(agreement.audio.direction)
             ours = agreement.description

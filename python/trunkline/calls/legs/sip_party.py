@@ -12,6 +12,7 @@ from trunkline.calls.model import EndReason
 from trunkline.calls.ports import SipPort
 from trunkline.calls.sip_events import SipEvents
 from trunkline.errors import SipParseError
+from trunkline.sdp.codecs import CodecTerms
 from trunkline.sip.headers import NameAddr, SipUri
 from trunkline.sip.types import Account, EndCause, IncomingInvite
 
@@ -39,13 +40,14 @@ class OutboundCall:
     """Whom to call and as whom.
 
     register_expires_s: take a binding before the INVITE and give it back after the call; None if the account is
-    registered by its session, or needs no registration.
+    registered by its session, or needs no registration. codecs: what the call or its trunk wants of them.
     """
 
     account: Account
     target: str
     display_name: str = ""
     register_expires_s: int | None = None
+    codecs: CodecTerms | None = None
 
 
 def server_of(what: OutboundCall | IncomingInvite) -> str:

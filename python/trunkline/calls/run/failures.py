@@ -16,12 +16,14 @@ from trunkline.errors import (
     NoRoute,
     PlainMediaRefused,
     SdpError,
+    TranscodingForbidden,
     TransportError,
 )
 
 _REASONS: Final[tuple[tuple[type[Exception], EndReason], ...]] = (
     # The first that fits.
     (PlainMediaRefused, EndReason.PLAIN_MEDIA_REFUSED),
+    (TranscodingForbidden, EndReason.TRANSCODING_FORBIDDEN),
     (NegotiationError, EndReason.NO_COMMON_CODECS),
     (SdpError, EndReason.BAD_DESCRIPTION),
     (CapacityError, EndReason.CAPACITY),

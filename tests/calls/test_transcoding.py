@@ -1,0 +1,145 @@
+"""Which codecs a call runs on, whether its audio is coded anew, and what becomes of it where that is forbidden."""
+
+from test_outbound import names
+from world import reason, world
+
+from fakes import ACCOUNT, browser_answer, browser_offer, phone_answer, phone_offer
+from trunkline.api.schemas import CallObject
+from trunkline.calls.model import Call, CallRequest, EndReason
+from trunkline.calls.player_leg import PlayerLeg
+from trunkline.calls.routing import route
+from trunkline.calls.sip_leg import SipLeg
+from trunkline.ids import CallId
+from trunkline.sdp.codecs import CodecPolicy, CodecTerms
+from trunkline.sip.types import EndCause, InviteAnswered, InviteEnded, InviteFailed, ReinviteReceived
+
+FORBIDDEN = CodecPolicy(may_transcode=False)
+WITH_G729 = CodecPolicy(("opus", "PCMU", "PCMA", "G729"))
+
+
+def seen(call: Call) -> tuple[object, ...]:
+    shown = CallObject.of(call, "node").to_json()
+    return shown["codecCaller"], shown["codecCallee"], shown["transcoded"]
+
+
+async def test_a_codec_that_both_sides_speak_is_not_transcoded():
+    async with world() as w:
+        call = await w.call(w.connect())
+        assert seen(call) == (None, None, None)
+        invite, offer = w.sent_invite()
+        await w.sip_says(InviteAnswered(invite, phone_answer(offer, "PCMA")))
+        assert seen(call) == ("PCMA", "PCMA", False)
+        await w.sip_says(InviteEnded(invite, EndCause.REMOTE_BYE))
+        text = w.metrics.render().decode()
+        assert 'trunkline_calls_answered_total{callee="PCMA",caller="PCMA",transcoded="no"} 1.0' in text
+
+
+async def test_a_trunk_of_g729_has_the_browser_speak_what_costs_least_beside_it():
+    async with world(codecs=WITH_G729) as w:
+        call = await w.call(w.connect(), offer=browser_offer("opus", "PCMU"))
+        invite, offer = w.sent_invite()
+        assert names(offer) == ["opus", "PCMU", "PCMA", "G729"]
+        await w.sip_says(InviteAnswered(invite, phone_answer(offer, "G729")))
+        assert seen(call) == ("PCMU", "G729", True)
+        await w.sip_says(InviteEnded(invite, EndCause.REMOTE_BYE))
+        text = w.metrics.render().decode()
+        assert 'trunkline_calls_answered_total{callee="G729",caller="PCMU",transcoded="yes"} 1.0' in text
+
+
+async def test_packet_times_that_differ_count_as_transcoding_but_in_opus():
+    async with world() as w:
+        for number, (codec, is_transcoded) in enumerate((("PCMA", True), ("opus", False))):
+            call = await w.call(w.connect(), f"10{number}", browser_offer(codec))
+            invite, offer = w.sent_invite()
+            answer = phone_answer(offer, codec).replace("a=ptime:20", "a=ptime:40")
+            await w.sip_says(InviteAnswered(invite, answer))
+            assert seen(call) == (codec, codec, is_transcoded)
+            shown = CallObject.of(call, "node")
+            assert (shown.ptime_caller, shown.ptime_callee) == (20, 40)
+
+
+async def test_only_what_the_browser_speaks_is_offered_where_transcoding_is_forbidden():
+    async with world(codecs=FORBIDDEN) as w:
+        await w.call(w.connect(), offer=browser_offer("PCMA", "opus"))
+        invite, offer = w.sent_invite()
+        assert names(offer) == ["PCMA", "opus"]
+        await w.sip_says(InviteAnswered(invite, phone_answer(offer, "PCMA").replace("a=ptime:20", "a=ptime:30")))
+        assert names(w.web.description()) == ["PCMA"]
+        (call,) = w.controller.find()
+        assert seen(call) == ("PCMA", "PCMA", False), "a packet time is a wish, which relayed packets do not meet"
+
+
+async def test_a_phone_that_refuses_the_rest_learns_that_transcoding_was_forbidden():
+    async with world(codecs=FORBIDDEN) as w:
+        call = await w.call(w.connect(), offer=browser_offer("opus"))
+        invite, _ = w.sent_invite()
+        await w.sip_says(InviteFailed(invite, 488, "Not Acceptable Here"))
+        assert reason(call) is EndReason.TRANSCODING_FORBIDDEN
+        shown = CallObject.of(call, "node")
+        assert (shown.reason, shown.q850, shown.sip_status) == ("transcoding_forbidden", 65, 488)
+        assert shown.info == "Transcoding required, but disabled"
+
+
+async def test_a_caller_whose_codecs_the_trunk_lacks_gets_488_before_anybody_rings():
+    async with world(codecs=FORBIDDEN) as w:
+        call = w.controller.start(
+            CallRequest(id=CallId("transit"), caller="bob", callee="100"),
+            lambda context: SipLeg(context, w.access, w.incoming_invite(phone_offer("PCMU"))),
+            lambda context: SipLeg(context, w.access, route("100", ACCOUNT, codecs=CodecTerms(("PCMA",)))),
+        )
+        await w.settle()
+        assert reason(call) is EndReason.TRANSCODING_FORBIDDEN
+        assert [each[2] for each in w.sip.verbs("hangup")] == [488]
+        assert not w.sip.invites
+
+
+async def test_one_trunk_can_forbid_what_the_node_allows():
+    async with world(codecs=WITH_G729) as w:
+        terms = CodecTerms(("G729", "PCMA"), may_transcode=False)
+        w.controller.start(
+            CallRequest(id=CallId("transit"), caller="bob", callee="100"),
+            lambda context: SipLeg(context, w.access, w.incoming_invite(phone_offer("PCMU", "PCMA")), terms),
+            lambda context: SipLeg(context, w.access, route("100", ACCOUNT)),
+        )
+        await w.settle()
+        invite, offer = w.sent_invite()
+        assert names(offer) == ["PCMA"], "of the caller's, the trunk allows only this one"
+        await w.sip_says(InviteAnswered(invite, phone_answer(offer, "PCMA")))
+        (call,) = w.controller.find()
+        assert seen(call) == ("PCMA", "PCMA", False)
+
+
+async def test_a_phone_cannot_leave_the_codec_of_the_call_where_transcoding_is_forbidden():
+    async with world(codecs=FORBIDDEN) as w:
+        call = await w.call(w.connect(), offer=browser_offer("PCMA", "PCMU"))
+        invite, offer = w.sent_invite()
+        await w.sip_says(InviteAnswered(invite, phone_answer(offer, "PCMA")))
+        await w.sip_says(ReinviteReceived(invite, phone_offer("PCMU")))
+        assert w.sip.verbs("answer_reinvite")[-1][-1] == 488
+        await w.sip_says(ReinviteReceived(invite, phone_offer("PCMU", "PCMA")))
+        assert names(w.sip.verbs("answer_reinvite")[-1][2]) == ["PCMA"]
+        assert seen(call) == ("PCMA", "PCMA", False)
+
+
+async def test_a_call_of_the_api_has_the_codecs_that_it_asked_for():
+    async with world() as w:
+        outbound = route("100", ACCOUNT, codecs=CodecTerms(("PCMA", "opus"), may_transcode=False))
+        w.controller.start(
+            CallRequest(id=CallId("rest"), caller="alice", callee="100"),
+            PlayerLeg,
+            lambda context: SipLeg(context, w.access, outbound),
+        )
+        await w.settle()
+        _, offer = w.sent_invite()
+        assert names(offer) == ["PCMA", "opus"], "a player speaks anything, so that nothing is forbidden to it"
+
+
+async def test_a_browser_that_is_called_is_offered_the_phones_codecs_alone_where_transcoding_is_forbidden():
+    async with world(codecs=FORBIDDEN) as w:
+        session = await w.registered()
+        await w.incoming(session, phone_offer("PCMA"))
+        assert names(w.web.description()) == ["PCMA"]
+        (call,) = w.controller.find()
+        session.answer(call.id, browser_answer(w.web.description()))
+        await w.settle()
+        assert seen(call) == ("PCMA", "PCMA", False)
