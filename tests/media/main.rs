@@ -15,7 +15,6 @@ mod floods;
 mod fuzzing;
 mod g729;
 mod jumps;
-mod laws;
 mod libsrtp;
 mod limits;
 mod muting;

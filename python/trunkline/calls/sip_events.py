@@ -11,6 +11,7 @@ from typing import assert_never
 
 from trunkline.sip.types import (
     Event,
+    FlowClosed,
     IncomingInvite,
     IncomingRequest,
     InfoAnswered,
@@ -33,6 +34,8 @@ from trunkline.sip.types import (
     ReinviteAnswered,
     ReinviteFailed,
     ReinviteReceived,
+    RequestAnswered,
+    RequestId,
     Unregistered,
 )
 
@@ -67,6 +70,8 @@ class SipEvents:
         self._probes: dict[ProbeId, Callable[[Probed], None]] = {}
         self._on_incoming: Callable[[IncomingInvite], None] | None = None
         self._on_request: Callable[[IncomingRequest], None] | None = None
+        self._on_flow_closed: Callable[[FlowClosed], None] | None = None
+        self._requests: dict[RequestId, Callable[[RequestAnswered], None]] = {}
 
     def on_incoming(self, taker: Callable[[IncomingInvite], None]) -> None:
         """Name who takes new inbound calls."""
@@ -75,6 +80,14 @@ class SipEvents:
     def on_request(self, taker: Callable[[IncomingRequest], None]) -> None:
         """Name who answers requests outside dialogs."""
         self._on_request = taker
+
+    def on_flow_closed(self, taker: Callable[[FlowClosed], None]) -> None:
+        """Name who is told of WebSockets of peers that have closed."""
+        self._on_flow_closed = taker
+
+    def bind_request(self, request: RequestId, taker: Callable[[RequestAnswered], None]) -> None:
+        """Send the answer to a request of ours outside dialogs here."""
+        self._requests[request] = taker
 
     def bind_invite(self, invite: InviteId, taker: Callable[[InviteEvent], None]) -> None:
         """Send the events of an INVITE usage here until its terminal one."""
@@ -125,6 +138,13 @@ class SipEvents:
             case IncomingRequest():
                 if self._on_request is not None:
                     self._on_request(event)
+            case RequestAnswered():
+                asked = self._requests.pop(event.id, None)
+                if asked is not None:
+                    asked(event)
+            case FlowClosed():
+                if self._on_flow_closed is not None:
+                    self._on_flow_closed(event)
             case InviteFailed() | InviteEnded():
                 leg = self._invites.pop(event.id, None)
                 if leg is not None:

@@ -26,7 +26,7 @@ from trunkline.calls.info_digits import InfoDigits
 from trunkline.calls.legs.sip_media import SipMedia
 from trunkline.calls.legs.sip_party import ENDED, OutboundCall, SipAccess, domain_of, server_of
 from trunkline.calls.media_leg import LegContext
-from trunkline.calls.model import CallEnd, EndReason, LegDirection, reason_for_status
+from trunkline.calls.model import CallEnd, EndReason, LegDirection, LegKind, reason_for_status
 from trunkline.calls.ports import LegPort
 from trunkline.calls.sip_events import InviteEvent, RegistrationEvent
 from trunkline.dtmf import DtmfKind
@@ -41,7 +41,7 @@ from trunkline.errors import (
 )
 from trunkline.media.types import Codec, Direction
 from trunkline.sdp.codecs import CodecTerms
-from trunkline.sdp.negotiator import RtpNegotiator
+from trunkline.sdp.negotiator import RtpNegotiator, WebRtcNegotiator
 from trunkline.sip.headers import SipUri
 from trunkline.sip.info import RELAY
 from trunkline.sip.types import (
@@ -73,7 +73,8 @@ from trunkline.sip.types import (
 class SipLeg(SipMedia):
     """One call on one SIP dialog. what: an `OutboundCall` to place, or the `IncomingInvite` that started it.
 
-    terms: on codecs, of the trunk that an inbound call came from; an `OutboundCall` has its own.
+    terms: on codecs, of the trunk that an inbound call came from; an `OutboundCall` has its own. kind: `web` if the far
+    side is a browser all the same, by SIP over WebSocket.
     """
 
     def __init__(
@@ -82,12 +83,14 @@ class SipLeg(SipMedia):
         sip: SipAccess,
         what: OutboundCall | IncomingInvite,
         terms: CodecTerms | None = None,
+        kind: LegKind = LegKind.SIP,
     ) -> None:
         incoming = what if isinstance(what, IncomingInvite) else None
         super().__init__(
             context,
+            kind,
             LegDirection.OUTBOUND if incoming is None else LegDirection.INBOUND,
-            RtpNegotiator(context.security, server_of(what)),
+            WebRtcNegotiator() if kind is LegKind.WEB else RtpNegotiator(context.security, server_of(what)),
             remote_offer=None if incoming is None else incoming.sdp,
             takes_info=incoming is not None and incoming.takes_info,
             terms=what.codecs if isinstance(what, OutboundCall) else terms,
@@ -134,6 +137,8 @@ class SipLeg(SipMedia):
                 self._takes_info |= event.takes_info
                 post(LegAnswered(sdp or ""))
             case InviteFailed(_, status, phrase):
+                if self._outbound is not None and event.challenges:
+                    self._outbound.on_challenge(event.challenges)
                 self._ended(self._reason_for(status), status, phrase)
             case InviteEnded(_, EndCause.LOCAL):
                 self._is_over = True
@@ -213,7 +218,7 @@ class SipLeg(SipMedia):
         """Send INVITE with an offer; first REGISTER if the account needs it."""
         assert self._outbound is not None
         self._first_offer(preferred)
-        if self._outbound.register_expires_s is None:
+        if self._outbound.register_expires_s is None or self._outbound.account is None:
             self._send_invite()
             return
         verbs, events = self._sip.verbs, self._sip.events
@@ -228,6 +233,11 @@ class SipLeg(SipMedia):
             sdp=str(self._offer),
             account=outbound.account,
             display_name=outbound.display_name or None,
+            caller=outbound.contact_user,
+            from_uri=outbound.from_uri,
+            hop=outbound.hop,
+            routes=outbound.routes,
+            credentials=outbound.credentials,
         )
         self._invite = self._sip.verbs.invite(request)
         self._sip.events.bind_invite(self._invite, self.handle)

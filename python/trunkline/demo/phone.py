@@ -21,6 +21,7 @@ from trunkline.sip.headers import NameAddr, SipUri
 from trunkline.sip.transport import Listener, SipShell
 from trunkline.sip.types import (
     Event,
+    FlowClosed,
     IncomingInvite,
     IncomingRequest,
     InviteId,
@@ -28,6 +29,7 @@ from trunkline.sip.types import (
     Probed,
     Registered,
     RegistrationFailed,
+    RequestAnswered,
     Transport,
     UaConfig,
     Unregistered,
@@ -99,8 +101,8 @@ class DemoPhone:
                 self._shell.respond(event.id, reply.status, headers=reply.headers)
             case IncomingInvite():
                 self._take(event)
-            case Registered() | RegistrationFailed() | Unregistered() | Probed():
-                pass  # the phone registers nowhere and asks nobody
+            case Registered() | RegistrationFailed() | Unregistered() | Probed() | RequestAnswered() | FlowClosed():
+                pass  # the phone registers nowhere, asks nobody and has no WebSocket
             case _:
                 if call := self._calls.get(event.id):
                     call.put(event)

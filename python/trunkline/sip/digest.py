@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
@@ -35,9 +35,19 @@ def _digest(algorithm: str, text: str) -> str:
     return hashlib.new(name, text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class HashedPassword:
+    """A password as a registrar may keep it, of use with MD5 alone. ha1: MD5 of `user:realm:password`, in hex."""
+
+    ha1: str
+
+    def __repr__(self) -> str:
+        return "HashedPassword(...)"
+
+
 def digest_response(
     algorithm: str,
-    credentials: tuple[str, str, str],
+    credentials: tuple[str, str, str | HashedPassword],
     request: tuple[str, str],
     nonce: str,
     *,
@@ -49,7 +59,8 @@ def digest_response(
 
     credentials: user, realm, password. request: method, digest-uri. Without qop it is RFC 2069's form.
     """
-    ha1 = _digest(algorithm, ":".join(credentials))
+    user, realm, password = credentials
+    ha1 = password.ha1 if isinstance(password, HashedPassword) else _digest(algorithm, f"{user}:{realm}:{password}")
     if algorithm.endswith("-sess"):
         ha1 = _digest(algorithm, f"{ha1}:{nonce}:{cnonce}")
     ha2 = _digest(algorithm, ":".join(request))
@@ -205,6 +216,10 @@ class Attempt:
 # --- server ---------------------------------------------------------------------------------------------------------
 
 
+PasswordOf = Callable[[str], str | HashedPassword | None]
+"""Finds a user's password; None if there is no such user."""
+
+
 class Verdict(StrEnum):
     """What the server makes of a request's credentials."""
 
@@ -222,9 +237,18 @@ class DigestServer:
     `max_nonces` that were used. Unknown users and wrong passwords cost the same and look the same.
     """
 
-    __slots__ = ("_counts", "_lifetime_s", "_max_nonces", "_realm", "_rng", "_secret")
+    __slots__ = ("_algorithms", "_counts", "_lifetime_s", "_max_nonces", "_realm", "_rng", "_secret")
 
-    def __init__(self, realm: str, rng: Random, *, nonce_lifetime_s: float = 300.0, max_nonces: int = 4096) -> None:
+    def __init__(
+        self,
+        realm: str,
+        rng: Random,
+        *,
+        nonce_lifetime_s: float = 300.0,
+        max_nonces: int = 4096,
+        algorithms: Sequence[str] = _OFFERED,
+    ) -> None:
+        self._algorithms = tuple(algorithms)
         self._realm = realm
         self._rng = rng
         self._secret = rng.randbytes(32)
@@ -238,12 +262,10 @@ class DigestServer:
         stale = ", stale=true" if is_stale else ""
         return tuple(
             f'Digest realm={quote(self._realm)}, nonce="{nonce}", algorithm={name}, qop="auth"{stale}'
-            for name in _OFFERED
+            for name in self._algorithms
         )
 
-    def verify(
-        self, now: float, values: Iterable[str], method: str, password_of: Callable[[str], str | None]
-    ) -> tuple[Verdict, str]:
+    def verify(self, now: float, values: Iterable[str], method: str, password_of: PasswordOf) -> tuple[Verdict, str]:
         """Judge the Authorization values of a request; the second part is the user name that was accepted, or empty."""
         for text in values:
             try:
@@ -254,15 +276,15 @@ class DigestServer:
                 return self._judge(now, value, method, password_of)
         return Verdict.MISSING, ""
 
-    def _judge(
-        self, now: float, value: AuthValue, method: str, password_of: Callable[[str], str | None]
-    ) -> tuple[Verdict, str]:
+    def _judge(self, now: float, value: AuthValue, method: str, password_of: PasswordOf) -> tuple[Verdict, str]:
         username, nonce = value.get("username"), value.get("nonce")
         algorithm = value.get("algorithm", "MD5").upper().replace("-SESS", "-sess")
         stamp = self._stamp(nonce)
         if algorithm not in _STRENGTH:
             return Verdict.WRONG, ""
         password = password_of(username)
+        if isinstance(password, HashedPassword) and algorithm not in ("MD5", "MD5-sess"):
+            password = None
         expected = digest_response(
             algorithm,
             (username, self._realm, password or ""),

@@ -73,8 +73,12 @@ def initial_invite(core: Core, request: InviteRequest, target: Uri, *, routes: t
         headers.add(field_name, value)
     if request.max_breadth is not None:
         headers.add("Max-Breadth", str(request.max_breadth))
-    for route in routes:
+    for route in (*routes, *request.routes):
+        check_field("Route", str(route))
         headers.add("Route", str(route))
+    for field_name, value in request.credentials:
+        check_field(field_name, value)
+        headers.add(field_name, value)
     if request.replaces is not None:
         try:
             headers.add("Replaces", str(Replaces.parse(request.replaces)))

@@ -19,7 +19,6 @@ from trunkline.sip.finding.targets import Question, Search, Target
 from trunkline.sip.resolver import DnsResolver, Resolver
 from trunkline.sip.transports.intake import Intake
 from trunkline.sip.transports.listening import Listener, StreamLimits
-from trunkline.sip.transports.network_watch import NetworkWatch
 from trunkline.sip.transports.sockets import Sockets
 from trunkline.sip.transports.tls import TlsSettings
 from trunkline.sip.types import (
@@ -33,7 +32,9 @@ from trunkline.sip.types import (
     ProbeId,
     ReferId,
     ReferRequest,
+    RegisterRequest,
     RegistrationId,
+    RequestId,
     RouteQuery,
     Transmit,
     Transport,
@@ -84,7 +85,6 @@ class SipShell:
             tls=tls,
             origins=origins,
         )
-        self._network = NetworkWatch(self._handle_network_change)
         self._timer: asyncio.TimerHandle | None = None
         self._delivery: asyncio.Handle | None = None
         self._reading: asyncio.Handle | None = None
@@ -107,12 +107,10 @@ class SipShell:
     async def start(self) -> None:
         """Bind and listen. ConnectFailed if an address cannot be bound."""
         await self._sockets.open()
-        self._network.start()
 
     async def stop(self, timeout_s: float = 3.0) -> None:
         """Hang up, de-register, close all sockets; returns within timeout_s."""
         self._is_stopping = True
-        self._network.stop()
         self._ua.shutdown(self._now())
         self._drain()
         with suppress(TimeoutError):
@@ -168,6 +166,15 @@ class SipShell:
         self._ua.hangup(self._now(), invite, status, reason)
         self._drain()
 
+    def refuse(self, invite: InviteId, status: int, reason: str | None = None, headers: HeaderFields = ()) -> None:
+        """See `UserAgent.refuse`."""
+        self._ua.refuse(self._now(), invite, status, reason, headers)
+        self._drain()
+
+    def move(self, invite: InviteId, flow: Path) -> None:
+        """See `UserAgent.move`."""
+        self._ua.move(invite, flow)
+
     def reinvite(self, invite: InviteId, sdp: str | None) -> None:
         """See `UserAgent.reinvite`."""
         self._ua.reinvite(self._now(), invite, sdp)
@@ -198,6 +205,12 @@ class SipShell:
         """See `UserAgent.notify_refer`."""
         self._ua.notify_refer(self._now(), refer, status, reason)
         self._drain()
+
+    def forward_register(self, request: RegisterRequest) -> RequestId:
+        """See `UserAgent.forward_register`."""
+        forwarded = self._ua.forward_register(self._now(), request)
+        self._drain()
+        return forwarded
 
     def respond(
         self,
@@ -243,10 +256,6 @@ class SipShell:
 
     def _handle_unreachable(self, path: Path, detail: str) -> None:
         self._guard(lambda: self._ua.handle_unreachable(self._now(), path, detail))
-
-    def _handle_network_change(self) -> None:
-        self._counters["network_changes"] += 1
-        self._guard(lambda: self._ua.handle_network_change(self._now()))
 
     def _handle_timeout(self) -> None:
         self._timer = None
@@ -300,9 +309,11 @@ class SipShell:
     def _find_routes(self, query: RouteQuery) -> None:
         """Answer at once for an open flow and for an address, later for a name."""
         flow = query.hop.flow
-        if flow is not None and self._sockets.is_open(flow):
-            self._ua.handle_routes(self._now(), query.id, [flow])
-            return
+        if flow is not None:
+            is_open = self._sockets.is_open(flow)
+            if is_open or flow.transport.is_websocket:  # behind a browser's connection nobody listens
+                self._ua.handle_routes(self._now(), query.id, [flow] if is_open else [])
+                return
         search = Search(query.hop, self._sockets.usable_transports, self._rng)
         questions = search.poll_questions()
         if not questions:

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from trunkline.errors import InvalidCallState, LocalProtocolError, SipParseError
-from trunkline.sip.bindings import Accounts
-from trunkline.sip.bindings.stun import is_stun
+from trunkline.sip.accounts import Accounts
 from trunkline.sip.core import Core, hop_of
 from trunkline.sip.gate import Gate
 from trunkline.sip.headers import ReferTo, Replaces, check_field
@@ -23,10 +22,12 @@ from trunkline.sip.origination import initial_invite, target_of
 from trunkline.sip.parser import PING, PONG, BadRequestError, is_keep_alive, parse_branch, parse_message
 from trunkline.sip.probe import Probe
 from trunkline.sip.reception import Reception
+from trunkline.sip.registrar.forwarding import ForwardedRegister
 from trunkline.sip.transaction import ServerTransaction
 from trunkline.sip.types import (
     Account,
     Event,
+    FlowClosed,
     HeaderFields,
     IncomingRequestId,
     InviteId,
@@ -35,7 +36,9 @@ from trunkline.sip.types import (
     ProbeId,
     ReferId,
     ReferRequest,
+    RegisterRequest,
     RegistrationId,
+    RequestId,
     RouteQuery,
     Transmit,
     UaConfig,
@@ -56,6 +59,7 @@ class UserAgent:
         self._core = Core(config, rng, self, accept_methods)
         self._accounts = Accounts(self._core)
         self._invites: dict[InviteId, InviteUsage] = {}
+        self._forwarded: dict[RequestId, ForwardedRegister] = {}
         self._reception = Reception(self._core, self._accounts, self._invites, self._forget_invite, gate)
 
     # --- verbs of the application ---
@@ -94,7 +98,7 @@ class UserAgent:
             self._core,
             invite_id,
             template,
-            hop=hop_of(target) if access is None else access.home,
+            hop=request.hop or (hop_of(target) if access is None else access.home),
             contact_user=self._accounts.contact_user(account, request.caller),
             access=access,
             on_over=self._forget_invite,
@@ -124,6 +128,22 @@ class UserAgent:
         known = self._invites.get(invite)
         if known is not None:
             known.hangup(now, status, reason)
+
+    def refuse(
+        self, now: float, invite: InviteId, status: int, reason: str | None = None, headers: HeaderFields = ()
+    ) -> None:
+        """Refuse an inbound INVITE as `hangup` does, with headers of the application's besides: challenges.
+
+        InvalidCallState once it is answered or over.
+        """
+        check_field("Reason", reason or "")
+        self._inbound(invite).refuse(now, status, reason, headers)
+
+    def move(self, invite: InviteId, flow: Path) -> None:
+        """Send what follows in a call on another flow: the peer has connected anew. Dead ids are ignored."""
+        known = self._invites.get(invite)
+        if known is not None:
+            known.move(flow)
 
     def reinvite(self, now: float, invite: InviteId, sdp: str | None) -> None:
         """Offer a changed session, or ask the far side for its offer (None); by UPDATE before the call is answered.
@@ -175,6 +195,14 @@ class UserAgent:
         if known is not None:
             known.notify(now, status, reason)
 
+    def forward_register(self, now: float, request: RegisterRequest) -> RequestId:
+        """Pass a REGISTER on; ends in `RequestAnswered`. LocalProtocolError if it cannot be put on the wire."""
+        request_id = RequestId(self._core.new_id())
+        forwarded = ForwardedRegister(self._core, request_id, request, self._forget_request)
+        self._forwarded[request_id] = forwarded
+        forwarded.start(now)
+        return request_id
+
     def respond(
         self,
         now: float,
@@ -203,9 +231,6 @@ class UserAgent:
         if is_keep_alive(data):
             if data == PING and path.transport.is_reliable:
                 self._core.transactions.transmit(path, PONG)
-            return
-        if is_stun(data):
-            self._accounts.handle_stun(now, data, path)
             return
         try:
             message = parse_message(data)
@@ -237,11 +262,8 @@ class UserAgent:
         """
         self._core.counters["unreachable"] += 1
         self._core.transactions.handle_unreachable(now, path, detail)
-        self._accounts.handle_unreachable(now, path)
-
-    def handle_network_change(self, now: float) -> None:
-        """Learn that the machine's addresses or routes have changed: failed registrations are tried again."""
-        self._accounts.handle_network_change(now)
+        if path.connection and path.transport.is_websocket:
+            self._core.emit(FlowClosed(path))
 
     def handle_timeout(self, now: float) -> None:
         """Run what is due."""
@@ -325,6 +347,9 @@ class UserAgent:
         if not isinstance(usage, InboundInvite):
             raise InvalidCallState("not an inbound call")
         return usage
+
+    def _forget_request(self, request: RequestId) -> None:
+        self._forwarded.pop(request, None)
 
     def _forget_invite(self, invite: InviteId) -> None:
         self._invites.pop(invite, None)

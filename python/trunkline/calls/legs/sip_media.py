@@ -25,6 +25,7 @@ class SipMedia(MediaLeg):
     def __init__(
         self,
         context: LegContext,
+        kind: LegKind,
         direction: LegDirection,
         sdp: Negotiator,
         *,
@@ -32,7 +33,7 @@ class SipMedia(MediaLeg):
         takes_info: bool = False,
         terms: CodecTerms | None = None,
     ) -> None:
-        super().__init__(context, LegKind.SIP, direction, sdp, terms)
+        super().__init__(context, kind, direction, sdp, terms)
         self._remote_offer = remote_offer
         self._takes_info = takes_info
         self._described: SessionDescription | None = None

@@ -5,6 +5,7 @@ Owns no state. Knows no SIP message.   RFC 3261 section 21.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,7 @@ from trunkline.calls.sip_events import SipEvents
 from trunkline.errors import SipParseError
 from trunkline.sdp.codecs import CodecTerms
 from trunkline.sip.headers import NameAddr, SipUri
-from trunkline.sip.types import Account, EndCause, IncomingInvite
+from trunkline.sip.types import Account, EndCause, HeaderFields, Hop, IncomingInvite
 
 ENDED: Final[dict[EndCause, EndReason]] = {
     EndCause.REMOTE_BYE: EndReason.NORMAL,
@@ -39,28 +40,49 @@ class SipAccess:
 class OutboundCall:
     """Whom to call and as whom.
 
+    account: None for a call by another way: `hop` then says where it goes and `from_uri` who calls. contact_user: user
+    part of our Contact, where the far side is to know us by one. routes, credentials: as in `InviteRequest`.
+    on_challenge: gets the challenges of a refusal that somebody else's password could answer.
     register_expires_s: take a binding before the INVITE and give it back after the call; None if the account is
     registered by its session, or needs no registration. codecs: what the call or its trunk wants of them.
     """
 
-    account: Account
+    account: Account | None
     target: str
     display_name: str = ""
     register_expires_s: int | None = None
     codecs: CodecTerms | None = None
+    from_uri: str | None = None
+    contact_user: str | None = None
+    hop: Hop | None = None
+    routes: tuple[str, ...] = ()
+    credentials: HeaderFields = ()
+    on_challenge: Callable[[HeaderFields], None] = lambda _: None
+
+    @property
+    def domain(self) -> str:
+        """The domain in which a number is one that the far side can call."""
+        return self.server if self.account is None else self.account.domain
+
+    @property
+    def server(self) -> str:
+        """The host that SIP goes to."""
+        if self.hop is not None:
+            return self.hop.host if self.hop.flow is None else self.hop.flow.remote[0]
+        return "" if self.account is None else self.account.outbound_proxy or self.account.domain
 
 
 def server_of(what: OutboundCall | IncomingInvite) -> str:
     """Return the host that SIP goes to or came from: its address family is the one to offer media in."""
     if isinstance(what, IncomingInvite):
         return what.path.remote[0]
-    return what.account.outbound_proxy or what.account.domain
+    return what.server
 
 
 def domain_of(what: OutboundCall | IncomingInvite) -> str:
     """Return the domain in which a number is one that the far side can call."""
     if isinstance(what, OutboundCall):
-        return what.account.domain
+        return what.domain
     try:
         uri = NameAddr.parse(what.caller).uri
     except SipParseError:

@@ -25,6 +25,7 @@ from trunkline.sip.probe import retry_after_s
 from trunkline.sip.types import (
     EarlyMedia,
     EndCause,
+    HeaderFields,
     Hop,
     InviteAnswered,
     InviteFailed,
@@ -207,12 +208,15 @@ class OutboundInvite(InviteUsage):
             self._initial = self._client(self._least_s)
             self._initial.start(now)
         else:
-            cause = response.reason_cause("q.850")
-            self._fail(now, response.status, response.reason, cause, retry_after_s(response))
+            cause, wait_s = response.reason_cause("q.850"), retry_after_s(response)
+            refusal = InviteFailed(
+                self.id, response.status, plain_text(response.reason), cause, wait_s, _challenges(response)
+            )
+            self._fail(now, refusal)
 
     def handle_no_response(self, now: float, client: ClientRequest, status: int, reason: str) -> None:
         """Fail the call."""
-        self._fail(now, status, reason, None)
+        self._fail(now, InviteFailed(self.id, status, plain_text(reason)))
 
     def _handle_2xx(self, now: float, client: ClientRequest, response: Response) -> None:
         """Acknowledge each 2xx; keep the first dialog, end any other with BYE.   RFC 3261 section 13.2.2.4."""
@@ -256,10 +260,10 @@ class OutboundInvite(InviteUsage):
             return response.sdp
         return exchange.remote if exchange.rounds else response.sdp
 
-    def _fail(self, now: float, status: int, reason: str, cause: int | None, retry_after_s: int | None = None) -> None:
+    def _fail(self, now: float, refusal: InviteFailed) -> None:
         if not self._is_over:
             self._mark_over(now)
-            self._core.emit(InviteFailed(self.id, status, plain_text(reason), cause, retry_after_s))
+            self._core.emit(refusal)
 
     # --- early dialogs ---
 
@@ -308,6 +312,14 @@ class OutboundInvite(InviteUsage):
     def _next_cseq(self) -> int:
         self._cseq += 1
         return self._cseq
+
+
+def _challenges(response: Response) -> HeaderFields:
+    return tuple(
+        (name, plain_text(value))
+        for name in ("WWW-Authenticate", "Proxy-Authenticate")
+        for value in response.headers.get_all(name)
+    )
 
 
 def _reliable_number(response: Response) -> int | None:

@@ -19,7 +19,7 @@ from trunkline.sip.invite.session import Question, Session
 from trunkline.sip.invite.usage import InviteUsage
 from trunkline.sip.message import SDP, Request, Response
 from trunkline.sip.transaction import ServerTransaction
-from trunkline.sip.types import EndCause, InviteConfirmed, InviteId, ReinviteAnswered, Reliability
+from trunkline.sip.types import EndCause, HeaderFields, InviteConfirmed, InviteId, ReinviteAnswered, Reliability
 
 _RING_LIMIT = "ring limit"
 _REPEAT_PROVISIONAL = "repeat provisional"
@@ -124,6 +124,12 @@ class InboundInvite(InviteUsage):
         else:
             self._refuse(now, status if status is not None and status >= 300 else 480, reason)
 
+    def refuse(self, now: float, status: int, reason: str | None, headers: HeaderFields) -> None:
+        """Refuse with a final response that has these headers besides."""
+        self._check_open()
+        self._finish(now, EndCause.LOCAL, status=status)
+        self._refuse(now, status, reason, headers)
+
     # --- what the caller does ---
 
     def handle_cancel(self, now: float, transaction: ServerTransaction) -> None:
@@ -222,11 +228,13 @@ class InboundInvite(InviteUsage):
         self._reliable.stop()
         self._answer = None
 
-    def _refuse(self, now: float, status: int, reason: str | None) -> None:
+    def _refuse(self, now: float, status: int, reason: str | None, headers: HeaderFields = ()) -> None:
         self._forget_dialogs()
         response = self._respond_with(status, reason)
         if status == 503:
             response.headers.add("Retry-After", str(_RETRY_AFTER_S))
+        for name, value in headers:
+            response.headers.add(name, value)
         self._transaction.respond(now, response)
 
     def _respond_with(self, status: int, reason: str | None) -> Response:

@@ -29,6 +29,7 @@ from trunkline.sip.types import (
     InfoReceived,
     InviteEnded,
     InviteId,
+    Path,
     ReferId,
     ReferRequest,
     ReinviteAnswered,
@@ -88,6 +89,11 @@ class InviteUsage(ABC):
     def refer(self, now: float, target: ReferTo, request: ReferRequest) -> ReferId:
         """Send REFER; see `UserAgent.refer`."""
         return self._transfers.refer(now, self.confirmed_dialog(), target, request)
+
+    def move(self, flow: Path) -> None:
+        """Take another flow to the peer; see `UserAgent.move`."""
+        for session in self._sessions():
+            session.dialog.flow = flow
 
     # --- what others ask ---
 

@@ -6,6 +6,7 @@ The vocabulary of `trunkline.sip.ua` and `trunkline.sip.transport`. Plain data o
 from trunkline.sip.types.events import (
     EndCause,
     Event,
+    FlowClosed,
     IncomingInvite,
     IncomingRequest,
     InfoAnswered,
@@ -25,6 +26,7 @@ from trunkline.sip.types.events import (
     ReinviteAnswered,
     ReinviteFailed,
     ReinviteReceived,
+    RequestAnswered,
     Unregistered,
 )
 from trunkline.sip.types.paths import DEFAULT_PORT, Address, Hop, Path, RouteQuery, Transmit, Transport
@@ -40,8 +42,10 @@ from trunkline.sip.types.requests import (
     ProbeId,
     ReferId,
     ReferRequest,
+    RegisterRequest,
     RegistrationId,
     Reliability,
+    RequestId,
     UaConfig,
 )
 
@@ -53,6 +57,7 @@ __all__ = [
     "EarlyMedia",
     "EndCause",
     "Event",
+    "FlowClosed",
     "HeaderFields",
     "Hop",
     "Identity",
@@ -77,6 +82,7 @@ __all__ = [
     "ReferProgress",
     "ReferReceived",
     "ReferRequest",
+    "RegisterRequest",
     "Registered",
     "RegistrationFailed",
     "RegistrationId",
@@ -84,6 +90,8 @@ __all__ = [
     "ReinviteFailed",
     "ReinviteReceived",
     "Reliability",
+    "RequestAnswered",
+    "RequestId",
     "RouteQuery",
     "Transmit",
     "Transport",

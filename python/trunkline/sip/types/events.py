@@ -17,6 +17,7 @@ from trunkline.sip.types.requests import (
     ProbeId,
     ReferId,
     RegistrationId,
+    RequestId,
 )
 
 # --- events: registrations -------------------------------------------------------------------------------------------
@@ -130,6 +131,7 @@ class InviteFailed:
     status: from the wire (3xx is not followed), or 408 for silence (timer B, ring_limit_s) and 503 for "no way to
     reach the server". reason: the phrase that belongs to it. cause: Q.850 number of a Reason header (RFC 3326).
     retry_after_s: how long the server wants to be left alone, if it says.
+    challenges: WWW-Authenticate and Proxy-Authenticate of a 401 or 407, for whoever has the password.
     """
 
     id: InviteId
@@ -137,6 +139,7 @@ class InviteFailed:
     reason: str
     cause: int | None = None
     retry_after_s: int | None = field(default=None, compare=False)
+    challenges: HeaderFields = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +294,23 @@ class ReferProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestAnswered:
+    """Final response to a request of ours outside any dialog; 408 and 503 may be ours. headers: of the response."""
+
+    id: RequestId
+    status: int
+    reason: str
+    headers: HeaderFields
+
+
+@dataclass(frozen=True, slots=True)
+class FlowClosed:
+    """A WebSocket that its peer had opened has closed: what is only reached by it cannot be reached any more."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class IncomingRequest:
     """A request outside any dialog that the user agent leaves to the application (`UserAgent.accept_methods`).
 
@@ -326,4 +346,6 @@ Event = (
     | ReferAnswered
     | ReferProgress
     | IncomingRequest
+    | RequestAnswered
+    | FlowClosed
 )

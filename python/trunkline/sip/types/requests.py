@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
-from trunkline.sip.types.paths import Transport
+from trunkline.sip.types.paths import Hop, Transport
 
 RegistrationId = NewType("RegistrationId", int)
 """One outgoing registration, from `register` until `Unregistered` or for as long as it keeps failing."""
@@ -19,6 +19,9 @@ ProbeId = NewType("ProbeId", int)
 
 ReferId = NewType("ReferId", int)
 """One REFER, ours or the peer's, until its outcome is known."""
+
+RequestId = NewType("RequestId", int)
+"""One request of ours outside any dialog, until `RequestAnswered`."""
 
 IncomingRequestId = NewType("IncomingRequestId", int)
 """One request outside any dialog that waits for `respond`."""
@@ -68,8 +71,7 @@ class UaConfig:
     granted expiry after which a registration is refreshed. retry_min_s, retry_max_s: bounds of the back-off after a
     failed registration. max_transactions: requests from outside are answered 503 above this many. contact_policy: what
     is done about Contacts of peers behind a NAT. failover_s: a server that gives no sign of life for so long is left
-    for the next one, where there is a next one. udp_keep_alive_s: longest silence towards a registrar over UDP, where
-    it names none itself; 0 for no keep-alives.
+    for the next one, where there is a next one.
     reliable_provisionals: which of ours a peer that can is to acknowledge. early_media: whose description a caller's
     progress reports carry. session_expires_s: how long a session is to last without a refresh, 0 to ask for no session
     timer; session_least_s: the least that we take (RFC 4028 wants 90 at least).
@@ -87,7 +89,6 @@ class UaConfig:
     max_transactions: int = 20_000
     contact_policy: ContactPolicy = ContactPolicy.PRIVATE
     failover_s: float = 4.0
-    udp_keep_alive_s: float = 29.0
     reliable_provisionals: Reliability = Reliability.DESCRIBED
     early_media: EarlyMedia = EarlyMedia.NEWEST
     session_expires_s: int = 1_800
@@ -142,7 +143,10 @@ class InviteRequest:
     dialog to take the place of, as `ReferReceived.replaces` gave it (RFC 3891). identity: what
     else is said of the caller. max_forwards, max_breadth: of a call that we pass on, one hop less than it came with, so
     that a loop through us ends (RFC 3261 section 20.22, RFC 5393 section 5). silence_s: give up with 408 if the last
-    server to ask gives no sign of life for so long; None leaves it all the time of the protocol (64*T1).
+    server to ask gives no sign of life for so long; None leaves it all the time of the protocol (64*T1). hop: where it
+    goes, whatever the target: a proxy, or the flow of a peer that nobody else can reach. routes: preloaded, the first
+    of them first. credentials: Authorization and Proxy-Authorization as the caller itself has sent them, for a server
+    that knows it and not us.
     """
 
     target_uri: str
@@ -157,6 +161,28 @@ class InviteRequest:
     max_forwards: int = 70
     max_breadth: int | None = None
     silence_s: float | None = None
+    hop: Hop | None = None
+    routes: tuple[str, ...] = ()
+    credentials: HeaderFields = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterRequest:
+    """A REGISTER that we pass on for somebody else, whose credentials are in it as they came.
+
+    uri: the registrar's domain, Request-URI. aor: of From and To. contact_user: user part of our Contact, which stands
+    for theirs; None is `*`, all bindings. expires_s: None leaves it to the registrar. sip_call_id, cseq: of the series
+    that it belongs to (RFC 3261 section 10.2). hop: where it goes. credentials: as in `InviteRequest`.
+    """
+
+    uri: str
+    aor: str
+    contact_user: str | None
+    expires_s: int | None
+    sip_call_id: str
+    cseq: int
+    hop: Hop
+    credentials: HeaderFields = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
