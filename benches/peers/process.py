@@ -61,7 +61,7 @@ class Usage:
         core_line = re.search(rf"^cpu{core} (.*)$", Path("/proc/stat").read_text(), re.MULTILINE)
         assert core_line
         user, nice, system, _, _, irq, softirq, steal, *_ = map(int, core_line[1].split())
-        resident = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        resident = re.search(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
         assert resident
         core_s = (user + nice + system + irq + softirq) / TICKS_PER_S
         return cls(

@@ -124,8 +124,9 @@ impl Encoder {
     pub(super) fn new(settings: &EncoderSettings, asked: &Parameters) -> Result<Self, CodecError> {
         let rate_hz = rate(settings.sample_rate_hz)?;
         let mut error = ffi::OPUS_OK;
+        let application = application(settings.sample_rate_hz);
         // SAFETY: any arguments are allowed; `error` outlives the call. The result is null or a state that is ours.
-        let state = unsafe { ffi::opus_encoder_create(rate_hz, 1, ffi::OPUS_APPLICATION_VOIP, &raw mut error) };
+        let state = unsafe { ffi::opus_encoder_create(rate_hz, 1, application, &raw mut error) };
         let state = NonNull::new(state).ok_or(CodecError::Library(error))?;
         let mut encoder = Self { state, sample_rate_hz: settings.sample_rate_hz, is_silent: false };
         let bitrate_bps = settings
@@ -148,6 +149,11 @@ impl Encoder {
         // SAFETY: the state is live, and each request used in this file takes exactly one `opus_int32`.
         count(unsafe { ffi::opus_encoder_ctl(self.state.as_ptr(), request, value) }).map(|_| ())
     }
+}
+
+/// Below 24 kHz speech is SILK's anyway: without the other layer an encoder is a quarter smaller and somewhat faster.
+const fn application(sample_rate_hz: u32) -> c_int {
+    if sample_rate_hz <= 16_000 { ffi::OPUS_APPLICATION_RESTRICTED_SILK } else { ffi::OPUS_APPLICATION_VOIP }
 }
 
 /// The library's name for the bandwidth that fits a playback rate (RFC 7587 section 3.1.1).

@@ -348,6 +348,8 @@ impl Handshake {
             match self.keys.take() {
                 Some(keys) => {
                     self.state = State::Connected;
+                    self.hello = HelloAssembler::default();
+                    self.remote_certificate = None;
                     self.events.push_back(Event::Connected(keys));
                 }
                 None => self.fail(Error::NoSrtpProfile),

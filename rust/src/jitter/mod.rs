@@ -34,8 +34,9 @@ impl Config {
     /// What suits a phone call.
     #[must_use]
     pub const fn new(clock_rate_hz: u32, max_payload_bytes: usize) -> Self {
-        // 64 packets are 640 ms in packets of 10 ms; 6 KiB are 768 ms of G.711, and 500 ms of Opus at 98 kbit/s.
-        Self { clock_rate_hz, max_payload_bytes, slots: 64, buffer_bytes: 6_144, min_delay_ms: 10, max_delay_ms: 400 }
+        // 480 ms, in packets of 10 ms and in bytes: the longest payload is 120 ms of any codec (Opus: at 97 kbit/s).
+        let buffer_bytes = 4 * max_payload_bytes;
+        Self { clock_rate_hz, max_payload_bytes, slots: 48, buffer_bytes, min_delay_ms: 10, max_delay_ms: 400 }
     }
 }
 

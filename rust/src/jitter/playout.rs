@@ -26,6 +26,12 @@ const TOLERANCE_US: i64 = 15_000;
 /// Output between two splices, or two looks for a place for one, unless it is urgent.
 const SPLICE_INTERVAL_MS: u32 = 40;
 
+/// Longest pull that is judged as one.
+const PULL_MS: u32 = 60;
+
+/// What remains in the queue for a splice: the longest period.
+const PERIOD_MS: u32 = 15;
+
 /// Timestamps of neighbouring packets may disagree by so much with their length.
 const TIMESTAMP_SLOP_US: i64 = 10_000;
 
@@ -82,8 +88,8 @@ impl Playout {
             tracker: Tracker::new(config.clock_rate_hz),
             estimator: Estimator::new(config.min_delay_ms, config.max_delay_ms),
             buffer: Buffer::new(config.slots, config.buffer_bytes.max(config.max_payload_bytes)),
-            // A pull of the longest packet, a longest packet more for time-scaling, a period put in.
-            queue: Queue::new(samples(rate_hz, 3 * MAX_PACKET_MS)),
+            // A pull, a longest packet more for time-scaling, a period left and one put in.
+            queue: Queue::new(samples(rate_hz, PULL_MS + MAX_PACKET_MS + 2 * PERIOD_MS)),
             config,
             stats: Stats::default(),
             lags_us: 0,
@@ -156,7 +162,7 @@ impl Playout {
     pub fn pull(&mut self, now: Instant, pcm: &mut [i16]) -> Signal {
         let mut now_us = self.since_epoch(now);
         let mut signal = Signal::Silence;
-        for piece in pcm.chunks_mut(samples(self.rate_hz, MAX_PACKET_MS)) {
+        for piece in pcm.chunks_mut(samples(self.rate_hz, PULL_MS)) {
             self.step_us = self.duration_us(piece.len());
             signal = signal.max(self.pull_piece(now_us, piece));
             now_us += self.step_us;
@@ -297,7 +303,7 @@ impl Playout {
 
     fn accelerate(&mut self, now_us: i64, needed: usize, excess_us: i64, likeness: Likeness) {
         // What remains must fill this pull, so one more packet is decoded if it is here; it has waited long enough.
-        if self.queue.len() < needed + samples(self.rate_hz, 15)
+        if self.queue.len() < needed + samples(self.rate_hz, PERIOD_MS)
             && let Some(entry) = self.buffer.head()
             && entry.content == Content::Speech
             && self.follows(&entry)

@@ -101,6 +101,8 @@ impl Ear {
         } else {
             let decoder = codec.decoder(sample_rate_hz).map_err(|_| DropReason::Codec)?;
             let config = Config::new(codec.clock_rate_hz(), codec.max_payload_bytes());
+            // Nearly every source has one type of payload only.
+            self.playouts.reserve_exact(1);
             self.playouts.push((pt, Playout::new(config, decoder)));
             self.playouts.len() - 1
         };
@@ -143,7 +145,7 @@ impl Voice {
             return Err(CodecError::BadFrameLength);
         }
         let pcm = vec![0; samples].into_boxed_slice();
-        let payload = vec![0; MAX_PAYLOAD_BYTES].into_boxed_slice();
+        let payload = vec![0; format.codec.max_payload_bytes().min(MAX_PAYLOAD_BYTES)].into_boxed_slice();
         Ok(Self { format, encoder, pcm, payload })
     }
 
