@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from random import Random, SystemRandom
 from typing import Final, Protocol
 
@@ -273,9 +274,9 @@ def _stream_limits(config: SipConfig) -> StreamLimits:
 
 
 def _controller_settings(config: Config, rng: Random) -> ControllerSettings:
-    may_transcode = config.media.transcoding
-    sip = CodecPolicy(config.media.sip_codecs, config.calls.dtmf, may_transcode)
-    web = CodecPolicy(config.media.web_codecs, may_transcode=may_transcode)
+    media = config.media
+    web = CodecPolicy(media.web_codecs, may_transcode=media.transcoding, opus_bitrate_bps=media.opus_bitrate_bps)
+    sip = replace(web, audio=media.sip_codecs, dtmf=config.calls.dtmf)
     return ControllerSettings(
         max_calls=config.calls.max_calls,
         run=RunSettings(

@@ -158,12 +158,13 @@ def test_negotiates_no_events_when_the_policy_has_none() -> None:
         (("a=ptime:30",), "96", 20),
         (("a=ptime:60",), "96", 60),
         (("a=ptime:200",), "96", 60),
-        (("a=ptime:200",), "0", 200),
+        (("a=ptime:120",), "0", 120),
+        (("a=ptime:200",), "0", 120),
         (("a=ptime:40", "a=maxptime:30"), "0", 30),
         (("a=maxptime:10",), "0", 10),
         (("a=fmtp:96 minptime=40",), "96", 40),
         (("a=ptime:0",), "0", 20),
-        (("a=ptime:201",), "0", 20),
+        (("a=ptime:9",), "0", 20),
         (("a=ptime:99999999999999",), "0", 20),
         (("a=ptime:20.5",), "0", 20),
         (("a=ptime:25",), "0", 20),
@@ -199,6 +200,7 @@ a=fmtp:101 0-15
 a=rtpmap:110 telephone-event/48000
 a=fmtp:110 0-15
 a=ptime:20
+a=maxptime:120
 a=rtcp-xr:voip-metrics
 a=sendrecv
 """

@@ -227,7 +227,11 @@ class MediaConfig(Section):
         default=5, ge=0, le=10, description="Effort of the Opus encoder. Lower saves CPU, higher sounds better."
     )
     opus_bitrate_bps: int = Field(
-        default=24_000, ge=6_000, le=128_000, description="Bits a second that the Opus encoder aims at."
+        default=24_000,
+        ge=6_000,
+        le=128_000,
+        description="Bits a second that the Opus encoder aims at, and that far sides are asked for whose Opus is "
+        "transcoded. What is passed through is as the two sides agree.",
     )
     pin_workers: bool = Field(
         default=False,

@@ -12,13 +12,17 @@ from dataclasses import dataclass, replace
 from trunkline.dtmf import DtmfKind, DtmfMode
 from trunkline.errors import NegotiationError, SdpError, TranscodingForbidden
 from trunkline.media.types import Codec, Dtmf
-from trunkline.sdp import pairing
+from trunkline.sdp import opus, pairing
 from trunkline.sdp.model import Attribute, MediaDescription
 from trunkline.sdp.parser import number
 
 DEFAULT_PTIME_MS = 20
 MIN_PTIME_MS = 10
-MAX_PTIME_MS = 200
+MAX_PTIME_MS = 120
+"""As much as one packet of any codec may carry, either way (RFC 6716 3.2)."""
+MAX_PTIME = Attribute("maxptime", str(MAX_PTIME_MS))
+
+_ODDEST_PTIME_MS = 10_000
 TELEPHONE_EVENT = "telephone-event"
 
 _OPUS_PTIMES_MS = (60, 40, 20, 10)
@@ -26,8 +30,7 @@ _OPUS_PTIMES_MS = (60, 40, 20, 10)
 _OURS = {
     codec.name: codec
     for codec in (
-        # Opus: mono is the default; 10 ms is the shortest frame that our side takes; FEC is used when it is there.
-        Codec(111, "opus", 48_000, 2, (("minptime", "10"), ("useinbandfec", "1"))),
+        Codec(111, "opus", 48_000, 2, opus.OURS),
         Codec(0, "PCMU", 8_000),
         Codec(8, "PCMA", 8_000),
         # G.729 with silence suppression, which is what an absent annexb means as well (RFC 4856 2.1.9).
@@ -76,7 +79,7 @@ class CodecTerms:
 
 @dataclass(frozen=True, slots=True)
 class CodecPolicy:
-    """What one leg may use. audio: names, best first.
+    """What one leg may use. audio: names, best first. opus_bitrate_bps: of Opus that we code or decode.
 
     may_transcode: False if only what the other leg speaks may be used. partners: what that is, empty while unknown.
     """
@@ -85,6 +88,7 @@ class CodecPolicy:
     dtmf: DtmfMode = DtmfMode.AUTO
     may_transcode: bool = True
     partners: tuple[Codec, ...] = ()
+    opus_bitrate_bps: int = 24_000
 
     def __post_init__(self) -> None:
         _check_names(self.audio)
@@ -158,7 +162,7 @@ def offer_codecs(policy: CodecPolicy) -> tuple[Codec, ...]:
 
     The 8,000 Hz event stands first, because phones that never heard of another rate take the first they see.
     """
-    audio = tuple(_OURS[name] for name in policy.audio)
+    audio = ours((_OURS[name] for name in policy.audio), policy)
     rates = sorted({codec.clock_rate for codec in audio})
     return audio + (tuple(_TELEPHONE_EVENTS[rate] for rate in rates) if policy.dtmf.has_events else ())
 
@@ -215,18 +219,22 @@ def answered_codecs(offered: Iterable[Codec], answer: Iterable[Codec]) -> tuple[
     return receive, audio + _matching_events((theirs for _, theirs in pairs), audio)
 
 
-def ours(codecs: Iterable[Codec]) -> tuple[Codec, ...]:
+def ours(codecs: Iterable[Codec], policy: CodecPolicy) -> tuple[Codec, ...]:
     """Return the codecs with our parameters instead of the far side's: what we ask to be sent.
 
-    An annexb=no of the far side's is kept, because an answer may not widen it.   RFC 7261 3.1.
+    An annexb=no of the far side's is kept, because an answer may not widen it (RFC 7261 3.1), and one of the other
+    leg's is passed on.
     """
-    return tuple(replace(codec, parameters=_our_parameters(codec)) for codec in codecs)
+    return tuple(replace(codec, parameters=_our_parameters(codec, policy)) for codec in codecs)
 
 
-def _our_parameters(codec: Codec) -> tuple[tuple[str, str], ...]:
+def _our_parameters(codec: Codec, policy: CodecPolicy) -> tuple[tuple[str, str], ...]:
     if codec.name == TELEPHONE_EVENT:
         return _EVENTS
-    if codec.name == "G729" and dict(codec.parameters).get("annexb", "yes").lower() == "no":
+    if codec.name == "opus":
+        return opus.wanted(policy.partners, policy.opus_bitrate_bps)
+    speakers = (codec, *(partner for partner in policy.partners if partner.name == codec.name))
+    if codec.name == "G729" and any(dict(each.parameters).get("annexb", "yes").lower() == "no" for each in speakers):
         return (("annexb", "no"),)
     return _OURS[codec.name].parameters
 
@@ -245,13 +253,13 @@ def codec_attributes(codecs: Iterable[Codec]) -> tuple[Attribute, ...]:
 def ptime_ms(media: MediaDescription, codec: Codec) -> int:
     """Return the milliseconds of audio per packet that the far side asks us to send with this codec.
 
-    `ptime`, under `maxptime` and Opus's `minptime`, as a length the codec has. 20 if absent, malformed or outside 10 to
-    200 ms.   RFC 8866 6.4, RFC 7587 6.1.
+    `ptime`, under `maxptime` and Opus's `minptime`, as a length the codec has and at most `MAX_PTIME_MS`. 20 if absent,
+    malformed or below 10 ms.   RFC 8866 6.4, RFC 7587 6.1.
     """
     asked = _milliseconds(media.value("ptime")) or DEFAULT_PTIME_MS
     highest = _milliseconds(media.value("maxptime")) or MAX_PTIME_MS
     lowest = _milliseconds(dict(codec.parameters).get("minptime")) or MIN_PTIME_MS
-    asked = min(max(asked, lowest), highest)
+    asked = min(max(asked, lowest), highest, MAX_PTIME_MS)
     if codec.name == "opus":
         return next((length for length in _OPUS_PTIMES_MS if length <= asked), MIN_PTIME_MS)
     return asked - asked % MIN_PTIME_MS
@@ -306,4 +314,4 @@ def _parameter_text(codec: Codec) -> str:
 
 
 def _milliseconds(text: str | None) -> int | None:
-    return None if text is None else number(text, MIN_PTIME_MS, MAX_PTIME_MS)
+    return None if text is None else number(text, MIN_PTIME_MS, _ODDEST_PTIME_MS)

@@ -27,6 +27,7 @@ from trunkline.media.types import (
 )
 from trunkline.sdp.codecs import (
     DEFAULT_PTIME_MS,
+    MAX_PTIME,
     CodecPolicy,
     answered_codecs,
     choose_codecs,
@@ -140,7 +141,7 @@ def answer_offer(
     local = local.towards(remote.rtp[0])
     agreed = answer_direction(offered_direction(offer, section, remote.rtp), direction)
     rtcp = rtcp_parameters(offer, section)
-    audio = StreamParameters(ours(codecs), codecs, ptime_ms(section, codecs[0]), agreed, rtcp=rtcp)
+    audio = StreamParameters(ours(codecs, policy), codecs, ptime_ms(section, codecs[0]), agreed, rtcp=rtcp)
     mine = _rtp_section(local, audio.receive, section.protocol, audio.ptime_ms, agreed, is_muxed=remote.rtcp_mux)
     mine = _with(mine, (*secured.attributes, *rtcp_attributes(rtcp)))
     media = tuple(_kept_mid(section, mine) if i == index else rejected(m) for i, m in enumerate(offer.media))
@@ -265,7 +266,7 @@ def _rtp_section(  # the parts of one m-section; a dataclass for one caller woul
     *,
     is_muxed: bool,
 ) -> MediaDescription:
-    attributes = [*codec_attributes(codecs), Attribute("ptime", str(ptime))]
+    attributes = [*codec_attributes(codecs), Attribute("ptime", str(ptime)), MAX_PTIME]
     if is_muxed:
         attributes.append(Attribute("rtcp-mux"))
     elif local.rtcp != (local.rtp[0], local.rtp[1] + 1):

@@ -21,7 +21,16 @@ from trunkline.media.types import (
     WebRtcLocal,
     WebRtcRemote,
 )
-from trunkline.sdp.codecs import CodecPolicy, choose_codecs, codec_attributes, offer_codecs, ours, ptime_ms, read_codecs
+from trunkline.sdp.codecs import (
+    MAX_PTIME,
+    CodecPolicy,
+    choose_codecs,
+    codec_attributes,
+    offer_codecs,
+    ours,
+    ptime_ms,
+    read_codecs,
+)
 from trunkline.sdp.fingerprints import read_fingerprints
 from trunkline.sdp.model import Attribute, Connection, MediaDescription, SessionDescription, SessionIdentity
 from trunkline.sdp.offer_answer import (
@@ -128,7 +137,7 @@ def answer_offer(
     remote = _remote(offer, section, is_dtls_client=is_dtls_client)
     agreed = answer_direction(offer.direction_of(section), direction)
     audio = StreamParameters(
-        ours(codecs), codecs, ptime_ms(section, codecs[0]), agreed, rtcp=rtcp_parameters(offer, section)
+        ours(codecs, policy), codecs, ptime_ms(section, codecs[0]), agreed, rtcp=rtcp_parameters(offer, section)
     )
     mine = _section(
         local,
@@ -177,6 +186,7 @@ def _section(
         *rtcp_attributes(rtcp),
         *_candidates(local.candidates),
         *codec_attributes(codecs),
+        MAX_PTIME,
         *(_sending_source(local) if "send" in direction else ()),
         Attribute(direction.value),
     )
