@@ -15,6 +15,7 @@ mod floods;
 mod fuzzing;
 mod g729;
 mod jumps;
+mod laws;
 mod libsrtp;
 mod limits;
 mod muting;

@@ -1,9 +1,16 @@
 //! G.711: A-law and mu-law companding, 8 kHz, one byte a sample.
 //!
-//! Owns the two laws and the direct conversion between them. Every table is computed at compile time from the
-//! segment formulas of the Recommendation. ITU-T G.711 (tables 1 and 2), RFC 3551 section 4.5.14.
+//! Owns the two laws; the conversion between them is in [`conversion`]. Every table is computed at compile time from the
+//! segment formulas of the Recommendation, and where the processor can, many samples are done at a time without any.
+//! ITU-T G.711 (tables 1 and 2), RFC 3551 section 4.5.14.
+
+mod conversion;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use super::{CodecError, Decoder, Encoded, Encoder, MAX_PACKET_MS};
+
+pub use conversion::{alaw_to_ulaw, ulaw_to_alaw};
 
 /// Which companding law.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,25 +114,10 @@ const fn ulaw_index(linear: i16) -> usize {
     (linear.cast_unsigned() >> 2) as usize
 }
 
-const fn conversion_table(from: Law) -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut byte: usize = 0;
-    while byte < table.len() {
-        table[byte] = match from {
-            Law::Alaw => ulaw_compress(alaw_expand(byte.to_le_bytes()[0])),
-            Law::Ulaw => alaw_compress(ulaw_expand(byte.to_le_bytes()[0])),
-        };
-        byte += 1;
-    }
-    table
-}
-
 static ALAW_TO_LINEAR: [i16; 256] = expand_table(Law::Alaw);
 static ULAW_TO_LINEAR: [i16; 256] = expand_table(Law::Ulaw);
 static LINEAR_TO_ALAW: [u8; 4_096] = alaw_compress_table();
 static LINEAR_TO_ULAW: [u8; 16_384] = ulaw_compress_table();
-static ALAW_TO_ULAW: [u8; 256] = conversion_table(Law::Alaw);
-static ULAW_TO_ALAW: [u8; 256] = conversion_table(Law::Ulaw);
 
 impl Law {
     /// The 16-bit linear value of one byte.
@@ -146,6 +138,15 @@ impl Law {
         }
     }
 
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Alaw => Self::Ulaw,
+            Self::Ulaw => Self::Alaw,
+        }
+    }
+
     /// The byte for silence.
     #[must_use]
     pub const fn silence(self) -> u8 {
@@ -156,27 +157,36 @@ impl Law {
     }
 }
 
-/// The mu-law byte whose interval holds the level of an A-law byte. (Table 4 of the Recommendation differs by one step in
-/// codes whose level lies nearly on the edge of two intervals.)
-#[must_use]
-pub fn alaw_to_ulaw(byte: u8) -> u8 {
-    ALAW_TO_ULAW[usize::from(byte)]
+/// Expands each byte of `from` into the sample at its place in `to`, as many as there are of both.
+fn expand_all(law: Law, from: &[u8], to: &mut [i16]) {
+    #[cfg(target_arch = "x86_64")]
+    let (from, to) = x86::expand(law, from, to);
+    expand_by_table(law, from, to);
 }
 
-/// The A-law byte whose interval holds the level of a mu-law byte, as for [`alaw_to_ulaw`].
-#[must_use]
-pub fn ulaw_to_alaw(byte: u8) -> u8 {
-    ULAW_TO_ALAW[usize::from(byte)]
-}
-
-/// Turns a payload of law `from` into the other law, in place.
-pub fn convert_in_place(from: Law, payload: &mut [u8]) {
-    let table = match from {
-        Law::Alaw => &ALAW_TO_ULAW,
-        Law::Ulaw => &ULAW_TO_ALAW,
+/// The safe twin of whatever is faster.
+fn expand_by_table(law: Law, from: &[u8], to: &mut [i16]) {
+    let table = match law {
+        Law::Alaw => &ALAW_TO_LINEAR,
+        Law::Ulaw => &ULAW_TO_LINEAR,
     };
-    for byte in payload {
-        *byte = table[usize::from(*byte)];
+    for (sample, &byte) in to.iter_mut().zip(from) {
+        *sample = table[usize::from(byte)];
+    }
+}
+
+/// Compresses each sample of `from` into the byte at its place in `to`, as many as there are of both.
+fn compress_all(law: Law, from: &[i16], to: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    let (from, to) = x86::compress(law, from, to);
+    compress_by_table(law, from, to);
+}
+
+/// The safe twin of whatever is faster.
+fn compress_by_table(law: Law, from: &[i16], to: &mut [u8]) {
+    match law {
+        Law::Alaw => to.iter_mut().zip(from).for_each(|(byte, &s)| *byte = LINEAR_TO_ALAW[alaw_index(s)]),
+        Law::Ulaw => to.iter_mut().zip(from).for_each(|(byte, &s)| *byte = LINEAR_TO_ULAW[ulaw_index(s)]),
     }
 }
 
@@ -204,13 +214,7 @@ impl Decoder for Coder {
     fn decode(&mut self, payload: &[u8], pcm: &mut [i16]) -> Result<usize, CodecError> {
         let samples = self.packet_samples(payload).ok_or(CodecError::Malformed)?;
         let pcm = pcm.get_mut(..samples).ok_or(CodecError::OutputTooSmall)?;
-        let table = match self.law {
-            Law::Alaw => &ALAW_TO_LINEAR,
-            Law::Ulaw => &ULAW_TO_LINEAR,
-        };
-        for (sample, &byte) in pcm.iter_mut().zip(payload) {
-            *sample = table[usize::from(byte)];
-        }
+        expand_all(self.law, payload, pcm);
         Ok(samples)
     }
 
@@ -231,10 +235,7 @@ impl Encoder for Coder {
             return Err(CodecError::BadFrameLength);
         }
         let payload = payload.get_mut(..pcm.len()).ok_or(CodecError::OutputTooSmall)?;
-        match self.law {
-            Law::Alaw => payload.iter_mut().zip(pcm).for_each(|(byte, &s)| *byte = LINEAR_TO_ALAW[alaw_index(s)]),
-            Law::Ulaw => payload.iter_mut().zip(pcm).for_each(|(byte, &s)| *byte = LINEAR_TO_ULAW[ulaw_index(s)]),
-        }
+        compress_all(self.law, pcm, payload);
         Ok(Encoded::Payload(pcm.len()))
     }
 

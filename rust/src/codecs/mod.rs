@@ -12,7 +12,7 @@ mod g729;
 mod opus;
 mod silence;
 
-pub use g711::{Law, alaw_to_ulaw, convert_in_place, ulaw_to_alaw};
+pub use g711::{Law, alaw_to_ulaw, ulaw_to_alaw};
 pub use g729::Parameters as G729Parameters;
 pub use opus::Parameters as OpusParameters;
 

@@ -194,23 +194,11 @@ impl Pipeline {
                 self.ear.rest();
                 Ok(())
             }
-            Route::Relay(format) => {
-                self.ear.rest();
-                if self.is_dialling() {
-                    return Ok(());
-                }
-                let clock_rate_hz = format.codec.clock_rate_hz();
-                let header = self.relay.rewrite(now, packet, (format.pt, clock_rate_hz), &mut self.output)?;
-                self.spoken = Some(format.codec.kind());
-                self.sampler.pass(&format.codec, packet.payload);
-                if !self.mute.is_on() {
-                    sink.send(&header, clock_rate_hz, packet.payload);
-                    return Ok(());
-                }
-                let mut silence = [0; LONGEST_PAYLOAD_BYTES];
-                let len = format.codec.write_silence(packet.payload, &mut silence).ok_or(DropReason::Codec)?;
-                sink.send(&header, clock_rate_hz, &silence[..len]);
-                Ok(())
+            Route::Relay(format) => self.pass(now, packet, format, sink),
+            Route::Convert(format, law) => {
+                let mut converted = [0; LONGEST_PAYLOAD_BYTES];
+                let payload = law.convert(packet.payload, &mut converted).ok_or(DropReason::Codec)?;
+                self.pass(now, &Inbound { payload, ..*packet }, format, sink)
             }
             Route::Transcode(codec) => {
                 let sample_rate_hz = self.voice()?.sample_rate_hz();
@@ -220,6 +208,32 @@ impl Pipeline {
             }
             Route::Noise => self.ear.hear_noise(now, packet),
         }
+    }
+
+    /// Sends a packet of the other leg on as one of `format`, whose payload it carries.
+    fn pass(
+        &mut self,
+        now: Instant,
+        packet: &Inbound<'_>,
+        format: Format,
+        sink: &mut impl Sink,
+    ) -> Result<(), DropReason> {
+        self.ear.rest();
+        if self.is_dialling() {
+            return Ok(());
+        }
+        let clock_rate_hz = format.codec.clock_rate_hz();
+        let header = self.relay.rewrite(now, packet, (format.pt, clock_rate_hz), &mut self.output)?;
+        self.spoken = Some(format.codec.kind());
+        self.sampler.pass(&format.codec, packet.payload);
+        if !self.mute.is_on() {
+            sink.send(&header, clock_rate_hz, packet.payload);
+            return Ok(());
+        }
+        let mut silence = [0; LONGEST_PAYLOAD_BYTES];
+        let len = format.codec.write_silence(packet.payload, &mut silence).ok_or(DropReason::Codec)?;
+        sink.send(&header, clock_rate_hz, &silence[..len]);
+        Ok(())
     }
 
     /// Sends `source` instead of what the other leg says, until it ends.

@@ -1,6 +1,6 @@
 //! What becomes of a packet, by its payload type.
 
-use crate::codecs::{Codec, Kind};
+use crate::codecs::{Codec, Kind, Law};
 use crate::net::Pt;
 
 use super::Format;
@@ -10,6 +10,8 @@ use super::Format;
 pub(super) enum Route {
     /// Goes on under our number of the same codec.
     Relay(Format),
+    /// Goes on under our number of G.711's other law, each byte converted from this one.
+    Convert(Format, Law),
     /// Is decoded and encoded anew.
     Transcode(Codec),
     /// Comfort noise for the decoder.
@@ -27,6 +29,10 @@ impl Routes {
     pub(super) fn choose(source: &[Format], send: &[Format], is_same_ptime: bool) -> Self {
         let route = |theirs: &Format| {
             let same = send.iter().find(|ours| is_same_codec(ours.codec, theirs.codec));
+            let other_law = law(theirs.codec).and_then(|law| {
+                let ours = send.iter().find(|ours| self::law(ours.codec) == Some(law.other()))?;
+                Some(Route::Convert(*ours, law))
+            });
             let keeps_ptime = theirs.codec.kind() == Kind::Opus || is_same_ptime;
             Some(match (theirs.codec.kind(), same) {
                 // Digits go from key to key, not from packet to packet.
@@ -34,7 +40,7 @@ impl Routes {
                 (Kind::Cn, Some(ours)) => Route::Relay(*ours),
                 (Kind::Cn, None) => Route::Noise,
                 (_, Some(ours)) if keeps_ptime => Route::Relay(*ours),
-                _ => Route::Transcode(theirs.codec),
+                _ => other_law.filter(|_| is_same_ptime).unwrap_or(Route::Transcode(theirs.codec)),
             })
         };
         Self(source.iter().filter_map(|theirs| Some((theirs.pt, route(theirs)?))).collect())
@@ -49,8 +55,17 @@ impl Routes {
     pub(super) fn transcoded(&self) -> impl Iterator<Item = Codec> {
         self.0.iter().filter_map(|(_, route)| match route {
             Route::Transcode(codec) => Some(*codec),
-            Route::Relay(_) | Route::Noise => None,
+            Route::Relay(_) | Route::Convert(..) | Route::Noise => None,
         })
+    }
+}
+
+/// The law of a G.711 codec.
+fn law(codec: Codec) -> Option<Law> {
+    match codec.kind() {
+        Kind::Pcmu => Some(Law::Ulaw),
+        Kind::Pcma => Some(Law::Alaw),
+        _ => None,
     }
 }
 

@@ -67,25 +67,103 @@ fn every_sample_becomes_a_level_near_it() {
     }
 }
 
-#[test]
-fn direct_conversion_keeps_the_level_and_settles_after_one_step() {
-    for byte in all_bytes() {
-        for (from, to, there, back) in [
-            (Law::Alaw, Law::Ulaw, alaw_to_ulaw as fn(u8) -> u8, ulaw_to_alaw as fn(u8) -> u8),
-            (Law::Ulaw, Law::Alaw, ulaw_to_alaw, alaw_to_ulaw),
-        ] {
-            let level = from.expand(byte);
-            let off = (i32::from(to.expand(there(byte))) - i32::from(level)).abs();
-            assert!(off <= half_interval(level), "{from:?} {byte:#04x}: {off} off");
-            let settled = there(byte);
-            assert_eq!(there(back(settled)), settled, "{from:?} {byte:#04x} keeps changing on its way");
-            let mut payload = [byte; 3];
-            convert_in_place(from, &mut payload);
-            assert_eq!(payload, [settled; 3]);
+/// The decision values of table 1 or 2 for one sign, in sixteen-bit units: intervals of one width after the other.
+fn decision_values(law: Law) -> Vec<i32> {
+    let (unit, intervals) = match law {
+        // Number and width of the intervals, columns 1 and 2 of the tables.
+        Law::Alaw => (8, [(0, 0), (32, 2), (16, 4), (16, 8), (16, 16), (16, 32), (16, 64), (16, 128)]),
+        Law::Ulaw => (4, [(1, 1), (15, 2), (16, 4), (16, 8), (16, 16), (16, 32), (16, 64), (16, 128)]),
+    };
+    let last = if law == Law::Ulaw { (16, 256) } else { (0, 0) };
+    let mut values = vec![0];
+    for (number, width) in intervals.into_iter().chain([last]) {
+        for _ in 0..number {
+            values.push(values.last().unwrap() + width * unit);
         }
     }
-    assert_eq!(alaw_to_ulaw(0xd5), 0xfe, "A-law has no zero: its lowest level is the lowest above mu-law's zero");
-    assert_eq!(ulaw_to_alaw(0xff), 0xd5);
+    values
+}
+
+#[test]
+fn every_sample_becomes_the_byte_that_the_recommendation_defines() {
+    for law in LAWS {
+        let decisions = decision_values(law);
+        assert_eq!(decisions.len(), 129);
+        for linear in i16::MIN..=i16::MAX {
+            let (magnitude, is_positive) = (i32::from(linear).abs(), linear >= 0);
+            // Which interval a decision value itself belongs to is left open; away from zero, as in the ITU's tools.
+            let inside = |limit: &&i32| if is_positive { **limit <= magnitude } else { **limit < magnitude };
+            let number = decisions[1..].iter().take_while(inside).count().min(127);
+            let number_bits = u8::try_from(number).unwrap() | if is_positive { 0x80 } else { 0 };
+            // Column 6 of the tables, and the note on inverted bits: even ones in A-law, all of the number in mu-law.
+            let byte = number_bits ^ if law == Law::Alaw { 0x55 } else { 0x7f };
+            assert_eq!(law.compress(linear), byte, "{law:?} of {linear}");
+            let level = match law {
+                // Column 7: zero for the first interval of mu-law, the middle of any other.
+                Law::Ulaw if number == 0 => 0,
+                Law::Alaw | Law::Ulaw => i32::midpoint(decisions[number], decisions[number + 1]),
+            };
+            assert_eq!(i32::from(law.expand(byte)), if is_positive { level } else { -level }, "{law:?} {byte:#04x}");
+        }
+    }
+}
+
+#[test]
+fn whatever_the_processor_can_gives_the_bits_of_the_tables() {
+    let samples: Vec<i16> = (i16::MIN..=i16::MAX).collect();
+    let bytes: Vec<u8> = (0..8).flat_map(|_| all_bytes()).collect();
+    for law in LAWS {
+        for offset in 0..33 {
+            let samples = &samples[offset..];
+            let (mut fast, mut safe) = (vec![0; samples.len()], vec![0; samples.len()]);
+            compress_all(law, samples, &mut fast);
+            compress_by_table(law, samples, &mut safe);
+            assert!(fast == safe, "{law:?} from {offset}");
+            let bytes = &bytes[offset..];
+            let (mut fast, mut safe) = (vec![0; bytes.len()], vec![0; bytes.len()]);
+            expand_all(law, bytes, &mut fast);
+            expand_by_table(law, bytes, &mut safe);
+            assert_eq!(fast, safe, "{law:?} from {offset}");
+        }
+    }
+}
+
+/// Decoder output value numbers, which count the levels of one sign: mu-law's from 0, A-law's from 1.
+fn ulaw_number(byte: u8) -> u8 {
+    !byte & 0x7f
+}
+
+fn alaw_number(byte: u8) -> u8 {
+    (byte & 0x7f ^ 0x55) + 1
+}
+
+#[test]
+fn direct_conversion_changes_what_the_recommendation_says_and_no_more() {
+    for byte in all_bytes() {
+        // Note 2 to tables 3 and 4: there and back, these numbers change, and of them the last bit alone.
+        let (there_and_back, before) = (ulaw_number(alaw_to_ulaw(ulaw_to_alaw(byte))), ulaw_number(byte));
+        let is_changed = before <= 14 && before.is_multiple_of(2);
+        assert_eq!(there_and_back, before + u8::from(is_changed), "mu-law {byte:#04x}");
+        let (there_and_back, before) = (ulaw_to_alaw(alaw_to_ulaw(byte)), byte);
+        let is_changed = [26, 28, 30, 32, 45, 47, 63, 80].contains(&alaw_number(byte));
+        assert_eq!(there_and_back ^ before, u8::from(is_changed), "A-law {byte:#04x}");
+        assert_eq!(((alaw_to_ulaw(byte) ^ byte) | (ulaw_to_alaw(byte) ^ byte)) & 0x80, 0, "the sign stays");
+    }
+}
+
+#[test]
+fn direct_conversion_keeps_the_level() {
+    for byte in all_bytes() {
+        for (from, converted) in [(Law::Alaw, alaw_to_ulaw(byte)), (Law::Ulaw, ulaw_to_alaw(byte))] {
+            let level = from.expand(byte);
+            let off = (i32::from(from.other().expand(converted)) - i32::from(level)).abs();
+            assert!(off <= half_interval(level), "{from:?} {byte:#04x}: {off} off");
+        }
+        let mut converted = [0; 3];
+        assert_eq!(Law::Alaw.convert(&[byte; 3], &mut converted), Some(&[alaw_to_ulaw(byte); 3][..]));
+        assert_eq!(Law::Ulaw.convert(&[byte; 3], &mut converted), Some(&[ulaw_to_alaw(byte); 3][..]));
+        assert_eq!(Law::Ulaw.convert(&[byte; 4], &mut converted), None);
+    }
 }
 
 #[test]
@@ -116,6 +194,21 @@ fn refuses_frames_that_do_not_fit() {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn runs_of_any_length_come_out_as_by_the_tables(
+        samples in prop::collection::vec(any::<i16>(), 0..200), room in 0_usize..200, is_alaw: bool
+    ) {
+        let law = if is_alaw { Law::Alaw } else { Law::Ulaw };
+        let (mut fast, mut safe) = (vec![1; room], vec![1; room]);
+        compress_all(law, &samples, &mut fast);
+        compress_by_table(law, &samples, &mut safe);
+        prop_assert_eq!(&fast, &safe);
+        let (mut pcm, mut pcm_safe) = (samples.clone(), samples);
+        expand_all(law, &fast, &mut pcm);
+        expand_by_table(law, &safe, &mut pcm_safe);
+        prop_assert_eq!(pcm, pcm_safe);
+    }
 
     #[test]
     fn compression_never_changes_the_order_of_samples(a: i16, b: i16) {
