@@ -246,6 +246,7 @@ def _ua_config(config: SipConfig) -> UaConfig:
         advertised_host=config.advertised_host,
         contact_policy=ContactPolicy(config.contact_policy),
         failover_s=config.failover_s,
+        udp_keep_alive_s=config.udp_keep_alive_s,
         reliable_provisionals=Reliability(config.reliable_provisionals),
         early_media=EarlyMedia(config.early_media),
         session_expires_s=config.session_expires_s,

@@ -181,6 +181,13 @@ class SipConfig(Section):
         description="Seconds between signs of life on TCP and TLS connections that we opened and on every WebSocket. "
         "Shorter holds NATs open that forget quickly, and finds a dead peer sooner.",
     )
+    udp_keep_alive_s: float = Field(
+        default=29.0,
+        ge=0,
+        le=3600,
+        description="Longest silence in seconds towards a registrar over UDP that names none itself (RFC 5626). "
+        "Shorter holds NATs open that forget quickly; 0 sends no keep-alives.",
+    )
     tcp_idle_s: float = Field(
         default=1800.0,
         ge=1,

@@ -13,7 +13,7 @@ from typing import Protocol
 from trunkline.errors import SipParseError
 from trunkline.sip.core import Core
 from trunkline.sip.digest import Attempt, Credentials
-from trunkline.sip.headers import NameAddr, parse_number
+from trunkline.sip.headers import NameAddr, Parameters, parse_number
 from trunkline.sip.message import HeaderList, Request, Response
 from trunkline.sip.phrases import reason_phrase
 from trunkline.sip.transaction import ClientTransaction, Failure, State
@@ -32,7 +32,8 @@ class AccountAccess:
     """An account at its server: credentials, and the addresses that may see them.
 
     home: the server's hop. addresses: what `home` resolved to so far. service_routes: the way that its registrar wants
-    our requests to take (RFC 3608).
+    our requests to take (RFC 3608). is_outbound: it wants requests of a dialog of ours to come by the way on which we
+    registered (RFC 5626 section 4.3).
     """
 
     def __init__(self, core: Core, account: Account) -> None:
@@ -42,6 +43,7 @@ class AccountAccess:
         self.credentials = Credentials(account.authentication_name or account.login, account.password, core.rng)
         self.addresses: set[Address] = set()
         self.service_routes: tuple[NameAddr, ...] = ()
+        self.is_outbound = False
 
     def may_see(self, path: Path) -> bool:
         """Whether the far end of this path is the account's server."""
@@ -65,8 +67,8 @@ class ClientRequest:
     """Sends one request until it has an outcome.
 
     template: without Via, CSeq and Contact. hop: None if there is no way to send.
-    contact_user: user part of our Contact, None for no Contact at all. silence_s: how long the last address may give no
-    sign of life before that is the outcome; None is all the time of the protocol.
+    contact_user: user part of our Contact, None for no Contact at all. contact_parameters: of that header. silence_s:
+    how long the last address may give no sign of life before that is the outcome; None is all the time of the protocol.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class ClientRequest:
         hop: Hop | None,
         next_cseq: Callable[[], int],
         contact_user: str | None = None,
+        contact_parameters: Parameters = (),
         access: AccountAccess | None = None,
         silence_s: float | None = None,
     ) -> None:
@@ -89,6 +92,7 @@ class ClientRequest:
         self._hop = hop
         self._next_cseq = next_cseq
         self._contact_user = contact_user
+        self._contact_parameters = contact_parameters
         self._access = access
         self._silence_s = silence_s
         self._attempt = None if access is None else Attempt(access.credentials, template.method)
@@ -170,7 +174,9 @@ class ClientRequest:
         headers.prepend("Via", str(self._core.via(path)))
         headers.add("CSeq", f"{self._cseq} {request.method}")
         if self._contact_user is not None:
-            headers.add("Contact", str(self._core.contact(path, self._contact_user)))
+            is_outbound = self._access is not None and self._access.is_outbound and request.method != "REGISTER"
+            contact = self._core.contact(path, self._contact_user, is_outbound=is_outbound)
+            headers.add("Contact", str(replace(contact, parameters=self._contact_parameters)))
         headers.add("User-Agent", self._core.config.user_agent)
         if self._access is not None and self._access.may_see(path):
             for name, value in self._access.credentials.headers(request.method, str(request.uri)):

@@ -213,9 +213,12 @@ class Core:
         parameters = (("rport", None), ("branch", f"{BRANCH_COOKIE}{self.token()}"))
         return Via(path.transport.upper(), host.strip("[]"), path.local[1], parameters)
 
-    def contact(self, path: Path, user: str | None) -> NameAddr:
-        """Make our Contact for peers on this path."""
+    def contact(self, path: Path, user: str | None, *, is_outbound: bool = False) -> NameAddr:
+        """Make our Contact for peers on this path.
+
+        is_outbound: requests to it are to come by the way on which we registered (RFC 5626 section 4.3).
+        """
         uri = SipUri.of(user, self.config.advertised_host or path.local[0], path.local[1])
         if path.transport is not Transport.UDP:
             uri = uri.with_parameter("transport", path.transport.uri_name)
-        return NameAddr(uri)
+        return NameAddr(uri.with_parameter("ob", None) if is_outbound else uri)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from trunkline.sip import inspection
-from trunkline.sip.accounts import Accounts
+from trunkline.sip.bindings import Accounts
 from trunkline.sip.core import Core
 from trunkline.sip.dialog import dialog_id_of
 from trunkline.sip.gate import Admitted, Gate, Ignored, Turned

@@ -19,6 +19,7 @@ from trunkline.sip.finding.targets import Question, Search, Target
 from trunkline.sip.resolver import DnsResolver, Resolver
 from trunkline.sip.transports.intake import Intake
 from trunkline.sip.transports.listening import Listener, StreamLimits
+from trunkline.sip.transports.network_watch import NetworkWatch
 from trunkline.sip.transports.sockets import Sockets
 from trunkline.sip.transports.tls import TlsSettings
 from trunkline.sip.types import (
@@ -85,6 +86,7 @@ class SipShell:
             tls=tls,
             origins=origins,
         )
+        self._network = NetworkWatch(self._handle_network_change)
         self._timer: asyncio.TimerHandle | None = None
         self._delivery: asyncio.Handle | None = None
         self._reading: asyncio.Handle | None = None
@@ -107,10 +109,12 @@ class SipShell:
     async def start(self) -> None:
         """Bind and listen. ConnectFailed if an address cannot be bound."""
         await self._sockets.open()
+        self._network.start()
 
     async def stop(self, timeout_s: float = 3.0) -> None:
         """Hang up, de-register, close all sockets; returns within timeout_s."""
         self._is_stopping = True
+        self._network.stop()
         self._ua.shutdown(self._now())
         self._drain()
         with suppress(TimeoutError):
@@ -256,6 +260,10 @@ class SipShell:
 
     def _handle_unreachable(self, path: Path, detail: str) -> None:
         self._guard(lambda: self._ua.handle_unreachable(self._now(), path, detail))
+
+    def _handle_network_change(self) -> None:
+        self._counters["network_changes"] += 1
+        self._guard(lambda: self._ua.handle_network_change(self._now()))
 
     def _handle_timeout(self) -> None:
         self._timer = None

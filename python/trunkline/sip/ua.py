@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from trunkline.errors import InvalidCallState, LocalProtocolError, SipParseError
-from trunkline.sip.accounts import Accounts
+from trunkline.sip.bindings import Accounts
+from trunkline.sip.bindings.stun import is_stun
 from trunkline.sip.core import Core, hop_of
 from trunkline.sip.gate import Gate
 from trunkline.sip.headers import ReferTo, Replaces, check_field
@@ -232,6 +233,9 @@ class UserAgent:
             if data == PING and path.transport.is_reliable:
                 self._core.transactions.transmit(path, PONG)
             return
+        if is_stun(data):
+            self._accounts.handle_stun(now, data, path)
+            return
         try:
             message = parse_message(data)
         except BadRequestError as error:
@@ -264,6 +268,11 @@ class UserAgent:
         self._core.transactions.handle_unreachable(now, path, detail)
         if path.connection and path.transport.is_websocket:
             self._core.emit(FlowClosed(path))
+        self._accounts.handle_unreachable(now, path)
+
+    def handle_network_change(self, now: float) -> None:
+        """Learn that the machine's addresses or routes have changed: failed registrations are tried again."""
+        self._accounts.handle_network_change(now)
 
     def handle_timeout(self, now: float) -> None:
         """Run what is due."""

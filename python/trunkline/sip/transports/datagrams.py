@@ -1,7 +1,7 @@
 """SHELL: one UDP socket with its error queue.
 
-Owns reading, sending and the news that a peer cannot be reached; answers STUN.   RFC 3261 sections 18.1, 18.4;
-RFC 1122 4.1.3.3 (ICMP errors reach the user of UDP); RFC 5626 section 8 (STUN).
+Owns reading, sending and the news that a peer cannot be reached; answers requests of STUN.
+RFC 3261 sections 18.1, 18.4; RFC 1122 4.1.3.3 (ICMP errors reach the user of UDP); RFC 5626 section 8 (STUN).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import socket
 from collections import Counter
 from typing import Protocol
 
+from trunkline.sip.bindings.stun import binding_answer, is_binding_request
 from trunkline.sip.transports.listening import Listener
-from trunkline.sip.transports.stun import binding_answer, is_stun
 from trunkline.sip.types import Address, Path, Transport
 
 _IP_RECVERR, _IPV6_RECVERR = 11, 25
@@ -92,7 +92,7 @@ class DatagramSocket:
                 self._read_errors()
                 continue
             remote: Address = (source[0], source[1])
-            if is_stun(data):
+            if is_binding_request(data):
                 self._answer_stun(data, remote)
                 continue
             host = self._owner.routed_host(self._bound.host, remote)

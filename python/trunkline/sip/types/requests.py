@@ -71,7 +71,8 @@ class UaConfig:
     granted expiry after which a registration is refreshed. retry_min_s, retry_max_s: bounds of the back-off after a
     failed registration. max_transactions: requests from outside are answered 503 above this many. contact_policy: what
     is done about Contacts of peers behind a NAT. failover_s: a server that gives no sign of life for so long is left
-    for the next one, where there is a next one.
+    for the next one, where there is a next one. udp_keep_alive_s: longest silence towards a registrar over UDP, where
+    it names none itself; 0 for no keep-alives.
     reliable_provisionals: which of ours a peer that can is to acknowledge. early_media: whose description a caller's
     progress reports carry. session_expires_s: how long a session is to last without a refresh, 0 to ask for no session
     timer; session_least_s: the least that we take (RFC 4028 wants 90 at least).
@@ -89,6 +90,7 @@ class UaConfig:
     max_transactions: int = 20_000
     contact_policy: ContactPolicy = ContactPolicy.PRIVATE
     failover_s: float = 4.0
+    udp_keep_alive_s: float = 29.0
     reliable_provisionals: Reliability = Reliability.DESCRIBED
     early_media: EarlyMedia = EarlyMedia.NEWEST
     session_expires_s: int = 1_800

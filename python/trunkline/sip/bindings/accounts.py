@@ -7,12 +7,17 @@ RFC 3261 section 10.2.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 
+from trunkline.sip.bindings.keep_alive import KeepAlive
+from trunkline.sip.bindings.registration import Registration, State
 from trunkline.sip.client import AccountAccess
 from trunkline.sip.core import Core
 from trunkline.sip.headers import SipUri, check_field
-from trunkline.sip.registration import Registration
-from trunkline.sip.types import Account, RegistrationId
+from trunkline.sip.types import Account, Path, RegistrationId
+
+_PER_S = 500
+"""Bindings renewed in a second when all are to be: a server that comes back is not to be flooded."""
 
 
 class Accounts:
@@ -20,6 +25,7 @@ class Accounts:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._keep_alive = KeepAlive(core)
         self._registrations: dict[RegistrationId, Registration] = {}
         self._bindings: dict[str, Registration] = {}
         self._contact_users: dict[Account, str] = {}
@@ -35,8 +41,10 @@ class Accounts:
             self._core,
             RegistrationId(self._core.new_id()),
             self.access(account),
+            keep_alive=self._keep_alive,
             expires_s=expires_s,
             on_over=self._forget,
+            on_recovered=self._wake_neighbours,
         )
         registration.start(now)
         self._registrations[registration.id] = registration
@@ -49,6 +57,19 @@ class Accounts:
         known = self._registrations.get(registration)
         if known is not None:
             known.unregister(now)
+
+    def handle_unreachable(self, now: float, path: Path) -> None:
+        """Learn that a peer cannot be reached; registrations on the way to it are renewed by another."""
+        self._keep_alive.handle_unreachable(now, path)
+
+    def handle_stun(self, now: float, data: bytes, path: Path) -> None:
+        """Take the answer to a keep-alive."""
+        self._keep_alive.handle_stun(now, data, path)
+
+    def handle_network_change(self, now: float) -> None:
+        """Try failed registrations again; the others where our address is another now."""
+        self._keep_alive.handle_network_change(now)
+        self._hurry(now, [each for each in self._registrations.values() if each.state is State.WAITING])
 
     def shutdown(self, now: float) -> None:
         """Take all bindings back."""
@@ -75,6 +96,15 @@ class Accounts:
         """Find the registration whose Contact was called."""
         known = self._bindings.get(contact_user)
         return None if known is None else known.id
+
+    def _wake_neighbours(self, now: float, recovered: Registration) -> None:
+        """Let those who wait for the same server know that it is back."""
+        known = self._registrations.values()
+        self._hurry(now, [each for each in known if each.state is State.WAITING and each.home == recovered.home])
+
+    def _hurry(self, now: float, registrations: Sequence[Registration]) -> None:
+        for number, registration in enumerate(registrations):
+            registration.hurry(now, number / _PER_S)
 
     def _forget(self, registration: RegistrationId) -> None:
         over = self._registrations.pop(registration)
