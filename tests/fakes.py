@@ -31,7 +31,7 @@ from trunkline.sdp import offer_answer, webrtc
 from trunkline.sdp.codecs import CodecPolicy, read_codecs
 from trunkline.sdp.model import SessionIdentity
 from trunkline.sdp.parser import parse
-from trunkline.sip.types import Account, InviteId, InviteRequest, ReferId, ReferRequest, RegistrationId
+from trunkline.sip.types import Account, InviteId, InviteRequest, ProbeId, ReferId, ReferRequest, RegistrationId
 
 ACCOUNT = Account(login="alice", password="secret", domain="sip.example")
 
@@ -235,6 +235,10 @@ class FakeSip:
     def unregister(self, registration: RegistrationId) -> None:
         self._do("unregister", registration)
         self.registrations.discard(registration)
+
+    def probe(self, account: Account, timeout_s: float) -> ProbeId:
+        self._do("probe", account, timeout_s)
+        return ProbeId(next(self._ids))
 
     def invite(self, request: InviteRequest) -> InviteId:
         self._do("invite", request)

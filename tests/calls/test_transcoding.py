@@ -12,6 +12,7 @@ from trunkline.calls.sip_leg import SipLeg
 from trunkline.ids import CallId
 from trunkline.sdp.codecs import CodecPolicy, CodecTerms
 from trunkline.sip.types import EndCause, InviteAnswered, InviteEnded, InviteFailed, ReinviteReceived
+from trunkline.trunks.model import MediaTerms
 
 FORBIDDEN = CodecPolicy(may_transcode=False)
 WITH_G729 = CodecPolicy(("opus", "PCMU", "PCMA", "G729"))
@@ -98,7 +99,9 @@ async def test_one_trunk_can_forbid_what_the_node_allows():
         terms = CodecTerms(("G729", "PCMA"), may_transcode=False)
         w.controller.start(
             CallRequest(id=CallId("transit"), caller="bob", callee="100"),
-            lambda context: SipLeg(context, w.access, w.incoming_invite(phone_offer("PCMU", "PCMA")), terms),
+            lambda context: SipLeg(
+                context, w.access, w.incoming_invite(phone_offer("PCMU", "PCMA")), MediaTerms(codecs=terms)
+            ),
             lambda context: SipLeg(context, w.access, route("100", ACCOUNT)),
         )
         await w.settle()

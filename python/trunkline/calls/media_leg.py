@@ -14,7 +14,7 @@ from trunkline.calls.events import CallEvent
 from trunkline.calls.model import Call, Leg, LegDirection, LegKind, Side
 from trunkline.calls.ports import MediaPort
 from trunkline.ids import LegId, MediaCallId
-from trunkline.media.types import Codec, RtpRemote, StreamParameters, WebRtcRemote
+from trunkline.media.types import Codec, Local, RtpRemote, StreamParameters, WebRtcRemote
 from trunkline.sdp.codecs import DEFAULT_PTIME_MS, CodecPolicy, CodecTerms, choose_dtmf
 from trunkline.sdp.model import SessionDescription, SessionIdentity
 from trunkline.sdp.negotiator import Agreement, Negotiator
@@ -58,6 +58,7 @@ class MediaLeg:
         self._sdp = sdp
         self._offer: SessionDescription | None = None
         """The offer under negotiation: ours as caller or in a late offer, theirs as callee."""
+        self._local: Local | None = None
         self._policy = context.policies[kind].under(terms or CodecTerms())
         self._leg = Leg(LegId(f"{context.call.id}/{context.side}"), kind, direction)
         self._leg.may_transcode = self._policy.may_transcode
@@ -107,6 +108,7 @@ class MediaLeg:
             self._codecs = self._policy.usable(self._sdp.offered_codecs(self._offer))
         transport = self._sdp.transport(self._offer)
         self._leg.endpoint, local = await self._context.media.create_endpoint(self._context.media_call, transport)
+        self._local = local
         self._identity = replace(self._identity, address=self._sdp.opened(local))
         if self._offer is not None:
             self._sdp.answer(self._offer, self._policy, self._identity)

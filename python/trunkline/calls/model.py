@@ -232,6 +232,7 @@ class Leg:
     may_transcode: False if its trunk, its call or the node forbids transcoding. dtmf: how digits get to its far side,
     None before that. sip_call_id: of its dialog, for logs. is_muted: nobody hears its far side. is_holding:
     its far side has put us on hold.
+    trunk: name of the trunk that it uses, empty for none.
     stats: the quality figures of its endpoint, once that has ended.
     """
 
@@ -245,6 +246,7 @@ class Leg:
     may_transcode: bool = True
     dtmf: DtmfKind | None = None
     sip_call_id: str = ""
+    trunk: str = ""
     is_muted: bool = False
     is_holding: bool = False
     stats: EndpointStats | None = None
@@ -270,6 +272,7 @@ class CallRequest:
     """What is fixed when a call is born.
 
     incoming: the call came from the SIP side to a client, which is how clients see direction.
+    invite_parameters: headers of the INVITE that the trunk's allow-list lets through.
     session: the browser connection it belongs to, None for a call that only the API knows.
     """
 
@@ -283,6 +286,7 @@ class CallRequest:
     has_audio: bool = True
     has_video: bool = False
     custom: dict[str, object] = field(default_factory=dict)
+    invite_parameters: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from trunkline.media.types import (
     Transport,
     Voice,
 )
-from trunkline.sip.types import Account, InviteId, InviteRequest, ReferId, ReferRequest, RegistrationId
+from trunkline.sip.types import Account, InviteId, InviteRequest, ProbeId, ReferId, ReferRequest, RegistrationId
 
 
 class TimerHandle(Protocol):
@@ -55,6 +55,10 @@ class SipPort(Protocol):
 
     def unregister(self, registration: RegistrationId) -> None:
         """Take a binding back; unknown ids are ignored."""
+
+    def probe(self, account: Account, timeout_s: float) -> ProbeId:
+        """Ask the account's server whether it is there."""
+        ...
 
     def invite(self, request: InviteRequest) -> InviteId:
         """Call somebody. LocalProtocolError if the target cannot be put on the wire."""

@@ -1,7 +1,7 @@
 """Whom to call: what a client dialed, as a target for the SIP side.
 
-Owns the check of dialed text. Minimal on purpose: every call goes out by the account of its session or REST request;
-trunks, rules and failover will be chosen here.
+Owns the check of dialed text, and calls by the account of a session or REST request. Calls over trunks are routed by
+`trunks.fleet`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from trunkline.errors import NoRoute
 from trunkline.ids import CallId
 from trunkline.sdp.codecs import CodecTerms
 from trunkline.sip.types import Account
+from trunkline.trunks.model import MediaTerms
 
 MAX_DIALED: Final = 256
 
@@ -42,11 +43,16 @@ def route(
         raise NoRoute("no SIP account to call with")
     return OutboundCall(
         account=account,
-        target=_dialable(dialed),
-        display_name=_UNPRINTABLE.sub(" ", display_name).strip(),
+        target=dialable(dialed),
+        display_name=printable(display_name),
         register_expires_s=register_expires_s,
-        codecs=codecs,
+        terms=MediaTerms(codecs=codecs or CodecTerms()),
     )
+
+
+def printable(display_name: str) -> str:
+    """Return a name without what cannot stand in a line."""
+    return _UNPRINTABLE.sub(" ", display_name).strip()
 
 
 def transfer_request(side: Side, target: str, reply: Reply, consulted: CallId | None) -> TransferRequested:
@@ -54,10 +60,11 @@ def transfer_request(side: Side, target: str, reply: Reply, consulted: CallId | 
 
     consulted: the call whose far side takes over; `target` then only names it.
     """
-    return TransferRequested(side, target if consulted is not None else _dialable(target), reply, consulted)
+    return TransferRequested(side, target if consulted is not None else dialable(target), reply, consulted)
 
 
-def _dialable(dialed: str) -> str:
+def dialable(dialed: str) -> str:
+    """Return what was dialed as a number without separators, a user or an address. NoRoute if it is none of these."""
     target = dialed.strip().removeprefix("tel:")
     if not target or len(target) > MAX_DIALED or _UNPRINTABLE.search(target):
         raise NoRoute("nothing that can be dialed")

@@ -6,25 +6,38 @@ with it. Knows no frame and no SIP message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from trunkline.calls.controller import CallController, LegMaker
 from trunkline.calls.events import DtmfMethod, HoldRequested, Reply, ResumeRequested
-from trunkline.calls.legs.sip_party import SipAccess
+from trunkline.calls.legs.sip_party import OutboundCall, SipAccess
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, Side
 from trunkline.calls.ports import Clock, WebPort
-from trunkline.calls.routing import route, transfer_request
+from trunkline.calls.routing import dialable, printable, route, transfer_request
 from trunkline.calls.sip_events import RegistrationEvent
 from trunkline.calls.sip_leg import SipLeg
+from trunkline.calls.trunks.course import Order
+from trunkline.calls.trunks.fleet import Fleet
+from trunkline.calls.trunks.inbound import Arrival
 from trunkline.calls.web_leg import WebLeg
-from trunkline.errors import CallNotFound, CapacityError, InvalidCallState, NoRoute, SipParseError, TrunklineError
+from trunkline.errors import (
+    CallExists,
+    CallNotFound,
+    CapacityError,
+    InvalidCallState,
+    NoRoute,
+    SipParseError,
+    TrunklineError,
+)
 from trunkline.ids import CallId, SessionId
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
 from trunkline.sip.headers import NameAddr, SipUri
-from trunkline.sip.types import Account, IncomingInvite, Registered, RegistrationFailed, RegistrationId
+from trunkline.sip.types import Account, HeaderFields, IncomingInvite, Registered, RegistrationFailed, RegistrationId
+from trunkline.trunks.identity import Caller, user_of
 
 _log = get_logger(__name__)
 
@@ -40,7 +53,10 @@ class SessionRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOrder:
-    """A call that a browser asks for. offer: its SDP."""
+    """A call that a browser asks for. offer: its SDP. headers: custom ones, for the trunk that lets them through.
+
+    trunk: name of the trunk or group to use; empty leaves it to the rules.
+    """
 
     call_id: CallId
     callee: str
@@ -49,6 +65,8 @@ class CallOrder:
     has_audio: bool = True
     has_video: bool = False
     custom: Mapping[str, object] = field(default_factory=dict)
+    trunk: str = ""
+    headers: HeaderFields = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +140,38 @@ class WebSession:
             custom=dict(order.custom),
         )
         sessions = self._sessions
+        outbound: OutboundCall | None = None
         try:
-            outbound = route(order.callee, account, order.visible_name)
+            outbound = self._route(order)
             sessions.controller.start(
                 request,
                 self._web_leg(Side.A, order.offer),
-                lambda context: SipLeg(context, sessions.sip, outbound),
+                partial(SipLeg, sip=sessions.sip, what=outbound),
                 self._forget,
             )
-        except CapacityError as error:
+        except (CallExists, CapacityError) as error:
+            if outbound is not None and outbound.course is not None:
+                outbound.course.over()
+            if isinstance(error, CallExists):
+                raise
             self._refuse(request, CallEnd(EndReason.CAPACITY, phrase=str(error)))
         except NoRoute as error:
             self._refuse(request, CallEnd(EndReason.NO_ROUTE, phrase=str(error)))
+
+    def _route(self, order: CallOrder) -> OutboundCall:
+        """Call by the session's account; over trunks if it has none. NoRoute or CapacityError if that cannot be."""
+        account, fleet = self.request.account, self._sessions.fleet
+        if fleet is None or (account is not None and not order.trunk):
+            return route(order.callee, account, order.visible_name)
+        fleet.check_web_calls()
+        return fleet.outbound(
+            Order(
+                number=user_of(dialable(order.callee)),
+                caller=Caller(display_name=printable(order.visible_name)),
+                headers=order.headers,
+            ),
+            (order.trunk,) if order.trunk else (),
+        )
 
     def _refuse(self, request: CallRequest, end: CallEnd) -> None:
         """Show the end of a call that never began."""
@@ -209,6 +247,28 @@ class WebSession:
 
     # --- calls ---
 
+    def ring_for(self, arrival: Arrival) -> None:
+        """Take a call of a trunk's or an inbound user's. CapacityError if the node is full."""
+        sessions = self._sessions
+        request = CallRequest(
+            id=sessions.controller.new_call_id(),
+            caller=arrival.shown_caller,
+            callee=arrival.callee,
+            incoming=True,
+            session=self.id,
+            visible_name=arrival.shown_name,
+            app_key=self.request.app_key,
+            invite_parameters=dict(arrival.parameters),
+        )
+
+        def over(call: Call) -> None:
+            self._forget(call)
+            arrival.on_over()
+
+        sessions.controller.start(
+            request, lambda context: arrival.leg(context, sessions.sip), self._web_leg(Side.B, None), over
+        )
+
     def ring(self, invite: IncomingInvite) -> None:
         """Take an incoming call. CapacityError if the node is full."""
         sessions = self._sessions
@@ -267,12 +327,16 @@ class Sessions:
         clock: Clock,
         metrics: Metrics,
         register_expires_s: int,
+        fleet: Fleet | None = None,
     ) -> None:
         self.controller = controller
         self.sip = sip
         self.clock = clock
         self.metrics = metrics
         self.register_expires_s = register_expires_s
+        self.fleet = fleet
+        self.otherwise: Callable[[IncomingInvite], None] | None = None
+        """Takes calls that no registration here claims; without it they are refused."""
         self.by_registration: dict[RegistrationId, WebSession] = {}
         self._sessions: dict[SessionId, WebSession] = {}
         sip.events.on_incoming(self._incoming)
@@ -302,9 +366,24 @@ class Sessions:
         for session in tuple(self._sessions.values()):
             session.disconnect()
 
+    def ring_user(self, login: str, arrival: Arrival) -> bool:
+        """Ring the newest connection of a login, or of `login@domain`; False if there is none.
+
+        CapacityError if the node is full.
+        """
+        for session in reversed(self._sessions.values()):
+            account = session.request.account
+            if account is not None and login in (account.login, f"{account.login}@{account.domain}"):
+                session.ring_for(arrival)
+                return True
+        return False
+
     def _incoming(self, invite: IncomingInvite) -> None:
         """Ring the browser whose registration was called. Nobody else's: an unknown contact is answered 404."""
         session = self.by_registration.get(invite.registration) if invite.registration is not None else None
+        if session is None and self.otherwise is not None:
+            self.otherwise(invite)
+            return
         if session is None:
             self.sip.verbs.hangup(invite.id, NoRoute.sip_status)
             return

@@ -24,7 +24,14 @@ from trunkline.calls.events import (
 )
 from trunkline.calls.info_digits import InfoDigits
 from trunkline.calls.legs.sip_media import SipMedia
-from trunkline.calls.legs.sip_party import ENDED, OutboundCall, SipAccess, domain_of, server_of
+from trunkline.calls.legs.sip_party import (
+    ENDED,
+    OutboundCall,
+    SipAccess,
+    domain_of,
+    request_of,
+    rtp_negotiator,
+)
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import CallEnd, EndReason, LegDirection, LegKind, reason_for_status
 from trunkline.calls.ports import LegPort
@@ -40,8 +47,8 @@ from trunkline.errors import (
     SdpError,
 )
 from trunkline.media.types import Codec, Direction
-from trunkline.sdp.codecs import CodecTerms
-from trunkline.sdp.negotiator import RtpNegotiator, WebRtcNegotiator
+from trunkline.observability.logging import get_logger
+from trunkline.sdp.negotiator import WebRtcNegotiator
 from trunkline.sip.headers import SipUri
 from trunkline.sip.info import RELAY
 from trunkline.sip.types import (
@@ -55,7 +62,6 @@ from trunkline.sip.types import (
     InviteFailed,
     InviteId,
     InviteProgress,
-    InviteRequest,
     InviteTrying,
     ReferAnswered,
     ReferProgress,
@@ -68,13 +74,16 @@ from trunkline.sip.types import (
     ReinviteFailed,
     ReinviteReceived,
 )
+from trunkline.trunks.model import MediaTerms
+
+_log = get_logger(__name__)
 
 
 class SipLeg(SipMedia):
     """One call on one SIP dialog. what: an `OutboundCall` to place, or the `IncomingInvite` that started it.
 
-    terms: on codecs, of the trunk that an inbound call came from; an `OutboundCall` has its own. kind: `web` if the far
-    side is a browser all the same, by SIP over WebSocket.
+    terms: of the trunk that an inbound call came from; an `OutboundCall` has its own. kind: `web` if the far side is a
+    browser all the same, by SIP over WebSocket.
     """
 
     def __init__(
@@ -82,21 +91,26 @@ class SipLeg(SipMedia):
         context: LegContext,
         sip: SipAccess,
         what: OutboundCall | IncomingInvite,
-        terms: CodecTerms | None = None,
+        terms: MediaTerms | None = None,
         kind: LegKind = LegKind.SIP,
     ) -> None:
         incoming = what if isinstance(what, IncomingInvite) else None
+        terms = what.terms if isinstance(what, OutboundCall) else terms or MediaTerms()
         super().__init__(
             context,
             kind,
             LegDirection.OUTBOUND if incoming is None else LegDirection.INBOUND,
-            WebRtcNegotiator() if kind is LegKind.WEB else RtpNegotiator(context.security, server_of(what)),
+            WebRtcNegotiator() if kind is LegKind.WEB else rtp_negotiator(what, context.security, terms),
             remote_offer=None if incoming is None else incoming.sdp,
             takes_info=incoming is not None and incoming.takes_info,
-            terms=what.codecs if isinstance(what, OutboundCall) else terms,
+            terms=terms,
         )
         self._sip = sip
         self._outbound = what if isinstance(what, OutboundCall) else None
+        self._preferred: tuple[Codec, ...] = ()
+        """What the other leg speaks."""
+        self._is_question_known = False
+        """Whether the user agent's next question is about an offer that has been told already."""
         self._invite: InviteId | None = None
         self._registration: RegistrationId | None = None
         self._has_tried = False
@@ -124,6 +138,9 @@ class SipLeg(SipMedia):
                 post(LegTried())
             case InviteProgress(_, status, _, sdp):
                 self._has_tried = True
+                self._is_question_known |= event.is_offer
+                if self._is_late and not event.is_offer:
+                    sdp = None  # a preview of what we have not been asked about
                 self._takes_info |= event.takes_info
                 call.sip_status = status
                 if status == 180:
@@ -134,9 +151,14 @@ class SipLeg(SipMedia):
                     post(LegRang())
             case InviteAnswered(_, sdp):
                 call.sip_status = 200
+                self._is_question_known |= event.is_offer
+                if self._outbound is not None and self._outbound.course is not None:
+                    self._outbound.course.answered()
                 self._takes_info |= event.takes_info
                 post(LegAnswered(sdp or ""))
             case InviteFailed(_, status, phrase):
+                if self._has_redialed(status, event.retry_after_s):
+                    return
                 if self._outbound is not None and event.challenges:
                     self._outbound.on_challenge(event.challenges)
                 self._ended(self._reason_for(status), status, phrase)
@@ -152,6 +174,8 @@ class SipLeg(SipMedia):
                 # Without a description it matters only if we still wait for one: `accept` ends such a call.
                 if sdp or not self._has_remote or self._reoffered is not None:
                     post(LegDescribed(self._context.side, sdp or ""))
+            case ReinviteReceived() if self._is_question_known:
+                self._is_question_known = False
             case ReinviteReceived(_, sdp):
                 post(LegReoffered(self._context.side, sdp or ""))
             case InfoReceived(_, digit, duration_ms):
@@ -215,12 +239,17 @@ class SipLeg(SipMedia):
     # --- LegPort ---
 
     async def dial(self, preferred: tuple[Codec, ...]) -> None:
-        """Send INVITE with an offer; first REGISTER if the account needs it."""
+        """Send INVITE with an offer; first REGISTER if the account needs it. A trunk that cannot be asked is left."""
         assert self._outbound is not None
-        self._first_offer(preferred)
+        self._preferred = preferred
         if self._outbound.register_expires_s is None or self._outbound.account is None:
-            self._send_invite()
+            try:
+                self._send_invite()
+            except (NegotiationError, LocalProtocolError):
+                if not self._has_redialed(0, None):
+                    raise
             return
+        self._first_offer(preferred)
         verbs, events = self._sip.verbs, self._sip.events
         self._registration = verbs.register(self._outbound.account, self._outbound.register_expires_s)
         events.bind_registration(self._registration, self._registration_changed)
@@ -228,19 +257,45 @@ class SipLeg(SipMedia):
     def _send_invite(self) -> None:
         outbound = self._outbound
         assert outbound is not None
-        request = InviteRequest(
-            target_uri=outbound.target,
-            sdp=str(self._offer),
-            account=outbound.account,
-            display_name=outbound.display_name or None,
-            caller=outbound.contact_user,
-            from_uri=outbound.from_uri,
-            hop=outbound.hop,
-            routes=outbound.routes,
-            credentials=outbound.credentials,
-        )
-        self._invite = self._sip.verbs.invite(request)
+        if self._offer is None and not self._is_late:
+            self._first_offer(self._preferred)
+        self._leg.trunk = outbound.trunk
+        self._invite = self._sip.verbs.invite(request_of(outbound, None if self._is_late else str(self._offer)))
         self._sip.events.bind_invite(self._invite, self.handle)
+
+    def _has_redialed(self, status: int, retry_after_s: int | None) -> bool:
+        """Try the next trunk that will take the call; False if there is none, or the failure is the callee's own.
+
+        The endpoint stays, and with it all that the caller has been told.
+        """
+        course = None if self._outbound is None else self._outbound.course
+        if course is None:
+            return False
+        while (following := course.failed(status, retry_after_s, has_rung=self._has_rung)) is not None:
+            self._outbound, self._domain = following, domain_of(following)
+            self._has_tried = self._has_rung = False
+            self._start_over(rtp_negotiator(following, self._context.security, following.terms), following.terms)
+            try:
+                self._send_invite()
+            except (NegotiationError, LocalProtocolError) as error:
+                _log.warning("trunk_not_asked", trunk=following.trunk, error=str(error))
+                status, retry_after_s = 0, None
+            else:
+                return True
+        return False
+
+    @property
+    def _is_late(self) -> bool:
+        """Whether the offer is left to the callee."""
+        return self._outbound is not None and self._outbound.terms.is_late_offer
+
+    async def accept(self, description: str) -> None:
+        """See `SipMedia.accept`; or answer the offer that we left to the callee, once."""
+        if not self._is_late or self._reoffered is not None:
+            await super().accept(description)
+        elif not self._has_remote:
+            ours = await self._answer_late(description, self._preferred)
+            self._answer_reinvite(sdp=str(ours))
 
     def ring(self) -> None:
         """Send 180, or 183 with the description that early media needs."""
@@ -333,6 +388,12 @@ class SipLeg(SipMedia):
             status = end.status if end.status >= 400 else EndReason.NORMAL.value.sip_status
             # Only a phrase that came with a status is one; ours are for logs and clients.
             self._sip.verbs.hangup(self._invite, status, end.phrase if end.sip_status else None)
+
+    async def close(self) -> None:
+        """Close the endpoint, and give back the trunk's line."""
+        if self._outbound is not None and self._outbound.course is not None:
+            self._outbound.course.over()
+        await super().close()
 
     def _release_registration(self) -> None:
         if self._registration is not None:

@@ -8,13 +8,14 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from trunkline.config.sections import CallsConfig, DemoConfig, HttpConfig, LogConfig, MediaConfig, NodeConfig
 from trunkline.config.sip import SipConfig
+from trunkline.config.trunks import DestinationConfig, RoutingConfig, TrunkConfig, TrunkName
 from trunkline.errors import ConfigError
 
 ENV_PREFIX = "TRUNKLINE_"
@@ -33,6 +34,35 @@ class Config(BaseSettings):
     calls: CallsConfig = CallsConfig()
     log: LogConfig = LogConfig()
     demo: DemoConfig = DemoConfig()
+    trunks: dict[TrunkName, TrunkConfig] = Field(default={}, max_length=10_000)
+    routing: RoutingConfig = RoutingConfig()
+
+    @model_validator(mode="after")
+    def _known_names(self) -> Self:
+        """Check that routing names only trunks and groups that there are."""
+        trunks, groups = set(self.trunks), set(self.routing.groups)
+        if both := trunks & groups:
+            msg = f"a trunk and a group have one name: {', '.join(sorted(both))}"
+            raise ValueError(msg)
+        if strange := {name for members in self.routing.groups.values() for name in members} - trunks:
+            msg = f"routing.groups: no such trunk: {', '.join(sorted(strange))}"
+            raise ValueError(msg)
+        inbound = self.routing.inbound
+        fallbacks = (rule.fallback for rule in inbound if rule.fallback is not None)
+        destinations: list[DestinationConfig] = [*inbound, *fallbacks]
+        named = {name for destination in destinations for name in destination.trunks}
+        named |= {name for rule in self.routing.outbound for name in rule.trunks}
+        if strange := named - trunks - groups:
+            msg = f"routing: no such trunk or group: {', '.join(sorted(strange))}"
+            raise ValueError(msg)
+        peers = {name for rule in inbound for name in rule.peers}
+        if strange := peers - trunks - set(self.routing.users):
+            msg = f"routing.inbound: no such trunk or user: {', '.join(sorted(strange))}"
+            raise ValueError(msg)
+        if both := trunks & set(self.routing.users):
+            msg = f"a trunk and an inbound user have one name: {', '.join(sorted(both))}"
+            raise ValueError(msg)
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -6,20 +6,22 @@ descriptions there and back.   RFC 3264, RFC 3261 sections 13.2.1 and 14.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from trunkline.calls.media_leg import LegContext, MediaLeg
 from trunkline.calls.model import LegDirection, LegKind
 from trunkline.errors import SdpError
 from trunkline.media.types import Codec, Direction
-from trunkline.sdp.codecs import CodecTerms
 from trunkline.sdp.model import SessionDescription
 from trunkline.sdp.negotiator import Agreement, Negotiator
 from trunkline.sdp.parser import parse
+from trunkline.trunks.model import MediaTerms
 
 
 class SipMedia(MediaLeg):
     """A SIP leg's descriptions. remote_offer: the caller's, if it made one. takes_info: its Allow names INFO.
 
-    terms: on codecs, of the call or its trunk.
+    terms: of the call or its trunk.
     """
 
     def __init__(
@@ -31,9 +33,10 @@ class SipMedia(MediaLeg):
         *,
         remote_offer: str | None = None,
         takes_info: bool = False,
-        terms: CodecTerms | None = None,
+        terms: MediaTerms,
     ) -> None:
-        super().__init__(context, kind, direction, sdp, terms)
+        super().__init__(context, kind, direction, sdp, terms.codecs)
+        self._adopt(terms)
         self._remote_offer = remote_offer
         self._takes_info = takes_info
         self._described: SessionDescription | None = None
@@ -44,6 +47,20 @@ class SipMedia(MediaLeg):
         """What we have asked to do with it in a new offer that is not answered yet."""
         self._has_remote = False
         """Whether the endpoint knows the far side."""
+
+    def _adopt(self, terms: MediaTerms) -> None:
+        policy = self._context.policies[self._leg.kind].under(terms.codecs)
+        self._policy = self._beside = replace(policy, dtmf=terms.dtmf or policy.dtmf)
+        self._leg.may_transcode = policy.may_transcode
+
+    def _start_over(self, sdp: Negotiator, terms: MediaTerms) -> None:
+        """Begin anew with another far side, on the endpoint that there is: the other leg notices nothing."""
+        assert self._local is not None
+        self._adopt(terms)
+        self._sdp = sdp
+        self._identity = replace(self._identity.next(), address=sdp.opened(self._local))
+        self._offer = self._described = None
+        self._has_remote = self._takes_info = False
 
     async def open(self) -> None:
         """See `LegPort`."""
@@ -71,6 +88,15 @@ class SipMedia(MediaLeg):
         if wished is not None:
             self._note_hold(agreement.audio.direction)
         await self._agree(agreement)
+
+    async def _answer_late(self, description: str, preferred: tuple[Codec, ...]) -> SessionDescription:
+        """Answer the offer that we left to the callee.   RFC 3261 section 13.2.1, RFC 3264."""
+        if not description:
+            raise SdpError("answered without a description")
+        agreement = self._sdp.answer(parse(description), self._towards(preferred), self._identity)
+        await self._agree(agreement)
+        self._described = agreement.description
+        return agreement.description
 
     async def describe(self, preferred: tuple[Codec, ...]) -> None:
         """Answer the caller's offer, or make ours if it left that to us (RFC 3261 section 13.2.1)."""

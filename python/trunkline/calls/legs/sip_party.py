@@ -6,16 +6,18 @@ Owns no state. Knows no SIP message.   RFC 3261 section 21.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
 
 from trunkline.calls.model import EndReason
 from trunkline.calls.ports import SipPort
 from trunkline.calls.sip_events import SipEvents
 from trunkline.errors import SipParseError
-from trunkline.sdp.codecs import CodecTerms
+from trunkline.sdp.negotiator import Negotiator, RtpNegotiator
+from trunkline.sdp.security import SecurityPolicy
 from trunkline.sip.headers import NameAddr, SipUri
-from trunkline.sip.types import Account, EndCause, HeaderFields, Hop, IncomingInvite
+from trunkline.sip.types import Account, EndCause, HeaderFields, Hop, Identity, IncomingInvite, InviteRequest
+from trunkline.trunks.model import MediaTerms
 
 ENDED: Final[dict[EndCause, EndReason]] = {
     EndCause.REMOTE_BYE: EndReason.NORMAL,
@@ -36,6 +38,23 @@ class SipAccess:
     events: SipEvents
 
 
+class Course(Protocol):
+    """The trunks that one call may take, one after the other. Holds a line of the one that is tried."""
+
+    def failed(self, status: int, retry_after_s: int | None, *, has_rung: bool) -> OutboundCall | None:
+        """Give the line back and return the next try; None if the failure stands.
+
+        status: SIP's, or 0 if the trunk could not even be asked.
+        """
+        ...
+
+    def answered(self) -> None:
+        """Learn that the call has found its trunk."""
+
+    def over(self) -> None:
+        """Give the line back, if it is still held: the call is over. May be repeated."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundCall:
     """Whom to call and as whom.
@@ -44,20 +63,29 @@ class OutboundCall:
     part of our Contact, where the far side is to know us by one. routes, credentials: as in `InviteRequest`.
     on_challenge: gets the challenges of a refusal that somebody else's password could answer.
     register_expires_s: take a binding before the INVITE and give it back after the call; None if the account is
-    registered by its session, or needs no registration. codecs: what the call or its trunk wants of them.
+    registered by its session, or needs no registration. terms: what the call and its trunk want of media. from_uri: who
+    calls, where that is not the account; identity, headers: what else is said. trunk: its name, empty for none. course:
+    knows which trunk comes next; None if there is nothing to try but this.
     """
 
     account: Account | None
     target: str
     display_name: str = ""
     register_expires_s: int | None = None
-    codecs: CodecTerms | None = None
+    terms: MediaTerms = field(default_factory=MediaTerms)
     from_uri: str | None = None
     contact_user: str | None = None
     hop: Hop | None = None
     routes: tuple[str, ...] = ()
     credentials: HeaderFields = ()
     on_challenge: Callable[[HeaderFields], None] = lambda _: None
+    identity: Identity | None = None
+    headers: HeaderFields = ()
+    max_forwards: int = 70
+    max_breadth: int | None = None
+    silence_s: float | None = None
+    trunk: str = ""
+    course: Course | None = None
 
     @property
     def domain(self) -> str:
@@ -70,6 +98,35 @@ class OutboundCall:
         if self.hop is not None:
             return self.hop.host if self.hop.flow is None else self.hop.flow.remote[0]
         return "" if self.account is None else self.account.outbound_proxy or self.account.domain
+
+
+def request_of(call: OutboundCall, sdp: str | None) -> InviteRequest:
+    """Return what the user agent is asked for."""
+    return InviteRequest(
+        target_uri=call.target,
+        sdp=sdp,
+        account=call.account,
+        display_name=call.display_name or None,
+        caller=call.contact_user,
+        from_uri=call.from_uri,
+        hop=call.hop,
+        routes=call.routes,
+        credentials=call.credentials,
+        extra_headers=call.headers,
+        identity=call.identity,
+        max_forwards=call.max_forwards,
+        max_breadth=call.max_breadth,
+        silence_s=call.silence_s,
+    )
+
+
+def rtp_negotiator(
+    what: OutboundCall | IncomingInvite, security: SecurityPolicy | None, terms: MediaTerms
+) -> Negotiator:
+    """Make what negotiates RTP with a peer, under the node's policy or the trunk's own."""
+    if security is not None and terms.security is not None:
+        security = replace(security, mode=terms.security)
+    return RtpNegotiator(security, server_of(what))
 
 
 def server_of(what: OutboundCall | IncomingInvite) -> str:
