@@ -70,36 +70,52 @@ pub(super) fn residu(a: &Predictor, x: &[i16; M + L_SUBFR]) -> [i16; L_SUBFR] {
 ///
 /// Returns whether a number saturated on the way, which the decoder must know.   Equation 77.
 pub(super) fn syn_filt(a: &Predictor, x: &[i16], y: &mut [i16], memory: &[i16; M]) -> bool {
-    // Below it, the shift by 1 + 3 bits and the rounding do not saturate.
-    const UNSHIFTED: i32 = (1 << 27) - 0x1000;
-    let limit = saturation_limit(a);
-    let taps = a.map(i32::from);
     let mut outputs = [0_i32; M + L_SUBFR];
     for (output, &memory) in outputs.iter_mut().zip(memory) {
         *output = i32::from(memory);
     }
-    let mut is_quiet = peak(x).max(peak(memory)) <= limit;
+    let limit = saturation_limit(a);
+    let is_quiet = peak(x).max(peak(memory)) <= limit;
+    let quiet = if is_quiet { quiet_synthesis(a, x, limit, &mut outputs) } else { 0 };
     let mut is_saturated = false;
-    for (index, (y, &x)) in y.iter_mut().zip(x).enumerate() {
+    for (index, &x) in x.iter().enumerate().skip(quiet) {
         let Some((past, [output, ..])) = outputs.get_mut(index..).and_then(|rest| rest.split_first_chunk_mut::<M>())
         else {
             break;
+        };
+        let overflow;
+        (*output, overflow) = saturating_step(a, x, past);
+        is_saturated |= overflow;
+    }
+    for (y, &output) in y.iter_mut().zip(&outputs[M..]) {
+        *y = extract_l(output);
+    }
+    is_saturated
+}
+
+/// The samples of [`syn_filt`] up to the first at which an operator might saturate; returns how many. No sample of `x` and
+/// of the memory exceeds `limit`.
+fn quiet_synthesis(a: &Predictor, x: &[i16], limit: i32, outputs: &mut [i32; M + L_SUBFR]) -> usize {
+    // Below it, the shift by 1 + 3 bits and the rounding do not saturate.
+    const UNSHIFTED: i32 = (1 << 27) - 0x1000;
+    // Below it, the rounded output stays within the limit as well.
+    let bound = limit.min(UNSHIFTED >> 12) << 12;
+    let taps = a.map(i32::from);
+    for (index, &x) in x.iter().enumerate() {
+        let Some((past, [output, ..])) = outputs.get_mut(index..).and_then(|rest| rest.split_first_chunk_mut::<M>())
+        else {
+            return index;
         };
         let mut sum = taps[0].wrapping_mul(i32::from(x));
         for j in (0..M).rev() {
             sum = sum.wrapping_sub(taps[j + 1].wrapping_mul(past[M - 1 - j]));
         }
-        *output = if is_quiet && sum.abs() < UNSHIFTED {
-            (sum + 0x800) >> 12
-        } else {
-            let (output, overflow) = saturating_step(a, x, past);
-            is_saturated |= overflow;
-            output
-        };
-        is_quiet &= output.abs() <= limit;
-        *y = extract_l(*output);
+        if sum.wrapping_abs() >= bound - 0x1000 {
+            return index;
+        }
+        *output = (sum + 0x800) >> 12;
     }
-    is_saturated
+    x.len()
 }
 
 /// One sample of [`syn_filt`] by the saturating operators. `past`: the last M outputs, oldest first.

@@ -4,22 +4,49 @@
 
 use super::L_SUBFR;
 use super::bitstream::Code;
-use super::operators::{add, extract_h, l_mac, mult, negate, norm_l, round, saturated_energy, shl, sub, wide_energy};
+use super::operators::{
+    add, extract_h, extract_l, l_mac, mult, norm_l, round, saturated_energy, shl, sub, wide_energy,
+};
 
 /// Tracks of places five samples apart; the last pulse may stand on either of the last two.
 const TRACKS: usize = 5;
 /// Places on a track.
 const NB_POS: usize = 8;
 
+/// Correlations computed at a time.
+const LANES: usize = 8;
+/// Room for whole lanes from any place of a subframe on.
+const PADDED: usize = L_SUBFR + LANES;
+
 /// A value for each place of a track.
 type Track<T> = [T; NB_POS];
 
-/// `rr`: correlations of the impulse response with itself, by the tracks and places of two pulses.
+/// `rr`: correlations of the impulse response with itself, for pulses with their signs.
 struct Correlations {
-    /// Of one pulse with itself.
-    energy: [Track<i16>; TRACKS],
-    /// Of two pulses with their signs; `cross[a][b][i][j]`.
-    cross: [[[Track<i16>; NB_POS]; TRACKS]; TRACKS],
+    /// Of the pulses at `later` and `later - distance`, by these two; of one pulse with itself at distance 0.
+    by_distance: [[i16; PADDED]; L_SUBFR],
+}
+
+impl Correlations {
+    /// Of each pulse of a track with itself.
+    fn energies(&self, track: usize) -> Track<i16> {
+        let mut energies = [0; NB_POS];
+        for (place, energy) in energies.iter_mut().enumerate() {
+            *energy = self.by_distance[place * TRACKS + track][0];
+        }
+        energies
+    }
+
+    /// Of the pulse at a place of one track with each of another track.
+    fn crossed(&self, track: usize, place: usize, other: usize) -> Track<i16> {
+        let position = place * TRACKS + track;
+        let mut crossed = [0; NB_POS];
+        for (place, crossed) in crossed.iter_mut().enumerate() {
+            let other = place * TRACKS + other;
+            *crossed = self.by_distance[position.max(other)][position.abs_diff(other)];
+        }
+        crossed
+    }
 }
 
 /// What the search found: places as track-wise indices, and the criterion as a fraction.
@@ -44,39 +71,50 @@ impl Found {
 fn correlations(h: &[i16; L_SUBFR], is_negative: &[bool; L_SUBFR]) -> Correlations {
     let total = saturated_energy(0, h);
     let shift = if extract_h(total) > 32_000 { -1 } else { norm_l(total) >> 1 };
-    let h = h.map(|sample| shl(sample, shift));
+    // Zeros behind the response: what they add to sums is never looked at.
+    let mut scaled = [0; PADDED];
+    let mut signs = [0_i16; PADDED];
+    for (at, (scaled, sign)) in scaled.iter_mut().zip(&mut signs).enumerate().take(L_SUBFR) {
+        *scaled = shl(h[at], shift);
+        *sign = -i16::from(is_negative[L_SUBFR - 1 - at]);
+    }
     // Then no partial sum saturates; else an extreme filter takes the operators.
-    let is_bounded = wide_energy(&h) < 1 << 30;
-    let mut correlations =
-        Correlations { energy: [[0; NB_POS]; TRACKS], cross: [[[[0; NB_POS]; NB_POS]; TRACKS]; TRACKS] };
+    let is_bounded = wide_energy(&scaled) < 1 << 30;
+    let mut correlations = Correlations { by_distance: [[0; PADDED]; L_SUBFR] };
     // sums[d]: of h[n] h[n + d] up to n = m, the correlation of the places 39 - m - d and 39 - m.
-    let mut sums = [0_i32; L_SUBFR];
-    for m in 0..L_SUBFR {
-        let rest = &h[m..];
-        if is_bounded {
-            let first = i32::from(h[m]) * 2;
-            for (sum, &sample) in sums.iter_mut().zip(rest) {
-                *sum = sum.wrapping_add(first.wrapping_mul(i32::from(sample)));
+    let mut sums = [0_i32; PADDED];
+    for (m, row) in correlations.by_distance.iter_mut().rev().enumerate() {
+        let first = scaled[m];
+        for start in (0..L_SUBFR - m).step_by(LANES) {
+            let (Some(sums), Some(row), Some(later), Some(signs_of_earlier)) = (
+                sums[start..].first_chunk_mut::<LANES>(),
+                row[start..].first_chunk_mut::<LANES>(),
+                scaled[m + start..].first_chunk::<LANES>(),
+                signs[m + start..].first_chunk::<LANES>(),
+            ) else {
+                break;
+            };
+            let mut upper = [0; LANES];
+            if is_bounded {
+                for lane in 0..LANES {
+                    sums[lane] = sums[lane].wrapping_add(i32::from(first).wrapping_mul(i32::from(later[lane])));
+                    upper[lane] = extract_l(sums[lane] >> 15);
+                }
+            } else {
+                for lane in 0..LANES {
+                    sums[lane] = l_mac(sums[lane], first, later[lane]);
+                    upper[lane] = extract_h(sums[lane]);
+                }
             }
-        } else {
-            for (sum, &sample) in sums.iter_mut().zip(rest) {
-                *sum = l_mac(*sum, h[m], sample);
+            for lane in 0..LANES {
+                // Times 32,767 or -32,768 as fractions.
+                let same = upper[lane].max(-i16::MAX) - i16::from(upper[lane] > 0);
+                let opposite = 0_i16.saturating_sub(upper[lane]);
+                let is_opposite = signs[m] ^ signs_of_earlier[lane];
+                row[lane] = (opposite & is_opposite) | (same & !is_opposite);
             }
         }
-        let later = L_SUBFR - 1 - m;
-        let (track, place) = (later % TRACKS, later / TRACKS);
-        correlations.energy[track][place] = extract_h(sums[0]);
-        for (earlier, &sum) in (0..later).rev().zip(&sums[1..]) {
-            let other = earlier % TRACKS;
-            // Tracks 3 and 4 carry one pulse between them, and no track carries two.
-            if other == track || track.min(other) == 3 {
-                continue;
-            }
-            let value = extract_h(sum);
-            let value = if is_negative[later] == is_negative[earlier] { mult(value, i16::MAX) } else { negate(value) };
-            correlations.cross[track][other][place][earlier / TRACKS] = value;
-            correlations.cross[other][track][earlier / TRACKS][place] = value;
-        }
+        row[0] = if is_bounded { extract_l(sums[0] >> 15) } else { extract_h(sums[0]) };
     }
     correlations
 }
@@ -95,20 +133,23 @@ impl Search<'_> {
         let (pair, sum) = self.first_pair(first, second);
         let [i, j, ..] = pair.places;
         let rr = self.rr;
+        let (third_of_i, third_of_j) = (rr.crossed(first, i, third), rr.crossed(second, j, third));
+        let (fourth_of_i, fourth_of_j) = (rr.crossed(first, i, fourth), rr.crossed(second, j, fourth));
+        let (thirds, fourths) = (rr.energies(third), rr.energies(fourth));
         // The weights of the ten terms of the energy sum up to one, so that no sum leaves 32 bits.
         let mut with_fourth = [0_i16; NB_POS];
         for (k, with_fourth) in with_fourth.iter_mut().enumerate() {
-            let crossed = i32::from(rr.cross[first][fourth][i][k]) + i32::from(rr.cross[second][fourth][j][k]);
-            *with_fourth = round((crossed << 14) + (i32::from(rr.energy[fourth][k]) << 13));
+            let crossed = i32::from(fourth_of_i[k]) + i32::from(fourth_of_j[k]);
+            *with_fourth = round((crossed << 14) + (i32::from(fourths[k]) << 13));
         }
         let base = i32::from(pair.energy) << 14;
         let mut found = Found::NOTHING;
         for k in 0..NB_POS {
             let sum = add(sum, self.dn[third][k]);
-            let crossed = i32::from(rr.cross[first][third][i][k]) + i32::from(rr.cross[second][third][j][k]);
-            let base = base + (crossed << 13) + (i32::from(rr.energy[third][k]) << 12);
+            let crossed = i32::from(third_of_i[k]) + i32::from(third_of_j[k]);
+            let base = base + (crossed << 13) + (i32::from(thirds[k]) << 12);
             let (squares, energies) =
-                candidates(sum, &self.dn[fourth], base, &rr.cross[third][fourth][k], 13, &with_fourth, 15);
+                candidates(sum, &self.dn[fourth], base, &rr.crossed(third, k, fourth), 13, &with_fourth, 15);
             for l in 0..NB_POS {
                 if found.is_below(squares[l], energies[l]) {
                     found = Found { square: squares[l], energy: energies[l], places: [i, j, k, l] };
@@ -123,10 +164,11 @@ impl Search<'_> {
         let mut found = Found::NOTHING;
         let mut sum = 0;
         let strongest = strongest(&self.dn[a], None);
+        let (firsts, seconds) = (self.rr.energies(a), self.rr.energies(b));
         for i in [strongest, self::strongest(&self.dn[a], Some(strongest))] {
-            let base = i32::from(self.rr.energy[a][i]) << 14;
-            let cross = &self.rr.cross[a][b][i];
-            let (squares, energies) = candidates(self.dn[a][i], &self.dn[b], base, cross, 15, &self.rr.energy[b], 14);
+            let base = i32::from(firsts[i]) << 14;
+            let crossed = self.rr.crossed(a, i, b);
+            let (squares, energies) = candidates(self.dn[a][i], &self.dn[b], base, &crossed, 15, &seconds, 14);
             for j in 0..NB_POS {
                 if found.is_below(squares[j], energies[j]) {
                     found = Found { square: squares[j], energy: energies[j], places: [i, j, 0, 0] };

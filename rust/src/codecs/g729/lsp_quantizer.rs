@@ -5,7 +5,9 @@
 use super::M;
 use super::lsp::{Spectrum, lsf_lsp2, lsp_lsf2};
 use super::lsp_tables::{FG, FG_SUM, FG_SUM_INV, LSPCB1, LSPCB2};
-use super::operators::{add, extract_h, l_deposit_h, l_mac, l_msu, l_mult, l_shl, mult, norm_s, shl, shr, sub};
+use super::operators::{
+    add, extract_h, extract_l, l_deposit_h, l_mac, l_msu, l_mult, l_shl, mult, norm_s, shl, shr, sub,
+};
 
 /// Order of the moving average.
 const MA_NP: usize = 4;
@@ -165,31 +167,112 @@ pub(super) fn quantize(lsp: &Spectrum, memory: &mut Memory) -> (Indices, Spectru
     (indices, lsf_lsp2(&memory.dequantize(indices)))
 }
 
+/// Entries of a codebook that are compared at a time.
+const LANES: usize = 8;
+
+/// A codebook by coefficients, each that of [`LANES`] entries, and the range of each coefficient.
+struct Columns<const BLOCKS: usize> {
+    blocks: [[[i16; LANES]; M]; BLOCKS],
+    lowest: Spectrum,
+    highest: Spectrum,
+}
+
+impl<const BLOCKS: usize> Columns<BLOCKS> {
+    const fn of(codebook: &[Spectrum]) -> Self {
+        let mut columns = Self { blocks: [[[0; LANES]; M]; BLOCKS], lowest: [i16::MAX; M], highest: [i16::MIN; M] };
+        let mut entry = 0;
+        while entry < BLOCKS * LANES {
+            let mut j = 0;
+            while j < M {
+                let value = codebook[entry][j];
+                columns.blocks[entry / LANES][j][entry % LANES] = value;
+                if value < columns.lowest[j] {
+                    columns.lowest[j] = value;
+                }
+                if value > columns.highest[j] {
+                    columns.highest[j] = value;
+                }
+                j += 1;
+            }
+            entry += 1;
+        }
+        columns
+    }
+
+    /// Whether no difference between `target` and an entry saturates, nor the sum of their squares, doubled.
+    fn is_near(&self, target: &Spectrum) -> bool {
+        let mut sum = 0_i64;
+        for (&target, (&low, &high)) in target.iter().zip(self.lowest.iter().zip(&self.highest)) {
+            let farthest = i64::from(target).abs_diff(i64::from(low)).max(i64::from(target).abs_diff(i64::from(high)));
+            if farthest > 0x7fff {
+                return false;
+            }
+            sum += farthest.cast_signed().pow(2);
+        }
+        sum < 1 << 30
+    }
+
+    /// The first of the entries nearest to a target that [is near](Self::is_near). `weights`: None if all differences
+    /// weigh the same, else at most 1 in Q15.
+    fn nearest(&self, target: &Spectrum, weights: Option<&Spectrum>, halves: std::ops::Range<usize>) -> usize {
+        let mut best = (i32::MAX, 0);
+        for (block, columns) in self.blocks.iter().enumerate() {
+            let mut distances = [0_i32; LANES];
+            for j in halves.clone() {
+                let weight = weights.map(|weights| weights[j]);
+                for (distance, &code) in distances.iter_mut().zip(&columns[j]) {
+                    let difference = target[j].wrapping_sub(code);
+                    let weighted = weight.map_or(difference, |weight| {
+                        extract_l(i32::from(weight).wrapping_mul(i32::from(difference)) >> 15)
+                    });
+                    *distance = distance.wrapping_add(i32::from(weighted).wrapping_mul(i32::from(difference)));
+                }
+            }
+            for (lane, &distance) in distances.iter().enumerate() {
+                if distance < best.0 {
+                    best = (distance, block * LANES + lane);
+                }
+            }
+        }
+        best.1
+    }
+}
+
+static FIRST_STAGE: Columns<16> = Columns::of(&LSPCB1);
+static SECOND_STAGE: Columns<4> = Columns::of(&LSPCB2);
+
 /// `Lsp_pre_select`: the entry of the first stage that is nearest, unweighted.
 fn nearest_first_stage(target: &Spectrum) -> usize {
-    let mut best = (i32::MAX, 0);
-    for (index, code) in LSPCB1.iter().enumerate() {
-        let mut distance = 0_i32;
-        for (&target, &code) in target.iter().zip(code) {
-            let difference = sub(target, code);
-            distance = l_mac(distance, difference, difference);
-        }
-        if distance < best.0 {
-            best = (distance, index);
-        }
+    if FIRST_STAGE.is_near(target) {
+        return FIRST_STAGE.nearest(target, None, 0..M);
     }
-    best.1
+    let distance = |code: &Spectrum| {
+        target.iter().zip(code).fold(0_i32, |sum, (&target, &code)| {
+            let difference = sub(target, code);
+            l_mac(sum, difference, difference)
+        })
+    };
+    first_least(LSPCB1.iter().map(distance))
 }
 
 /// `Lsp_select_1` and `Lsp_select_2`: the entry of the second stage whose half from `start` is nearest.
 fn nearest_second_stage(rest: &Spectrum, weights: &Spectrum, start: usize) -> usize {
-    let mut best = (i32::MAX, 0);
-    for (index, code) in LSPCB2.iter().enumerate() {
-        let mut distance = 0;
-        for j in start..start + NC {
+    if SECOND_STAGE.is_near(rest) {
+        return SECOND_STAGE.nearest(rest, Some(weights), start..start + NC);
+    }
+    let distance = |code: &Spectrum| {
+        (start..start + NC).fold(0_i32, |sum, j| {
             let difference = sub(rest[j], code[j]);
-            distance = l_mac(distance, mult(weights[j], difference), difference);
-        }
+            l_mac(sum, mult(weights[j], difference), difference)
+        })
+    };
+    first_least(LSPCB2.iter().map(distance))
+}
+
+/// The place of the least distance below the greatest number, the first of equals; 0 if there is none.
+fn first_least(distances: impl Iterator<Item = i32>) -> usize {
+    let mut best = (i32::MAX, 0);
+    for (index, distance) in distances.enumerate() {
         if distance < best.0 {
             best = (distance, index);
         }
