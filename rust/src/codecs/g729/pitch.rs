@@ -95,15 +95,29 @@ pub(super) fn open_loop(weighted: &[i16; PIT_MAX + L_FRAME]) -> usize {
     if best < max3 { t3 } else { lag }
 }
 
+/// Places of a correlation computed at a time.
+const LANES: usize = 8;
+
 /// `Cor_h_X`: the target filtered backwards through `h`, scaled to 13 bits or what it has.   Equation 52.
 pub(super) fn backward_filtered(h: &[i16; L_SUBFR], target: &[i16; L_SUBFR]) -> [i16; L_SUBFR] {
-    let mut padded = [0; 2 * L_SUBFR];
-    padded[L_SUBFR..].copy_from_slice(h);
     let is_bounded = u128::from(wide_energy(h)) * u128::from(wide_energy(target)) < 1 << 60;
     let mut correlations = [0_i32; L_SUBFR];
-    for (i, correlation) in correlations.iter_mut().enumerate() {
-        let window = &padded[L_SUBFR - i..2 * L_SUBFR - i];
-        *correlation = if is_bounded { dot_unsaturated(target, window) } else { dot(0, target, window) };
+    if is_bounded {
+        // No sum leaves 31 bits, whatever its parts do on the way. Behind the target there is nothing.
+        let mut padded = [0; L_SUBFR + LANES];
+        padded[..L_SUBFR].copy_from_slice(target);
+        for (block, sums) in correlations.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            for (&h, window) in h.iter().zip(padded[block * LANES..].windows(LANES)) {
+                for (sum, &target) in sums.iter_mut().zip(window) {
+                    *sum = sum.wrapping_add(i32::from(h).wrapping_mul(i32::from(target)));
+                }
+            }
+        }
+        correlations = correlations.map(|sum| sum.wrapping_mul(2));
+    } else {
+        for (i, correlation) in correlations.iter_mut().enumerate() {
+            *correlation = dot(0, &target[i..], h);
+        }
     }
     let greatest = correlations.iter().fold(0, |greatest: i32, x| greatest.max(x.saturating_abs()));
     let shift = 18 - norm_l(greatest).min(16);
