@@ -204,7 +204,7 @@ mod tests {
     fn finds_nothing_to_splice_in_noise() {
         let mut noise = vec![0; 320];
         let mut generator = crate::dsp::cn::Generator::new(7);
-        generator.set_level(20);
+        generator.set(&crate::dsp::cn::Description::white(20));
         (0..10).for_each(|_| generator.fill(&mut noise));
         assert_eq!(Period::find(&noise, 8_000, usize::MAX, Likeness::Strict), None);
     }

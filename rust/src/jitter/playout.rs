@@ -115,7 +115,7 @@ impl Playout {
         let now_us = self.since_epoch(now);
         let is_sound = match packet.content {
             Content::Speech => self.decoder.packet_samples(packet.payload).is_some(),
-            Content::ComfortNoise => cn::level(packet.payload).is_some(),
+            Content::ComfortNoise => cn::Description::parse(packet.payload).is_some(),
         };
         if !is_sound || packet.payload.len() > self.config.max_payload_bytes {
             self.stats.malformed += 1;

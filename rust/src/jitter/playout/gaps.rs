@@ -44,10 +44,10 @@ impl Filler {
         }
     }
 
-    /// Takes the level of a comfort noise packet.
+    /// Takes the level and colour of a comfort noise packet.
     pub(super) fn set_noise(&mut self, payload: &[u8]) {
-        if let Some(own) = &mut self.own {
-            own.noise.set_level(cn::level(payload).unwrap_or(u8::MAX));
+        if let (Some(own), Some(description)) = (&mut self.own, cn::Description::parse(payload)) {
+            own.noise.set(&description);
         }
     }
 
