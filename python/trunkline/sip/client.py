@@ -13,7 +13,7 @@ from typing import Protocol
 from trunkline.errors import SipParseError
 from trunkline.sip.core import Core
 from trunkline.sip.digest import Attempt, Credentials
-from trunkline.sip.headers import NameAddr, Parameters, parse_number
+from trunkline.sip.headers import NameAddr, Parameters, SipUri, parse_number
 from trunkline.sip.message import HeaderList, Request, Response
 from trunkline.sip.phrases import reason_phrase
 from trunkline.sip.transaction import ClientTransaction, Failure, State
@@ -37,9 +37,9 @@ class AccountAccess:
     """
 
     def __init__(self, core: Core, account: Account) -> None:
-        host, port = account.outbound_proxy or account.domain, account.port
+        server = SipUri.of(None, account.outbound_proxy or account.domain)  # an IPv6 literal loses its brackets
         self.account = account
-        self.home = Hop(host, port, account.transport)
+        self.home = Hop(server.host, account.port, account.transport)
         self.credentials = Credentials(account.authentication_name or account.login, account.password, core.rng)
         self.addresses: set[Address] = set()
         self.service_routes: tuple[NameAddr, ...] = ()

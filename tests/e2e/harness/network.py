@@ -15,6 +15,8 @@ from typing import Self, TypeVar
 
 CORE = "10.99.0.1"
 EDGE = "10.99.0.2"
+CORE_IPV6 = "fd99::1"
+"""The core host's other address; the edge has none of its family."""
 
 _CLONE_NEWNET = 0x4000_0000
 _serial = itertools.count()
@@ -115,6 +117,7 @@ class Network:
             _ip("-n", host.name, "link", "set", "veth", "up")
             # Chromium thinks itself offline without a default route.
             _ip("-n", host.name, "route", "add", "default", "via", other.address)
+        _ip("-n", self.core.name, "addr", "add", f"{CORE_IPV6}/64", "dev", "veth", "nodad")
 
     def _remove(self) -> None:
         for host in (self.core, self.edge):

@@ -15,6 +15,7 @@ class Sipp(Process):
     """One run of a scenario on a host, for one call unless told otherwise.
 
     retransmits: whether SIPp repeats and recognises repetitions by itself; off for scenarios that list each message.
+    address: one of the host's other addresses, if not its first.
     says: what a scenario with `rtp_stream` plays, as G.711 mu-law, from `says.pcmu`; without it, SIPp is an echo.
     """
 
@@ -28,6 +29,7 @@ class Sipp(Process):
         target: str | None = None,
         calls: int = 1,
         keys: Mapping[str, str] | None = None,
+        address: str | None = None,
         transport: str = "u1",
         retransmits: bool = True,
         says: bytes | None = None,
@@ -36,7 +38,8 @@ class Sipp(Process):
         folder.mkdir(parents=True, exist_ok=True)
         file = SCENARIOS / f"{scenario}.xml"
         self.messages = folder / f"{scenario}-messages.log"
-        argv = ["sipp", "-sf", str(file), "-i", host.address, "-mi", host.address, "-p", str(port), "-t", transport]
+        local = address or host.address
+        argv = ["sipp", "-sf", str(file), "-i", local, "-mi", local, "-p", str(port), "-t", transport]
         argv += ["-m", str(calls), "-nostdin", "-timeout", str(timeout_s), "-timeout_error"]
         argv += ["-trace_msg", "-message_file", str(self.messages), "-trace_err"]
         argv += ["-error_file", str(folder / f"{scenario}-errors.log")]
