@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trunkline.calls.model import Call, CallStatus
+from trunkline.calls.model import Call, CallStatus, TransferStatus
 from trunkline.config import MediaConfig
 from trunkline.dtmf import DtmfMode
 from trunkline.errors import MediaError
@@ -155,6 +155,7 @@ class FakeMedia:
     async def bridge(self, call: MediaCallId, a: EndpointId, b: EndpointId) -> None:
         self._take("bridge", a)
         self._take("bridge", b)
+        self.bridges = {one: other for one, other in self.bridges.items() if not {one, other} & {a, b}}
         self.bridges[a] = b
 
     async def unbridge(self, call: MediaCallId, endpoint: EndpointId) -> None:
@@ -281,6 +282,7 @@ class FakeWeb:
 
     shown: list[tuple[Any, ...]] = field(default_factory=list)
     is_closed: bool = False
+    asked: int = 0
 
     def remote_description(self, call: CallId, sdp: str) -> None:
         self.shown.append(("sdp", call, sdp))
@@ -294,8 +296,14 @@ class FakeWeb:
     def request_failed(self, method: str, call: CallId, info: str, reason: str = "") -> None:
         self.shown.append(("failed", method, info))
 
-    def transferred(self, call: Call) -> None:
-        self.shown.append(("transferred", call.id, call.target))
+    def transfer(
+        self, call: Call, status: TransferStatus, *, incoming: bool, by: str = "", must_ask: bool = False
+    ) -> None:
+        if incoming:
+            self.shown.append(("transfer", call.id, status.value, call.target))
+            self.asked += must_ask
+        else:
+            self.shown.append(("transferred", call.id, call.target))
 
     def registered(self) -> None:
         self.shown.append(("registered",))

@@ -21,7 +21,7 @@ from trunkline.api.schemas import Health, PhoneAccount, PhoneNumber, Status
 from trunkline.api.server import HttpServers
 from trunkline.calls.controller import CallController, ControllerSettings
 from trunkline.calls.legs.sip_party import SipAccess
-from trunkline.calls.model import LegKind
+from trunkline.calls.model import LegKind, TransferPolicy
 from trunkline.calls.ports import MediaPort
 from trunkline.calls.registry import Registry
 from trunkline.calls.run.clocks import RunSettings
@@ -284,6 +284,7 @@ def _controller_settings(config: Config, rng: Random) -> ControllerSettings:
             ring_timeout_s=config.calls.ring_timeout_s,
             setup_timeout_s=config.calls.setup_timeout_s,
             max_duration_s=config.calls.max_duration_s,
+            transfers=TransferPolicy(config.calls.incoming_transfers),
             player_source=_player_source(config.calls),
             hold_source=_hold_source(config.calls),
         ),

@@ -11,7 +11,7 @@ from fakes import browser_answer, browser_offer, phone_answer, phone_offer
 from trunkline.calls.actions import Action
 from trunkline.calls.events import ActionFailed, AnswerRequested, CallStarted, Input, LegAnswered, LegRang, input_of
 from trunkline.calls.machine import CLOSING, STATUS, TABLE, step
-from trunkline.calls.model import CallEnd, CallState, CallStatus, EndReason, reason_for_status
+from trunkline.calls.model import CallEnd, CallState, CallStatus, EndReason, TransferPolicy, reason_for_status
 from trunkline.calls.sessions import CallOrder
 from trunkline.errors import CallExists, CallNotFound, InvalidCallState, MediaError
 from trunkline.ids import CallId, MediaCallId
@@ -27,6 +27,7 @@ from trunkline.sip.types import (
     ReferAnswered,
     ReferId,
     ReferProgress,
+    ReferReceived,
     ReinviteAnswered,
     ReinviteFailed,
     ReinviteReceived,
@@ -101,6 +102,7 @@ STEPS = [
     *("media_fails", "media_heals", "again"),
     *("hold", "unhold", "agreed", "refused_offer", "held_by_phone", "picked_up"),
     *("transfer", "agrees_to_go", "has_arrived", "stays"),
+    *("refer", "follow", "do_not_follow"),
 ]
 
 
@@ -124,6 +126,7 @@ async def act(w: World, session, name: str, *, is_incoming: bool) -> None:
         "agrees_to_go": lambda: ReferAnswered(invite, ReferId(7), 202, "Accepted", True),
         "has_arrived": lambda: ReferProgress(invite, ReferId(7), 200, "OK", True),
         "stays": lambda: ReferProgress(invite, ReferId(7), 486, "Busy Here", True),
+        "refer": lambda: ReferReceived(invite, ReferId(9), "sip:200@pbx.example", None, None, None, True),
         "agreed": lambda: ReinviteAnswered(invite, phone_answer(offer)),
         "refused_offer": lambda: ReinviteFailed(invite, 488, "Not Acceptable Here"),
         "held_by_phone": lambda: ReinviteReceived(invite, phone_offer("PCMU", direction=Direction.SENDONLY)),
@@ -142,6 +145,8 @@ async def act(w: World, session, name: str, *, is_incoming: bool) -> None:
             getattr(session, name)(call_id)
         elif name == "transfer":
             session.transfer(call_id, "200")
+        elif name in {"follow", "do_not_follow"}:
+            session.follow(call_id, is_accepted=name == "follow")
         elif name == "picked_up":
             w.controller.request(call_id, AnswerRequested(lambda error: None))
         elif name == "dtmf":
@@ -167,8 +172,8 @@ async def act(w: World, session, name: str, *, is_incoming: bool) -> None:
         pass  # what the browser is told, and no more
 
 
-async def play(script: list[tuple[str, bool]], *, is_incoming: bool) -> None:
-    w = World()
+async def play(script: list[tuple[str, bool]], *, is_incoming: bool, transfers: TransferPolicy) -> None:
+    w = World(transfers=transfers)
     async with w.controller:
         session = await w.registered()
         if is_incoming:
@@ -184,6 +189,7 @@ async def play(script: list[tuple[str, bool]], *, is_incoming: bool) -> None:
         # Whatever happened: the longest a call may live, and it is gone.
         await w.advance(90)
         await w.advance(3600)
+        await w.advance(3600)  # a successor's
         for call in w.controller.find():
             assert call.state is CallState.ENDED, script
             assert call.end is not None
@@ -195,6 +201,17 @@ async def play(script: list[tuple[str, bool]], *, is_incoming: bool) -> None:
 
 
 @settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(STEPS), st.booleans()), max_size=12),
+    st.booleans(),
+    st.sampled_from(TransferPolicy),
+)
+def test_no_order_of_events_leaves_a_call_half_open(script, is_incoming, transfers):
+    asyncio.run(play(script, is_incoming=is_incoming, transfers=transfers))
+
+
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.booleans()), max_size=12), st.booleans())
-def test_no_order_of_events_leaves_a_call_half_open(script, is_incoming):
-    asyncio.run(play(script, is_incoming=is_incoming))
+def test_no_order_of_events_leaves_a_transfer_half_followed(script, is_incoming):
+    begin = [("answer" if is_incoming else "answered", True), ("refer", True)]
+    asyncio.run(play([*begin, *script], is_incoming=is_incoming, transfers=TransferPolicy.FOLLOW))

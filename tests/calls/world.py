@@ -11,7 +11,7 @@ from typing import Any
 from fakes import ACCOUNT, FakeClock, FakeMedia, FakeSip, FakeWeb, browser_offer
 from trunkline.calls.controller import CallController, ControllerSettings
 from trunkline.calls.legs.sip_party import SipAccess
-from trunkline.calls.model import Call, EndReason, LegKind
+from trunkline.calls.model import Call, EndReason, LegKind, TransferPolicy
 from trunkline.calls.registry import Registry
 from trunkline.calls.run.clocks import RunSettings
 from trunkline.calls.sessions import CallOrder, SessionRequest, Sessions, WebSession
@@ -39,6 +39,7 @@ class World:
         dtmf: DtmfMode = DtmfMode.AUTO,
         security: SecurityPolicy | None = None,
         codecs: CodecPolicy | None = None,
+        transfers: TransferPolicy = TransferPolicy.FOLLOW,
     ) -> None:
         self.clock, self.media, self.sip, self.web = FakeClock(), FakeMedia(), FakeSip(), FakeWeb()
         self.events = SipEvents()
@@ -50,6 +51,7 @@ class World:
                     ring_timeout_s=RING_S,
                     setup_timeout_s=SETUP_S,
                     max_duration_s=DURATION_S,
+                    transfers=transfers,
                     player_source=Tone((440.0,)),
                     hold_source=HOLD_MUSIC,
                 ),
@@ -153,9 +155,10 @@ async def world(
     dtmf: DtmfMode = DtmfMode.AUTO,
     security: SecurityPolicy | None = None,
     codecs: CodecPolicy | None = None,
+    transfers: TransferPolicy = TransferPolicy.FOLLOW,
 ) -> AsyncIterator[World]:
     """Run a gateway of fakes; on leaving, everything must have been given back."""
-    made = World(max_calls, dtmf, security, codecs)
+    made = World(max_calls, dtmf, security, codecs, transfers)
     async with made.controller:
         yield made
         await made.controller.stop()

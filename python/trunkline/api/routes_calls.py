@@ -28,7 +28,7 @@ from trunkline.api.schemas import (
     dtmf_method,
 )
 from trunkline.calls.controller import TRANSFER_TIMEOUT_S
-from trunkline.calls.events import HoldRequested, MuteRequested, ResumeRequested
+from trunkline.calls.events import FollowRequested, HoldRequested, MuteRequested, ResumeRequested
 from trunkline.calls.model import Call, CallEnd, CallRequest, EndReason, LegKind, Side
 from trunkline.calls.player_leg import PlayerLeg
 from trunkline.calls.routing import route, transfer_request
@@ -150,6 +150,21 @@ def call_routes(node: Node) -> APIRouter:
             lambda reply: transfer_request(call.client_side, target, reply, consulted),
             timeout_s=TRANSFER_TIMEOUT_S,
         )
+        return _done()
+
+    @router.post("/accept_transfer", summary="Follow a transfer", responses=refusals)
+    async def accept_transfer(body: CallIdRequest) -> Response:
+        """Let the SIP party transfer this call, where `calls.incoming_transfers` is `ask`; returns at once.
+
+        What becomes of it is seen by `find`: the call that takes over names this one as `parentCallId`.
+        """
+        await node.controller.ask(CallId(body.call_id), lambda reply: FollowRequested(True, reply))
+        return _done()
+
+    @router.post("/reject_transfer", summary="Do not follow a transfer", responses=refusals)
+    async def reject_transfer(body: CallIdRequest) -> Response:
+        """Refuse the SIP party's transfer, or give it up while it is under way: the call goes on as it was."""
+        await node.controller.ask(CallId(body.call_id), lambda reply: FollowRequested(False, reply))
         return _done()
 
     @router.post("/mute", summary="Mute one side", responses=refusals)

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from trunkline.calls.events import DtmfMethod
-from trunkline.calls.model import Call, CallStatus, Leg, ReceivedDigit, Side
+from trunkline.calls.model import Call, CallStatus, Leg, ReceivedDigit, Side, TransferStatus
 from trunkline.config import AudioCodecName
 from trunkline.dtmf import DtmfKind
 from trunkline.sdp.codecs import CodecTerms
@@ -292,7 +292,9 @@ class CallObject(BaseModel):
     app_key: str
     session_id: str | None = Field(description="Browser connection of the call, null if the API started it.")
     call_id: str
-    parent_call_id: str | None = None
+    parent_call_id: str | None = Field(
+        default=None, description="The call that this one goes on with, after its SIP party has transferred us."
+    )
     incoming: bool = Field(description="True if the SIP side called the browser.")
     status: CallStatus
     sip_status: int = Field(description="Last SIP status of the call, 0 before any.")
@@ -316,6 +318,11 @@ class CallObject(BaseModel):
     reason: str | None = Field(default=None, description="Why the call ended: a stable code.")
     info: str | None = Field(default=None, description="The same for people.")
     q850: int | None = Field(default=None, description="The same as a Q.850 cause.")
+    transfer: TransferStatus | None = Field(
+        default=None,
+        description="How a transfer fares that the SIP party asks for; `target` is whom it names.",
+    )
+    successor_call_id: str | None = Field(default=None, description="The call that takes over if that succeeds.")
     held_by: list[Side] = Field(
         default=[], description="Sides that have put the other on hold: `a` caller, `b` callee."
     )
@@ -350,6 +357,7 @@ class CallObject(BaseModel):
             app_key=request.app_key,
             session_id=request.session,
             call_id=call.id,
+            parent_call_id=request.parent,
             incoming=request.incoming,
             status=call.status,
             sip_status=end.status if end and end.sip_status else call.sip_status,
@@ -363,6 +371,8 @@ class CallObject(BaseModel):
             q850=end.reason.value.q850 if end else None,
             target=call.target or None,
             hold_for_transfer=call.is_held_for_transfer,
+            transfer=call.transfer,
+            successor_call_id=None if call.successor is None else call.successor.id,
             held_by=[side for side in Side if call.holder is side or call.has(side, lambda leg: leg.is_holding)],
             muted=[side for side in Side if call.has(side, lambda leg: leg.is_muted)],
             early_media=call.has_early_media,

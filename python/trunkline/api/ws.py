@@ -17,6 +17,7 @@ from trunkline.api.schemas import CallObject, dtmf_method
 from trunkline.api.ws_protocol import (
     PING,
     PONG,
+    AcceptTransfer,
     Answer,
     BadFrame,
     CallMessage,
@@ -27,6 +28,7 @@ from trunkline.api.ws_protocol import (
     Hold,
     Ignored,
     Ping,
+    RejectTransfer,
     SendDtmf,
     Transfer,
     Unhold,
@@ -35,7 +37,7 @@ from trunkline.api.ws_protocol import (
     status_frame,
     write_frame,
 )
-from trunkline.calls.model import Call, reason_for_status
+from trunkline.calls.model import Call, TransferStatus, reason_for_status
 from trunkline.calls.sessions import CallOrder, SessionRequest, WebSession
 from trunkline.errors import CallNotFound, TrunklineError
 from trunkline.ids import CallId, SessionId
@@ -225,6 +227,10 @@ class BrowserSocket:
                 self._session.hold(call_id, is_for_transfer=message.hold_for_transfer)
             case Unhold():
                 self._session.unhold(call_id)
+            case AcceptTransfer():
+                self._session.follow(call_id, is_accepted=True)
+            case RejectTransfer():
+                self._session.follow(call_id, is_accepted=False)
             case Transfer(target=target, target_call_id=other):
                 self._session.transfer(call_id, target or other or "", None if other is None else CallId(other))
 
@@ -271,9 +277,14 @@ class BrowserSocket:
         """Send `fail` about a call that goes on."""
         self._send(fail_frame(method, info, call_id=call, **({"reason": reason} if reason else {})))
 
-    def transferred(self, call: Call) -> None:
-        """Send `notifyTransferEvent`."""
-        about = {"callId": call.id, "status": "COMPLETED", "incoming": False, "target": call.target}
+    def transfer(
+        self, call: Call, status: TransferStatus, *, incoming: bool, by: str = "", must_ask: bool = False
+    ) -> None:
+        """Send `notifyTransferEvent`. From `referredBy` on the fields are ours."""
+        about: dict[str, object] = {"callId": call.id, "status": status, "incoming": incoming, "target": call.target}
+        if incoming:
+            successor = None if call.successor is None else call.successor.id
+            about |= {"referredBy": by or None, "needsAnswer": must_ask, "successorCallId": successor}
         self._send(write_frame("notifyTransferEvent", about))
 
     def registered(self) -> None:
@@ -319,6 +330,10 @@ def _name_of(message: ClientMessage) -> tuple[str, str | None]:
             return "unhold", message.call_id
         case Transfer():
             return "transfer", message.call_id
+        case AcceptTransfer():
+            return "acceptTransfer", message.call_id
+        case RejectTransfer():
+            return "rejectTransfer", message.call_id
         case Candidate():
             return "candidate", message.call_id
         case Ping():

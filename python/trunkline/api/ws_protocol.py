@@ -124,6 +124,18 @@ class Transfer(TransferFields):
     """`transfer`: the browser sends the other side to somebody else."""
 
 
+class AcceptTransfer(Message):
+    """`acceptTransfer`: ours. The browser lets its far side transfer it, where `calls.incoming_transfers` is `ask`."""
+
+    call_id: CallIdText
+
+
+class RejectTransfer(Message):
+    """`rejectTransfer`: ours. The browser does not let it, or gives up a transfer under way."""
+
+    call_id: CallIdText
+
+
 class Candidate(Message):
     """`candidate`: one of the browser's ICE candidates, from clients that trickle.
 
@@ -142,7 +154,19 @@ class Ignored(Message):
 
 
 ClientMessage = (
-    Connection | CallMessage | Answer | Hangup | SendDtmf | Hold | Unhold | Transfer | Candidate | Ping | Ignored
+    Connection
+    | CallMessage
+    | Answer
+    | Hangup
+    | SendDtmf
+    | Hold
+    | Unhold
+    | Transfer
+    | AcceptTransfer
+    | RejectTransfer
+    | Candidate
+    | Ping
+    | Ignored
 )
 
 _MESSAGES: Final[dict[str, type[ClientMessage]]] = {
@@ -154,6 +178,8 @@ _MESSAGES: Final[dict[str, type[ClientMessage]]] = {
     "hold": Hold,
     "unhold": Unhold,
     "transfer": Transfer,
+    "acceptTransfer": AcceptTransfer,
+    "rejectTransfer": RejectTransfer,
     "candidate": Candidate,
     "ping": Ping,
     "pong": Ignored,

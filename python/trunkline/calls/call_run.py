@@ -20,17 +20,22 @@ from trunkline.calls.events import (
     CallStarted,
     DtmfHeard,
     DtmfRequested,
+    FollowRequested,
     HoldRequested,
     Input,
     LegAnswered,
     LegDescribed,
+    LegEnded,
+    LegLeft,
     LegProgressed,
+    LegReferred,
     LegRefused,
     LegReoffered,
     LegStayed,
     MuteRequested,
     Request,
     ResumeRequested,
+    SuccessorEvent,
     Timer,
     TransferRequested,
     end_of,
@@ -38,11 +43,13 @@ from trunkline.calls.events import (
 )
 from trunkline.calls.machine import CLOSING, STATUS, TABLE, step
 from trunkline.calls.model import Call, CallEnd, CallState, CallStatus, EndReason, Side
+from trunkline.calls.player_leg import PlayerLeg
 from trunkline.calls.ports import Clock, LegPort, MediaPort
 from trunkline.calls.run.clocks import Clocks, RunSettings
 from trunkline.calls.run.digits import Digits
 from trunkline.calls.run.failures import failure_of
 from trunkline.calls.run.media import CallMedia
+from trunkline.calls.run.succession import Host, Succession
 from trunkline.errors import (
     CallNotFound,
     CapacityError,
@@ -51,7 +58,7 @@ from trunkline.errors import (
     TransactionTimeout,
     TrunklineError,
 )
-from trunkline.ids import CallId, MediaCallId
+from trunkline.ids import MediaCallId
 from trunkline.media.types import Direction
 from trunkline.observability.logging import bound, get_logger
 
@@ -72,8 +79,7 @@ class CallRun:
         media_call: MediaCallId,
         clock: Clock,
         settings: RunSettings,
-        make_player: Callable[[Side], LegPort],
-        consulted: Callable[[CallId], LegPort],
+        host: Host,
     ) -> None:
         self.call = call
         self._clock = clock
@@ -90,8 +96,16 @@ class CallRun:
             hold_source=settings.hold_source,
         )
         self._digits = Digits(call, self._legs, clock)
-        self._make_player = make_player
-        self._consulted = consulted
+        self._host = host
+        self._succession = Succession(
+            self._legs,
+            self._media,
+            self._clocks,
+            host,
+            post=self.post,
+            post_first=self._inbox.appendleft,
+            policy=settings.transfers,
+        )
         self._request: Request | None = None
         """What a client waits for. One at a time: the machine refuses the next one."""
 
@@ -122,24 +136,25 @@ class CallRun:
     async def run(self, on_over: Callable[[Call], None]) -> None:
         """Live until the call has ended and everything of it is closed, then say so. Raises only cancellation."""
         call = self.call
-        with bound(call_id=str(call.id)):
+        with bound(call_id=str(call.id)):  # of the first one: a successor's lines name it besides
             _log.info("call_started", a=call.a and call.a.kind, b=call.b and call.b.kind, callee=call.request.callee)
             self._media.listen()
             try:
-                while call.state is not CallState.ENDED:
+                while self.call.state is not CallState.ENDED:
                     await self._take(await self._next_event())
             except Exception as error:  # this call's task boundary: a bug ends this call only
                 _log.exception("call_crashed", error=type(error).__name__)
                 await self._close(ActionFailed(CallEnd(EndReason.INTERNAL, phrase="internal error")))
             finally:
-                if call.state is not CallState.ENDED:  # cancelled: tell the peers, the media plane goes as a whole
+                if self.call.state is not CallState.ENDED:  # cancelled: tell the peers, the media plane goes as a whole
                     self._end(CallEnd(EndReason.SHUTDOWN))
                     self._perform_now(Action.DISARM_TIMERS)
+                    self._perform_now(Action.DROP_NEXT)
                     self._perform_now(Action.HANG_UP_B)
                     self._perform_now(Action.HANG_UP_A)
                 self._media.ignore()
                 self._refuse_waiting()
-                on_over(call)
+                on_over(self.call)
 
     async def _next_event(self) -> CallEvent:
         """Wait for an event. Bounded: until the call ends, SETUP or DURATION is always running."""
@@ -149,23 +164,31 @@ class CallRun:
         return self._inbox.popleft()
 
     async def _take(self, event: CallEvent) -> None:
+        """Do what the machine says about an event, unless it is of a leg that nobody waits for any more."""
+        known = self._succession.unwrap(event)
+        if known is not None:
+            await self._run_row(known)
+
+    async def _run_row(self, event: CallEvent) -> None:
         """Do what the machine says; an action that fails ends the row and becomes the next event.
 
         A request is different: what it cannot do is told to who asked, and the call is as it was. Only a call that
-        cannot be answered ends: whoever it rang at is gone.
+        cannot be answered ends: whoever it rang at is gone. And a leg that cannot take its place is over, no more.
         """
         before = self.call.state
         if isinstance(event, Request):
             if (before, input_of(event)) not in TABLE:
                 event.reply(InvalidCallState(f"the call is {before}"))
                 return
-            if not isinstance(event, MuteRequested):  # that one is done at once, also while another one waits
+            if not isinstance(event, MuteRequested | FollowRequested):  # done at once, also while another one waits
                 self._request = event
         while True:
             next_step = step(self.call.state, event)
             if next_step.state is CallState.ENDED:
                 if self.call.state is not CallState.ENDED:
                     await self._close(event)
+                if isinstance(event, FollowRequested):
+                    event.reply(None)
                 return
             if next_step.state is not self.call.state:
                 _log.debug("call_state_changed", before=self.call.state.value, after=next_step.state.value)
@@ -181,7 +204,11 @@ class CallRun:
                         self._request = None
                     event.reply(error if isinstance(error, TrunklineError) else TransactionTimeout("no answer in time"))
                     return
-                event = ActionFailed(failure_of(error))
+                if isinstance(event, SuccessorEvent) and not isinstance(event.event, LegEnded):
+                    self.call.state = before
+                    event = SuccessorEvent(event.key, LegEnded(failure_of(error)))
+                else:
+                    event = ActionFailed(failure_of(error))
             else:
                 return
 
@@ -245,7 +272,8 @@ class CallRun:
             case Action.TAKE_ANSWER, LegDescribed(side, description):
                 await self._legs[side].accept(description)
             case Action.PICK_UP, AnswerRequested():
-                await self._replace(Side.B, self._make_player(Side.B), CallEnd(EndReason.ANSWERED_ELSEWHERE))
+                player = PlayerLeg(self._host.context(call, Side.B, self.post))
+                await self._replace(Side.B, player, CallEnd(EndReason.ANSWERED_ELSEWHERE))
             case Action.HOLD_LEG, HoldRequested(side):
                 await self._legs[side.other].offer_again(Direction.SENDONLY)
                 call.holder, call.is_held_for_transfer = side, event.is_for_transfer
@@ -258,9 +286,28 @@ class CallRun:
                 call.holder, call.is_held_for_transfer = None, False
                 await self._media.stop_music()
             case Action.SEND_ON, TransferRequested(side, target, _, consulted):
-                leg = None if consulted is None else self._consulted(consulted)
+                leg = None if consulted is None else self._host.consulted(consulted)
                 self._legs[side.other].send_on(target, leg)
                 call.target = target
+            case Action.CONSIDER, LegReferred():
+                self._succession.consider(call, event)
+            case Action.REFUSE_REFERRAL, LegReferred(side):
+                self._succession.refuse(side)
+            case Action.CALL_NEXT, FollowRequested():
+                await self._succession.call_next(call)
+                event.reply(None)
+            case Action.HEAR_NEXT | Action.ACCEPT_NEXT, SuccessorEvent(
+                _, LegProgressed(description) | LegAnswered(description)
+            ):
+                await self._succession.accept(description)
+            case Action.TAKE_OVER, _:
+                self.call = self._digits.call = await self._succession.take_over(call)
+            case Action.GIVE_UP, _:
+                await self._succession.give_up(call, end_of(event))
+                if isinstance(event, FollowRequested):
+                    event.reply(None)
+            case Action.WAIT_ALONE, LegLeft(side):
+                await self._succession.wait_alone(side)
             case Action.MUTE, MuteRequested(side, is_muted):
                 await self._media.mute(side, is_muted=is_muted)
                 event.reply(None)
@@ -280,7 +327,10 @@ class CallRun:
                 try:
                     await b.close()
                 finally:
-                    await a.close()
+                    try:
+                        await a.close()
+                    finally:
+                        await self._succession.close()
             case _:
                 self._perform_now(action)
 
@@ -312,6 +362,11 @@ class CallRun:
             case Action.REPORT_CHANGE:
                 if call.status is not self._status():
                     self._perform_now(Action.REPORT)
+            case Action.TELL_PROGRESS:
+                self._succession.tell_progress()
+            case Action.DROP_NEXT:
+                assert call.end is not None
+                self._succession.drop(call, call.end)
             case Action.GRANT:
                 self._reply(None)
             case Action.HANG_UP_B:

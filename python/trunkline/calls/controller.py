@@ -14,16 +14,23 @@ from typing import Final, Self
 
 from trunkline.calls import quality
 from trunkline.calls.call_run import CallRun
-from trunkline.calls.events import AnswerRequested, DtmfMethod, DtmfRequested, HangupRequested, Reply, Request
+from trunkline.calls.events import (
+    AnswerRequested,
+    CallEvent,
+    DtmfMethod,
+    DtmfRequested,
+    HangupRequested,
+    Reply,
+    Request,
+)
 from trunkline.calls.machine import ANSWERED
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, LegKind, Side
-from trunkline.calls.player_leg import PlayerLeg
 from trunkline.calls.ports import Clock, LegPort, MediaPort
 from trunkline.calls.registry import Registry
 from trunkline.calls.run.clocks import RunSettings
 from trunkline.errors import CallNotFound, CapacityError, InvalidCallState, TransactionTimeout, TrunklineError
-from trunkline.ids import CallId
+from trunkline.ids import CallId, MediaCallId
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
 from trunkline.sdp.codecs import CodecPolicy
@@ -130,30 +137,17 @@ class CallController:
             raise CapacityError("all lines are in use")
         media_call = self._media.new_call()
         self.registry.add(call)
-
-        def context(side: Side) -> LegContext:
-            return LegContext(
-                call=call,
-                side=side,
-                media=self._media,
-                media_call=media_call,
-                post=run.post,
-                policies=self._settings.policies,
-                session_id=self._rng.getrandbits(_SESSION_ID_BITS),
-                security=self._settings.security,
-            )
-
+        host = _Host(self, media_call)
         run = CallRun(
             call,
             media=self._media,
             media_call=media_call,
             clock=self._clock,
             settings=self._settings.run,
-            make_player=lambda side: PlayerLeg(context(side)),
-            consulted=self._consulted,
+            host=host,
         )
-        a = make_a(context(Side.A))
-        run.attach(a, make_b(context(Side.B)))
+        a = make_a(host.context(call, Side.A, run.post))
+        run.attach(a, make_b(host.context(call, Side.B, run.post)))
         self._runs[call.id] = run
         self._metrics.calls_started.labels(_ORIGIN[a.leg.kind]).inc()
         self._metrics.calls_active.inc()
@@ -167,11 +161,19 @@ class CallController:
         return call
 
     def _forget(self, run: CallRun) -> None:
-        call = run.call
-        del self._runs[call.id]
+        del self._runs[run.call.id]
         del self._tasks[run]
-        self.registry.remove(call)
         self._metrics.calls_active.dec()
+        self._count_end(run.call)
+
+    def _succeeded(self, former: Call, call: Call) -> None:
+        """Have a run found by the id of the call that it goes on with."""
+        self._runs[call.id] = self._runs.pop(former.id)
+        self._metrics.calls_started.labels(_ORIGIN[call.a.kind] if call.a else "rest").inc()
+        self._count_end(former)
+
+    def _count_end(self, call: Call) -> None:
+        self.registry.remove(call)
         if call.end is not None:
             self._metrics.calls_ended.labels(call.end.reason.code).inc()
         if call.answered_at is not None:
@@ -245,3 +247,49 @@ class CallController:
         now = self._clock.now()
         calls = (*self.registry.live(), *self.registry.ended(now))
         return tuple(call for call in calls if call_id is None or call.id == call_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """The node, as one call's run sees it."""
+
+    controller: CallController
+    media_call: MediaCallId
+
+    def context(self, call: Call, side: Side, post: Callable[[CallEvent], None]) -> LegContext:
+        """See `Host`."""
+        node = self.controller
+        return LegContext(
+            call=call,
+            side=side,
+            media=node._media,
+            media_call=self.media_call,
+            post=post,
+            policies=node._settings.policies,
+            session_id=node._rng.getrandbits(_SESSION_ID_BITS),
+            security=node._settings.security,
+        )
+
+    def consulted(self, call_id: CallId) -> LegPort:
+        """See `Host`."""
+        return self.controller._consulted(call_id)
+
+    def new_call_id(self) -> CallId:
+        """See `Host`."""
+        return self.controller.new_call_id()
+
+    def now(self) -> float:
+        """See `Host`."""
+        return self.controller._clock.now()
+
+    def announce(self, call: Call) -> None:
+        """See `Host`."""
+        self.controller.registry.add(call)
+
+    def withdraw(self, call: Call) -> None:
+        """See `Host`."""
+        self.controller.registry.remove(call)
+
+    def succeeded(self, former: Call, call: Call) -> None:
+        """See `Host`."""
+        self.controller._succeeded(former, call)

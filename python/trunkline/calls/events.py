@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
+from typing import Final, assert_never
 
 from trunkline.calls.model import CallEnd, EndReason, Side
 from trunkline.dtmf import DtmfKind
@@ -106,6 +106,22 @@ class LegStayed:
 
 
 @dataclass(frozen=True, slots=True)
+class LegReferred:
+    """A leg's far side wants us to call somebody else in its place (RFC 3515). by: who says so, may be empty."""
+
+    side: Side
+    target: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegLeft:
+    """A leg's far side has hung up after we agreed to call somebody else in its place."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
 class LegEnded:
     """A leg is over: hung up, refused, cancelled or lost. `end.by` is its side."""
 
@@ -128,6 +144,10 @@ class Timer(StrEnum):
     """From start to answer, whatever happens between: bounds early media."""
     DURATION = "duration"
     """An answered call may not last for ever."""
+    CONSENT = "consent"
+    """A client is to say whether a transfer may be followed."""
+    SUCCESSOR = "successor"
+    """Who is to take a leg's place is asked or alerted, and does not pick up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +249,18 @@ class TransferRequested:
     consulted: CallId | None = None
 
 
-Request = AnswerRequested | HoldRequested | ResumeRequested | MuteRequested | TransferRequested
+@dataclass(frozen=True, slots=True)
+class FollowRequested:
+    """A client, or our policy, says whether a transfer that a far side asks for is followed.
+
+    False also gives one up that is under way.
+    """
+
+    is_accepted: bool
+    reply: Reply
+
+
+Request = AnswerRequested | HoldRequested | ResumeRequested | MuteRequested | TransferRequested | FollowRequested
 """What a client asks for and wants the outcome of."""
 
 
@@ -238,6 +269,14 @@ class ActionFailed:
     """An action of the controller did not succeed; the rest of its row was not run."""
 
     end: CallEnd
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorEvent:
+    """Something happened to a leg that is to take the place of another one. key: which, among those of the call."""
+
+    key: int
+    event: CallEvent
 
 
 CallEvent = (
@@ -251,6 +290,8 @@ CallEvent = (
     | LegRefused
     | LegTransferred
     | LegStayed
+    | LegReferred
+    | LegLeft
     | LegEnded
     | HangupRequested
     | TimerFired
@@ -260,6 +301,7 @@ CallEvent = (
     | DtmfRequested
     | DtmfHeard
     | Request
+    | SuccessorEvent
     | ActionFailed
 )
 
@@ -280,6 +322,14 @@ class Input(StrEnum):
     REFUSED = "refused"
     TRANSFERRED = "transferred"
     STAYED = "stayed"
+    REFERRED = "referred"
+    LEFT = "left"
+    FOLLOW_ACCEPTED = "follow_accepted"
+    FOLLOW_DECLINED = "follow_declined"
+    NEXT_RANG = "next_rang"
+    NEXT_PROGRESSED = "next_progressed"
+    NEXT_ANSWERED = "next_answered"
+    NEXT_ENDED = "next_ended"
     ENDED = "ended"
     MEDIA_SILENT = "media_silent"
     DTMF_REQUESTED = "dtmf_requested"
@@ -291,9 +341,30 @@ class Input(StrEnum):
     TRANSFER_REQUESTED = "transfer_requested"
 
 
+_NEXT: Final[dict[type[CallEvent], Input]] = {
+    LegTried: Input.NEXT_RANG,
+    LegRang: Input.NEXT_RANG,
+    LegProgressed: Input.NEXT_PROGRESSED,
+    LegAnswered: Input.NEXT_ANSWERED,
+    LegEnded: Input.NEXT_ENDED,
+}
+"""What matters of a leg that is not in its place yet."""
+
+
+def matters_early(event: CallEvent) -> bool:
+    """Whether an event of a leg is of use before the leg is in its place."""
+    return type(event) in _NEXT
+
+
 def input_of(event: CallEvent) -> Input:
     """Return the column an event belongs to. All ways to end a call are one column: `end_of` tells them apart."""
     match event:
+        case TimerFired(Timer.CONSENT):
+            return Input.FOLLOW_DECLINED
+        case TimerFired(Timer.SUCCESSOR):
+            return Input.NEXT_ENDED
+        case SuccessorEvent(_, of_leg):
+            return _NEXT[type(of_leg)]
         case CallStarted():
             return Input.STARTED
         case LegTried():
@@ -314,6 +385,12 @@ def input_of(event: CallEvent) -> Input:
             return Input.TRANSFERRED
         case LegStayed():
             return Input.STAYED
+        case LegReferred():
+            return Input.REFERRED
+        case LegLeft():
+            return Input.LEFT
+        case FollowRequested(is_accepted):
+            return Input.FOLLOW_ACCEPTED if is_accepted else Input.FOLLOW_DECLINED
         case LegEnded() | HangupRequested() | TimerFired() | MediaFailed() | ActionFailed():
             return Input.ENDED
         case MediaMissing() | MediaSilent():
@@ -338,8 +415,12 @@ def input_of(event: CallEvent) -> Input:
 def end_of(event: CallEvent) -> CallEnd:
     """How the call ends if this event ends it."""
     match event:
-        case LegEnded(end) | HangupRequested(end) | ActionFailed(end):
+        case LegEnded(end) | HangupRequested(end) | ActionFailed(end) | SuccessorEvent(_, LegEnded(end)):
             return end
+        case LegLeft(side):
+            return CallEnd(EndReason.NORMAL, by=side)
+        case FollowRequested():
+            return CallEnd(EndReason.CANCELLED)
         case TimerFired(Timer.DURATION):
             return CallEnd(EndReason.TERMINATED, phrase="the longest time a call may last is over")
         case TimerFired():

@@ -30,6 +30,7 @@ class Step:
 
 CLOSING: Final = (
     Action.DISARM_TIMERS,
+    Action.DROP_NEXT,
     Action.HANG_UP_B,
     Action.HANG_UP_A,
     Action.PART,
@@ -39,16 +40,22 @@ CLOSING: Final = (
 """The closing order: legs first, so that nobody keeps sending into a closed port; then bridge, endpoints, the call."""
 
 _START: Final = (Action.ARM_SETUP, Action.OPEN_A, Action.OPEN_B, Action.ARM_RING, Action.DIAL_B)
+_NOT_NOW: Final = Action.REFUSE_REFERRAL
 _RING: Final = (Action.RING_A, Action.REPORT)
 _JOIN: Final = (Action.DISARM_RING, Action.ACCEPT_B, Action.DESCRIBE_A, Action.JOIN)
 _ANSWER: Final = (Action.ARM_DURATION, Action.CONNECT_A, Action.EXPECT_MEDIA, Action.REPORT)
 
 _NEW, _DIALING, _TRYING, _RINGING, _EARLY, _ESTABLISHED, _HOLDING, _HELD, _RESUMING, *_REST = CallState
-_TRANSFERRING, _TRANSFERRING_HELD, _ENDED = _REST
+_TRANSFERRING, _TRANSFERRING_HELD, _FOLLOWING, _FOLLOWING_HELD, _DESERTED, _ENDED = _REST
 
 _SENDING: Final = (_TRANSFERRING, _TRANSFERRING_HELD)
-ANSWERED: Final = (_ESTABLISHED, _HOLDING, _HELD, _RESUMING, _TRANSFERRING, _TRANSFERRING_HELD)
-"""The states of a call whose callee has answered."""
+_FOLLOWED: Final = (_FOLLOWING, _FOLLOWING_HELD)
+ANSWERED: Final = (_ESTABLISHED, _HOLDING, _HELD, _RESUMING, *_SENDING, *_FOLLOWED)
+"""The states of a call whose callee has answered, and is there."""
+
+_BEFORE: Final = {_FOLLOWING: _ESTABLISHED, _FOLLOWING_HELD: _HELD}
+"""Where a call was before it followed a transfer, and is again if nobody answers there."""
+_ARRIVE: Final = Step(_ESTABLISHED, (Action.ACCEPT_NEXT, Action.TAKE_OVER, Action.EXPECT_MEDIA))
 
 TABLE: Final[dict[tuple[CallState, Input], Step]] = {
     (_NEW, Input.STARTED): Step(_DIALING, _START),
@@ -98,8 +105,34 @@ TABLE: Final[dict[tuple[CallState, Input], Step]] = {
     (_TRANSFERRING, Input.STAYED): Step(_ESTABLISHED, (Action.DENY,)),
     (_TRANSFERRING_HELD, Input.STAYED): Step(_HELD, (Action.DENY,)),
     **{(state, Input.TRANSFERRED): Step(_ENDED, CLOSING) for state in _SENDING},
-    **{(state, Input.REOFFERED): Step(state, (Action.ANSWER_OFFER, Action.REPORT_CHANGE)) for state in _SENDING},
-    **{(state, Input.DESCRIBED): Step(state, (Action.TAKE_ANSWER,)) for state in _SENDING},
+    **{
+        (state, Input.REOFFERED): Step(state, (Action.ANSWER_OFFER, Action.REPORT_CHANGE))
+        for state in (*_SENDING, *_FOLLOWED)
+    },
+    **{(state, Input.DESCRIBED): Step(state, (Action.TAKE_ANSWER,)) for state in (*_SENDING, *_FOLLOWED)},
+    # A transfer that a far side asks for (RFC 3515 section 2.4.2): the call stands until whom it named has answered.
+    **{
+        (state, Input.REFERRED): Step(state, (Action.CONSIDER if state in (_ESTABLISHED, _HELD) else _NOT_NOW,))
+        for state in CallState
+        if state is not _ENDED
+    },
+    (_ESTABLISHED, Input.FOLLOW_ACCEPTED): Step(_FOLLOWING, (Action.CALL_NEXT,)),
+    (_HELD, Input.FOLLOW_ACCEPTED): Step(_FOLLOWING_HELD, (Action.CALL_NEXT,)),
+    **{(state, Input.FOLLOW_DECLINED): Step(_BEFORE.get(state, state), (Action.GIVE_UP,)) for state in ANSWERED},
+    **{(state, Input.NEXT_RANG): Step(state, (Action.TELL_PROGRESS,)) for state in (*_FOLLOWED, _DESERTED)},
+    **{
+        (state, Input.NEXT_PROGRESSED): Step(state, (Action.HEAR_NEXT, Action.TELL_PROGRESS))
+        for state in (*_FOLLOWED, _DESERTED)
+    },
+    **{(state, Input.NEXT_ANSWERED): _ARRIVE for state in (*_FOLLOWED, _DESERTED)},
+    **{(state, Input.NEXT_ENDED): Step(_BEFORE[state], (Action.GIVE_UP,)) for state in _FOLLOWED},
+    # Many phones hang up as soon as we have agreed: then there is nothing to go back to.
+    **{(state, Input.LEFT): Step(_DESERTED, (Action.WAIT_ALONE,)) for state in (_ESTABLISHED, _HELD, *_FOLLOWED)},
+    **{(state, Input.LEFT): Step(_ENDED, CLOSING) for state in (_HOLDING, _RESUMING, *_SENDING)},
+    (_DESERTED, Input.FOLLOW_ACCEPTED): Step(_DESERTED, (Action.CALL_NEXT,)),
+    (_DESERTED, Input.FOLLOW_DECLINED): Step(_ENDED, CLOSING),
+    (_DESERTED, Input.NEXT_ENDED): Step(_ENDED, CLOSING),
+    (_DESERTED, Input.MUTE_REQUESTED): Step(_DESERTED, (Action.MUTE,)),
     # Silence before the answer is left to the clocks: many callees play nothing. EXPECT_MEDIA begins the count anew.
     **{(state, Input.MEDIA_SILENT): Step(_ENDED, CLOSING) for state in ANSWERED},
     # Digits pass as soon as media does: menus before the answer are common.
@@ -122,6 +155,9 @@ STATUS: Final[dict[CallState, CallStatus]] = {
     CallState.RESUMING: CallStatus.HOLD,
     CallState.TRANSFERRING: CallStatus.ESTABLISHED,
     CallState.TRANSFERRING_HELD: CallStatus.HOLD,
+    CallState.FOLLOWING: CallStatus.ESTABLISHED,
+    CallState.FOLLOWING_HELD: CallStatus.HOLD,
+    CallState.DESERTED: CallStatus.ESTABLISHED,
 }
 """What clients are told in each state; `ENDED` takes the status of its end reason.
 

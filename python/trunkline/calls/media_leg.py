@@ -6,41 +6,20 @@ of browsers: `sip_leg` and `web_leg` build on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
-from trunkline.calls.events import CallEvent
 from trunkline.calls.model import Call, Leg, LegDirection, LegKind, Side
-from trunkline.calls.ports import MediaPort
-from trunkline.ids import LegId, MediaCallId
+from trunkline.calls.ports import LegContext as LegContext
+from trunkline.ids import LegId
 from trunkline.media.types import Codec, Local, RtpRemote, StreamParameters, WebRtcRemote
 from trunkline.sdp.codecs import DEFAULT_PTIME_MS, CodecPolicy, CodecTerms, choose_dtmf
 from trunkline.sdp.model import SessionDescription, SessionIdentity
 from trunkline.sdp.negotiator import Agreement, Negotiator
 from trunkline.sdp.parser import parse
-from trunkline.sdp.security import SecurityPolicy
 
 DIGIT_MS: Final = 120
 """How long a digit lasts whose sender did not say."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LegContext:
-    """What a leg is given of its call.
-
-    post: takes what the far side does. policies: codecs for each kind of leg. session_id: random, for our `o=` lines.
-    security: of SIP legs, None is plain RTP.
-    """
-
-    call: Call
-    side: Side
-    media: MediaPort
-    media_call: MediaCallId
-    post: Callable[[CallEvent], None]
-    policies: Mapping[LegKind, CodecPolicy]
-    session_id: int
-    security: SecurityPolicy | None = None
 
 
 class MediaLeg:
@@ -149,6 +128,11 @@ class MediaLeg:
         if self._leg.endpoint is not None:
             call, endpoint = self._context.media_call, self._leg.endpoint
             await self._context.media.send_dtmf(call, endpoint, digits, duration_ms or DIGIT_MS)
+
+    def serve(self, call: Call, side: Side) -> None:
+        """See `LegPort`."""
+        self._context = replace(self._context, call=call, side=side)
+        self._leg.id = LegId(f"{call.id}/{side}")
 
     async def close(self) -> None:
         """Close the endpoint; nothing if there is none."""

@@ -32,6 +32,25 @@ class CallStatus(StrEnum):
     FAILED = "FAILED"
 
 
+class TransferStatus(StrEnum):
+    """How a transfer fares that a far side has asked for: the words of WCS."""
+
+    PENDING = "PENDING"
+    """Asked for, and waiting for a client's leave where one is needed."""
+    PROCESSING = "PROCESSING"
+    """Whom the far side named is being called."""
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+class TransferPolicy(StrEnum):
+    """What is done when a far side asks us to call somebody else."""
+
+    FOLLOW = "follow"
+    ASK = "ask"
+    REFUSE = "refuse"
+
+
 class CallState(StrEnum):
     """States of `machine`: finer than `CallStatus`, and ours alone."""
 
@@ -57,6 +76,12 @@ class CallState(StrEnum):
     """A client has asked a far side to call somebody else, and nobody knows yet whether it will."""
     TRANSFERRING_HELD = "transferring_held"
     """The same, of a far side that is on hold."""
+    FOLLOWING = "following"
+    """A far side wants us to call somebody else in its place, who is being called."""
+    FOLLOWING_HELD = "following_held"
+    """The same, by a far side that is on hold."""
+    DESERTED = "deserted"
+    """The same, and it has left already: nobody is there until somebody answers."""
     ENDED = "ended"
     """Over: everything that belonged to the call has been closed."""
 
@@ -272,6 +297,7 @@ class CallRequest:
     """What is fixed when a call is born.
 
     incoming: the call came from the SIP side to a client, which is how clients see direction.
+    parent: the call that this one goes on with, after its far side has transferred us.
     invite_parameters: headers of the INVITE that the trunk's allow-list lets through.
     session: the browser connection it belongs to, None for a call that only the API knows.
     """
@@ -281,6 +307,7 @@ class CallRequest:
     callee: str
     incoming: bool = False
     session: SessionId | None = None
+    parent: CallId | None = None
     visible_name: str = ""
     app_key: str = "defaultApp"
     has_audio: bool = True
@@ -296,7 +323,8 @@ class Call:
     sip_status: the last status of the SIP side. created_at, answered_at, ended_at: Unix time in seconds.
     digits: those that its far sides pressed, the newest `DTMF_KEPT`. holder: the side whose client holds the call.
     is_held_for_transfer: the holder said that a transfer comes next. target: whom the call is or was transferred to;
-    empty if to nobody. former: legs that others have replaced.
+    empty if to nobody. transfer: how one fares that its far side has asked for; target is then whom it named.
+    successor: the call that will take over from this one if that succeeds. former: legs that others have replaced.
     """
 
     request: CallRequest
@@ -314,6 +342,8 @@ class Call:
     holder: Side | None = None
     is_held_for_transfer: bool = False
     target: str = ""
+    transfer: TransferStatus | None = None
+    successor: Call | None = None
     former: list[Leg] = field(default_factory=list)
 
     @property

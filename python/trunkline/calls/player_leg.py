@@ -6,16 +6,19 @@ otherwise join two.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from trunkline.calls.events import DtmfMethod, LegDescribed
+from trunkline.calls.legs.absent import NoClient, NoReferrer
 from trunkline.calls.media_leg import LegContext
-from trunkline.calls.model import CallEnd, Leg, LegDirection, LegKind
+from trunkline.calls.model import Call, CallEnd, Leg, LegDirection, LegKind, Side
 from trunkline.calls.ports import LegPort
 from trunkline.errors import InvalidCallState
 from trunkline.ids import LegId
 from trunkline.media.types import Codec, Direction
 
 
-class PlayerLeg:
+class PlayerLeg(NoReferrer, NoClient):
     """A leg without a far side: every verb succeeds at once and does nothing."""
 
     def __init__(self, context: LegContext) -> None:
@@ -63,6 +66,11 @@ class PlayerLeg:
     def send_on(self, target: str, consulted: LegPort | None) -> None:
         """Refuse: nobody is there who could be sent."""
         raise InvalidCallState("nobody is there to be transferred")
+
+    def serve(self, call: Call, side: Side) -> None:
+        """See `LegPort`."""
+        self._context = replace(self._context, call=call, side=side)
+        self._leg.id = LegId(f"{call.id}/{side}")
 
     async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None) -> None:
         """Nobody hears it."""

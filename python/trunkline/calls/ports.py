@@ -6,11 +6,12 @@ only where its docstring says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from trunkline.calls.events import DtmfMethod
-from trunkline.calls.model import Call, CallEnd, Leg
+from trunkline.calls.events import CallEvent, DtmfMethod
+from trunkline.calls.model import Call, CallEnd, Leg, LegKind, Side, TransferStatus
 from trunkline.figures import EndpointStats
 from trunkline.ids import CallId, EndpointId, MediaCallId
 from trunkline.media.types import (
@@ -24,6 +25,8 @@ from trunkline.media.types import (
     Transport,
     Voice,
 )
+from trunkline.sdp.codecs import CodecPolicy
+from trunkline.sdp.security import SecurityPolicy
 from trunkline.sip.types import Account, InviteId, InviteRequest, ProbeId, ReferId, ReferRequest, RegistrationId
 
 
@@ -162,8 +165,13 @@ class WebPort(Protocol):
     def request_failed(self, method: str, call: CallId, info: str, reason: str = "") -> None:
         """Say that a request about a call was not carried out; the call goes on as before. reason: a stable code."""
 
-    def transferred(self, call: Call) -> None:
-        """Say that the far side has arrived at the call's target; the end of the call follows."""
+    def transfer(
+        self, call: Call, status: TransferStatus, *, incoming: bool, by: str = "", must_ask: bool = False
+    ) -> None:
+        """Say how a transfer fares, to the call's target. incoming: the far side asked for it, else the browser did.
+
+        by, must_ask: as in `LegPort.show_transfer`.
+        """
 
     def registered(self) -> None:
         """Say that the account is registered."""
@@ -173,6 +181,24 @@ class WebPort(Protocol):
 
     def close(self) -> None:
         """End the connection once everything queued has been sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegContext:
+    """What a leg is given of its call.
+
+    post: takes what the far side does. policies: codecs for each kind of leg. session_id: random, for our `o=` lines.
+    security: of SIP legs, None is plain RTP.
+    """
+
+    call: Call
+    side: Side
+    media: MediaPort
+    media_call: MediaCallId
+    post: Callable[[CallEvent], None]
+    policies: Mapping[LegKind, CodecPolicy]
+    session_id: int
+    security: SecurityPolicy | None = None
 
 
 class LegPort(Protocol):
@@ -229,6 +255,34 @@ class LegPort(Protocol):
         consulted: a leg whose far side is to be called and whose place the new call takes. InvalidCallState, NoRoute or
         LocalProtocolError if that cannot be asked.
         """
+
+    def answer_referral(self, status: int) -> None:
+        """Answer the far side's `LegReferred`: 202, or a refusal."""
+
+    def tell_referral(self, status: int, phrase: str) -> None:
+        """Tell the far side how the call goes that it wanted; a final status is the last news, and more is ignored."""
+
+    def successor(self, context: LegContext) -> LegPort:
+        """Make the leg to whom the far side named. NoRoute if there is no way to call anybody from here."""
+        ...
+
+    def serve(self, call: Call, side: Side) -> None:
+        """Belong to another call from now on."""
+
+    def show_transfer(self, *, by: str = "", must_ask: bool = False) -> None:
+        """Show the client how a transfer fares that the far side of the call has asked for.
+
+        by: who has asked. must_ask: the client is to say whether it is followed.
+        """
+
+    def introduce(self, successor: Call) -> None:
+        """Show the client the call that is to take over from this one."""
+
+    def dismiss(self, successor: Call) -> None:
+        """Show the client that it came to nothing."""
+
+    def succeeded(self, former: Call) -> None:
+        """Show the client that the call it now serves has taken over from another, which has ended."""
 
     async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None) -> None:
         """Send digits to the far side. duration_ms: of each; None is as long as is usual.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from trunkline.calls.controller import CallController, LegMaker
-from trunkline.calls.events import DtmfMethod, HoldRequested, Reply, ResumeRequested
+from trunkline.calls.events import DtmfMethod, FollowRequested, HoldRequested, Reply, ResumeRequested
 from trunkline.calls.legs.sip_party import OutboundCall, SipAccess
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, Side
@@ -29,13 +29,11 @@ from trunkline.errors import (
     CapacityError,
     InvalidCallState,
     NoRoute,
-    SipParseError,
     TrunklineError,
 )
 from trunkline.ids import CallId, SessionId
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
-from trunkline.sip.headers import NameAddr, SipUri
 from trunkline.sip.types import Account, HeaderFields, IncomingInvite, Registered, RegistrationFailed, RegistrationId
 from trunkline.trunks.identity import Caller, user_of
 
@@ -69,13 +67,6 @@ class CallOrder:
     headers: HeaderFields = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _SessionCall:
-    call: Call
-    leg: WebLeg
-    side: Side
-
-
 class WebSession:
     """One browser connection. Its verbs raise the errors they name; the socket turns them into `fail` frames."""
 
@@ -85,13 +76,14 @@ class WebSession:
         self.registration: RegistrationId | None = None
         self._web = web
         self._sessions = sessions
-        self._calls: dict[CallId, _SessionCall] = {}
+        self._legs: list[WebLeg] = []
+        """One for each call. Which call that is changes when a far side transfers us."""
         self._is_registered = False
 
     @property
     def calls(self) -> tuple[Call, ...]:
         """Return the session's live calls."""
-        return tuple(entry.call for entry in self._calls.values())
+        return tuple(leg.call for leg in self._legs if not leg.is_over)
 
     # --- registration ---
 
@@ -145,7 +137,7 @@ class WebSession:
             outbound = self._route(order)
             sessions.controller.start(
                 request,
-                self._web_leg(Side.A, order.offer),
+                self._web_leg(order.offer),
                 partial(SipLeg, sip=sessions.sip, what=outbound),
                 self._forget,
             )
@@ -183,38 +175,45 @@ class WebSession:
 
     def answer(self, call_id: CallId, description: str) -> None:
         """Answer an incoming call. CallNotFound, or InvalidCallState if it is not ringing here."""
-        entry = self._entry(call_id)
-        if entry.side is not Side.B or entry.call.state is not CallState.RINGING:
+        leg = self._leg(call_id)
+        if leg.side is not Side.B or leg.call.state is not CallState.RINGING:
             raise InvalidCallState(f"call {call_id} is not ringing")
-        entry.leg.answered(description)
+        leg.answered(description)
 
     def hang_up(self, call_id: CallId) -> None:
-        """End a call: cancel, decline or hang up, whichever fits. CallNotFound if it is over already."""
-        entry = self._entry(call_id)
-        if entry.call.answered_at is not None:
+        """End a call: cancel, decline or hang up, whichever fits. CallNotFound if it is over already.
+
+        Of a call that is to take over from another one, that is a transfer not followed.
+        """
+        followed = next((leg.call for leg in self._legs if _is_succeeded_by(leg.call, call_id)), None)
+        if followed is not None:
+            self.follow(followed.id, is_accepted=False)
+            return
+        leg = self._leg(call_id)
+        if leg.call.answered_at is not None:
             reason = EndReason.NORMAL
-        elif entry.side is Side.A:
+        elif leg.side is Side.A:
             reason = EndReason.CANCELLED
         else:
             is_busy = any(call.answered_at is not None for call in self.calls)
             reason = EndReason.BUSY_HERE if is_busy else EndReason.DECLINED_HERE
-        entry.leg.hung_up(reason)
+        leg.hung_up(reason)
 
     def send_dtmf(self, call_id: CallId, digits: str, method: DtmfMethod) -> None:
         """Send digits to the other side. CallNotFound, or InvalidCallState if no media flows yet."""
-        entry = self._entry(call_id)
-        self._sessions.controller.send_dtmf(call_id, entry.side.other, digits, method)
+        leg = self._leg(call_id)
+        self._sessions.controller.send_dtmf(call_id, leg.side.other, digits, method)
 
     def hold(self, call_id: CallId, *, is_for_transfer: bool = False) -> None:
         """Put the other side on hold. CallNotFound; what else stands in the way goes to the socket."""
-        entry = self._entry(call_id)
+        leg = self._leg(call_id)
         reply = self._reply_of("hold", call_id)
-        self._sessions.controller.request(call_id, HoldRequested(entry.side, reply, is_for_transfer))
+        self._sessions.controller.request(call_id, HoldRequested(leg.side, reply, is_for_transfer))
 
     def unhold(self, call_id: CallId) -> None:
         """Take the other side off hold. CallNotFound; what else stands in the way goes to the socket."""
-        entry = self._entry(call_id)
-        self._sessions.controller.request(call_id, ResumeRequested(entry.side, self._reply_of("unhold", call_id)))
+        leg = self._leg(call_id)
+        self._sessions.controller.request(call_id, ResumeRequested(leg.side, self._reply_of("unhold", call_id)))
 
     def transfer(self, call_id: CallId, target: str, consulted: CallId | None = None) -> None:
         """Send the other side to somebody else, or to the far side of another call of this session.
@@ -222,13 +221,22 @@ class WebSession:
         A target that is the id of another call means that call: clients that know no more than a target can do it too.
         CallNotFound, or NoRoute for what cannot be dialed; what else stands in the way goes to the socket.
         """
-        entry = self._entry(call_id)
-        if consulted is None and target != call_id and CallId(target) in self._calls:
+        leg = self._leg(call_id)
+        if consulted is None and target != call_id and any(call.id == target for call in self.calls):
             consulted = CallId(target)
         if consulted is not None:
-            self._entry(consulted)
-        request = transfer_request(entry.side, target, self._reply_of("transfer", call_id), consulted)
+            self._leg(consulted)
+        request = transfer_request(leg.side, target, self._reply_of("transfer", call_id), consulted)
         self._sessions.controller.request(call_id, request)
+
+    def follow(self, call_id: CallId, *, is_accepted: bool) -> None:
+        """Say whether a transfer that the far side asks for is followed, or give up one that is.
+
+        CallNotFound; what else stands in the way goes to the socket.
+        """
+        self._leg(call_id)
+        reply = self._reply_of("acceptTransfer" if is_accepted else "rejectTransfer", call_id)
+        self._sessions.controller.request(call_id, FollowRequested(is_accepted, reply))
 
     def _reply_of(self, method: str, call_id: CallId) -> Reply:
         """Make what shows the browser that a request failed; that it succeeded is seen by the call's status."""
@@ -239,11 +247,11 @@ class WebSession:
 
         return reply
 
-    def _entry(self, call_id: CallId) -> _SessionCall:
-        entry = self._calls.get(call_id)
-        if entry is None or entry.leg.is_over:
+    def _leg(self, call_id: CallId) -> WebLeg:
+        leg = next((leg for leg in self._legs if leg.call.id == call_id and not leg.is_over), None)
+        if leg is None:
             raise CallNotFound(f"no call {call_id}")
-        return entry
+        return leg
 
     # --- calls ---
 
@@ -266,7 +274,7 @@ class WebSession:
             arrival.on_over()
 
         sessions.controller.start(
-            request, lambda context: arrival.leg(context, sessions.sip), self._web_leg(Side.B, None), over
+            request, lambda context: arrival.leg(context, sessions.sip), self._web_leg(None), over
         )
 
     def ring(self, invite: IncomingInvite) -> None:
@@ -275,8 +283,8 @@ class WebSession:
         account = self.request.account
         request = CallRequest(
             id=sessions.controller.new_call_id(),
-            caller=_user_of(invite.caller),
-            callee=account.login if account else _user_of(invite.callee),
+            caller=user_of(invite.caller),
+            callee=account.login if account else user_of(invite.callee),
             incoming=True,
             session=self.id,
             visible_name=invite.display_name,
@@ -284,21 +292,21 @@ class WebSession:
         )
         sessions.controller.start(
             request,
-            lambda context: SipLeg(context, sessions.sip, invite),
-            self._web_leg(Side.B, None),
+            lambda context: SipLeg(context, sessions.sip, invite, account=account),
+            self._web_leg(None),
             self._forget,
         )
 
-    def _web_leg(self, side: Side, offer: str | None) -> LegMaker:
+    def _web_leg(self, offer: str | None) -> LegMaker:
         def make(context: LegContext) -> WebLeg:
             leg = WebLeg(context, self._web, offer)
-            self._calls[context.call.id] = _SessionCall(context.call, leg, side)
+            self._legs.append(leg)
             return leg
 
         return make
 
     def _forget(self, call: Call) -> None:
-        self._calls.pop(call.id, None)
+        self._legs = [leg for leg in self._legs if leg.call is not call]
 
     def disconnect(self) -> None:
         """Ask the socket to close."""
@@ -306,8 +314,8 @@ class WebSession:
 
     def close(self) -> None:
         """End everything of the session: the browser is gone."""
-        for entry in tuple(self._calls.values()):
-            entry.leg.hung_up(EndReason.CLIENT_GONE)
+        for leg in tuple(self._legs):
+            leg.hung_up(EndReason.CLIENT_GONE)
         if self.registration is not None:
             sip = self._sessions.sip
             sip.events.unbind_registration(self.registration)
@@ -395,10 +403,5 @@ class Sessions:
             self.sip.verbs.hangup(invite.id, CapacityError.sip_status)
 
 
-def _user_of(address: str) -> str:
-    """Return the user part of a SIP address for people, the whole text if it has none."""
-    try:
-        uri = NameAddr.parse(address).uri
-    except SipParseError:
-        return address
-    return uri.username if isinstance(uri, SipUri) and uri.username else address
+def _is_succeeded_by(call: Call, call_id: CallId) -> bool:
+    return call.successor is not None and call.successor.id == call_id

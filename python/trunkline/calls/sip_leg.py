@@ -7,6 +7,7 @@ no SIP message: `trunkline.sip` does.   RFC 3261 sections 13 to 15, RFC 6086 (IN
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from trunkline.calls.events import (
     DtmfHeard,
@@ -14,8 +15,10 @@ from trunkline.calls.events import (
     LegAnswered,
     LegDescribed,
     LegEnded,
+    LegLeft,
     LegProgressed,
     LegRang,
+    LegReferred,
     LegRefused,
     LegReoffered,
     LegStayed,
@@ -23,6 +26,7 @@ from trunkline.calls.events import (
     LegTried,
 )
 from trunkline.calls.info_digits import InfoDigits
+from trunkline.calls.legs.absent import NoClient
 from trunkline.calls.legs.sip_media import SipMedia
 from trunkline.calls.legs.sip_party import (
     ENDED,
@@ -52,6 +56,7 @@ from trunkline.sdp.negotiator import WebRtcNegotiator
 from trunkline.sip.headers import SipUri
 from trunkline.sip.info import RELAY
 from trunkline.sip.types import (
+    Account,
     EndCause,
     IncomingInvite,
     InfoAnswered,
@@ -74,16 +79,18 @@ from trunkline.sip.types import (
     ReinviteFailed,
     ReinviteReceived,
 )
+from trunkline.trunks.identity import user_of
 from trunkline.trunks.model import MediaTerms
 
 _log = get_logger(__name__)
 
 
-class SipLeg(SipMedia):
+class SipLeg(NoClient, SipMedia):
     """One call on one SIP dialog. what: an `OutboundCall` to place, or the `IncomingInvite` that started it.
 
     terms: of the trunk that an inbound call came from; an `OutboundCall` has its own. kind: `web` if the far side is a
-    browser all the same, by SIP over WebSocket.
+    browser all the same, by SIP over WebSocket. account: whose an inbound call is; it calls whom the far side transfers
+    us to.
     """
 
     def __init__(
@@ -93,6 +100,8 @@ class SipLeg(SipMedia):
         what: OutboundCall | IncomingInvite,
         terms: MediaTerms | None = None,
         kind: LegKind = LegKind.SIP,
+        *,
+        account: Account | None = None,
     ) -> None:
         incoming = what if isinstance(what, IncomingInvite) else None
         terms = what.terms if isinstance(what, OutboundCall) else terms or MediaTerms()
@@ -118,6 +127,9 @@ class SipLeg(SipMedia):
         self._is_over = False
         self._is_sent_on = False
         """Whether the far side has agreed to call somebody else."""
+        self._referral: ReferReceived | None = None
+        """A transfer that the far side has asked for, until its outcome is told."""
+        self._account = account
         self._domain = domain_of(what)
         self._digits = InfoDigits(self._send_info)
         if incoming is not None:
@@ -168,6 +180,10 @@ class SipLeg(SipMedia):
                 self._is_over = True
                 self._release_registration()
                 post(LegTransferred(self._context.side))
+            case InviteEnded(_, EndCause.REMOTE_BYE) if self._referral is not None:
+                self._is_over = True
+                self._release_registration()
+                post(LegLeft(self._context.side))
             case InviteEnded(_, cause, status):
                 self._ended(ENDED[cause], status or 0, "")
             case InviteConfirmed(_, sdp) | ReinviteAnswered(_, sdp):
@@ -182,8 +198,11 @@ class SipLeg(SipMedia):
                 post(DtmfHeard(self._context.side, digit, duration_ms, DtmfKind.INFO))
             case InfoAnswered(_, status):
                 self._digits.answered(status)
-            case ReferReceived(_, refer):
-                self._sip.verbs.answer_refer(refer, 603)
+            case ReferReceived() if self._referral is not None:
+                self._sip.verbs.answer_refer(event.refer, 491)
+            case ReferReceived():
+                self._referral = event
+                post(LegReferred(self._context.side, user_of(event.target_uri), user_of(event.referred_by or "")))
             case ReferAnswered() | ReferProgress():
                 self._sent_on(event)
             case ReinviteFailed(_, status, phrase):
@@ -352,6 +371,33 @@ class SipLeg(SipMedia):
         except LocalProtocolError as error:
             raise NoRoute(str(error)) from error
 
+    def answer_referral(self, status: int) -> None:
+        """Answer REFER.   RFC 3515 section 2.4.2."""
+        if self._referral is not None:
+            self._sip.verbs.answer_refer(self._referral.refer, status)
+            if status >= 300:
+                self._referral = None
+
+    def tell_referral(self, status: int, phrase: str) -> None:
+        """Send NOTIFY, which the subscription of a REFER outlives its call for.   RFC 3515 section 2.4.4."""
+        if self._referral is not None:
+            self._sip.verbs.notify_refer(self._referral.refer, status, phrase or None)
+            if status >= 200:
+                self._referral = None
+
+    def successor(self, context: LegContext) -> SipLeg:
+        """Call whom the far side named, as whoever is in this call and by the same way.   RFC 3891, RFC 3892."""
+        assert self._referral is not None
+        base, asked = self._outbound, self._referral
+        if base is None or not (base.account or base.trunk):
+            if self._account is None:
+                raise NoRoute("no SIP account to call with")
+            base = OutboundCall(account=self._account, target="")
+        what = replace(
+            base, target=asked.target_uri, replaces=asked.replaces, referred_by=asked.referred_by, course=None
+        )
+        return SipLeg(context, self._sip, what)
+
     def refuse_offer(self) -> None:
         """Refuse a re-INVITE that came before the call was up: 491, try again later (RFC 3261 section 14.2)."""
         self._answer_reinvite(status=491)
@@ -384,6 +430,7 @@ class SipLeg(SipMedia):
             return
         self._is_over = True
         self._release_registration()
+        self.tell_referral(487, "")
         if self._invite is not None:
             status = end.status if end.status >= 400 else EndReason.NORMAL.value.sip_status
             # Only a phrase that came with a status is one; ours are for logs and clients.

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from trunkline.calls.events import DtmfMethod, LegAnswered, LegDescribed, LegEnded, LegRang
+from trunkline.calls.legs.absent import NoReferrer
 from trunkline.calls.media_leg import LegContext, MediaLeg
-from trunkline.calls.model import CallEnd, CallState, EndReason, LegDirection, LegKind
+from trunkline.calls.model import Call, CallEnd, CallState, EndReason, LegDirection, LegKind, Side, TransferStatus
 from trunkline.calls.ports import LegPort, WebPort
 from trunkline.errors import InvalidCallState, NegotiationError
 from trunkline.media.types import Codec, Direction
@@ -18,7 +19,7 @@ from trunkline.sdp.negotiator import WebRtcNegotiator
 from trunkline.sdp.parser import parse
 
 
-class WebLeg(MediaLeg):
+class WebLeg(NoReferrer, MediaLeg):
     """One call on one browser's socket. offer: the browser's if it calls, None if it is called."""
 
     def __init__(self, context: LegContext, web: WebPort, offer: str | None) -> None:
@@ -27,6 +28,16 @@ class WebLeg(MediaLeg):
         self._web = web
         self._offer_text = offer
         self._is_over = False
+
+    @property
+    def call(self) -> Call:
+        """The call that the browser is in."""
+        return self._context.call
+
+    @property
+    def side(self) -> Side:
+        """Its side of that."""
+        return self._context.side
 
     @property
     def is_over(self) -> bool:
@@ -105,6 +116,31 @@ class WebLeg(MediaLeg):
         """Show the call's status."""
         self._web.call_status(self._context.call)
 
+    # --- transfers that the far side asks for ---
+    #
+    # WCS's SDK hands the browser's one peer connection from a call to its successor: it lays it by at a transfer event
+    # of the former one, and the next call that is shown a status and has none takes it. So the successor is announced,
+    # but shown no status before it is answered; after a failure its end comes last, and takes back what was laid by.
+
+    def show_transfer(self, *, by: str = "", must_ask: bool = False) -> None:
+        """See `LegPort`."""
+        call = self._context.call
+        if call.transfer is not None:
+            self._web.transfer(call, call.transfer, incoming=True, by=by, must_ask=must_ask)
+
+    def introduce(self, successor: Call) -> None:
+        """See `LegPort`."""
+        self._web.incoming_call(successor)
+
+    def dismiss(self, successor: Call) -> None:
+        """See `LegPort`."""
+        self._web.call_status(successor)
+
+    def succeeded(self, former: Call) -> None:
+        """See `LegPort`."""
+        self._web.transfer(former, TransferStatus.COMPLETED, incoming=True)
+        self._web.call_status(former)
+
     def hang_up(self, end: CallEnd) -> None:
         """Show how the call ended, also to the browser that ended it: its SDK waits for that.
 
@@ -114,5 +150,5 @@ class WebLeg(MediaLeg):
             self._is_over = True
             call = self._context.call
             if end.reason is EndReason.TRANSFERRED:
-                self._web.transferred(call)
+                self._web.transfer(call, TransferStatus.COMPLETED, incoming=False)
             self._web.call_status(replace(call, state=CallState.ENDED, status=end.reason.value.status, end=end))

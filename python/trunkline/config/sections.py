@@ -312,6 +312,12 @@ class CallsConfig(Section):
         "negotiates them, else SIP INFO if its Allow names that, else tones in the audio. `rfc4733`, `info` and "
         "`inband` are for peers that promise what they do not keep. INFO from a peer is taken in any case.",
     )
+    incoming_transfers: Literal["follow", "ask", "refuse"] = Field(
+        default="follow",
+        description="What is done when a SIP party wants to transfer us (REFER): whom it names is called with the same "
+        "account. `ask`: once a client has agreed (`acceptTransfer`, REST `accept_transfer`). `refuse`: never; choose "
+        "it where calls cost money and parties are not trusted.",
+    )
     hold_music: Path | None = Field(
         default=None,
         description="Audio file (WAV, or Opus in Ogg) that a party hears over and over while it is on hold. Default: a "

@@ -63,15 +63,19 @@ class OutboundCall:
     part of our Contact, where the far side is to know us by one. routes, credentials: as in `InviteRequest`.
     on_challenge: gets the challenges of a refusal that somebody else's password could answer.
     register_expires_s: take a binding before the INVITE and give it back after the call; None if the account is
-    registered by its session, or needs no registration. terms: what the call and its trunk want of media. from_uri: who
-    calls, where that is not the account; identity, headers: what else is said. trunk: its name, empty for none. course:
-    knows which trunk comes next; None if there is nothing to try but this.
+    registered by its session, or needs no registration. replaces: the dialog at the target that this one takes the
+    place of, as a header value (RFC 3891). referred_by: URI of who wants the call made (RFC 3892). terms: what the call
+    and its trunk want of media. from_uri: who calls, where that is not the account; identity, headers: what else is
+    said. trunk: its name, empty for none. course: knows which trunk comes next; None if there is nothing to try but
+    this.
     """
 
     account: Account | None
     target: str
     display_name: str = ""
     register_expires_s: int | None = None
+    replaces: str | None = None
+    referred_by: str | None = None
     terms: MediaTerms = field(default_factory=MediaTerms)
     from_uri: str | None = None
     contact_user: str | None = None
@@ -112,7 +116,10 @@ def request_of(call: OutboundCall, sdp: str | None) -> InviteRequest:
         hop=call.hop,
         routes=call.routes,
         credentials=call.credentials,
-        extra_headers=call.headers,
+        extra_headers=call.headers
+        if call.referred_by is None
+        else (*call.headers, ("Referred-By", f"<{call.referred_by}>")),
+        replaces=call.replaces,
         identity=call.identity,
         max_forwards=call.max_forwards,
         max_breadth=call.max_breadth,

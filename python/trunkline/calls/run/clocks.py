@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from trunkline.calls.events import CallEvent, Timer, TimerFired
+from trunkline.calls.model import TransferPolicy
 from trunkline.calls.ports import Clock, TimerHandle
 from trunkline.media.types import Source
 
@@ -18,19 +19,21 @@ from trunkline.media.types import Source
 class RunSettings:
     """Times of a call in seconds, and what is played.
 
-    player_source: to a leg that has nobody on the other side. hold_source: to one that is on hold.
+    transfers: what is done about those that far sides ask for. player_source: to a leg that has nobody on the other
+    side. hold_source: to one that is on hold.
     """
 
     ring_timeout_s: float
     setup_timeout_s: float
     max_duration_s: float
+    transfers: TransferPolicy
     player_source: Source
     hold_source: Source
 
     def delay_s(self, timer: Timer) -> float:
         """Return how long a clock runs."""
         match timer:
-            case Timer.RING:
+            case Timer.RING | Timer.SUCCESSOR | Timer.CONSENT:
                 return self.ring_timeout_s
             case Timer.SETUP:
                 return self.setup_timeout_s

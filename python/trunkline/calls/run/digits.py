@@ -22,7 +22,8 @@ class Digits:
     """Carries the digits of one call. legs: the call's, as they are at the time."""
 
     def __init__(self, call: Call, legs: Mapping[Side, LegPort], clock: Clock) -> None:
-        self._call = call
+        self.call = call
+        """Which call they belong to; another one after a transfer."""
         self._legs = legs
         self._clock = clock
         self._doubles = DoubleFilter()
@@ -52,7 +53,7 @@ class Digits:
             await self._ignore_tones(event.side)
         if is_double:
             return
-        self._call.digits.append(digit)
+        self.call.digits.append(digit)
         other = self._legs[event.side.other].leg
         if event.by is DtmfKind.INFO or other.dtmf is DtmfKind.INFO:
             await self.send(event.side.other, event.digit, DtmfMethod.RTP, event.duration_ms)

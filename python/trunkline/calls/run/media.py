@@ -74,6 +74,23 @@ class CallMedia:
         if alone is not None:
             await self._port.play(self._media_call, alone, self._player_source)
 
+    async def join_again(self) -> None:
+        """Join the legs after one of them was replaced, and end what played to them while they waited."""
+        await self.join()
+        for side in Side:
+            endpoint = self._endpoint(side)
+            if endpoint is not None and self._endpoint(side.other) is not None:
+                await self._port.stop_play(self._media_call, endpoint)
+
+    async def entertain(self, side: Side) -> None:
+        """Play to a leg that waits, what one on hold hears; without it, it waits in silence."""
+        endpoint = self._endpoint(side)
+        if endpoint is not None:
+            try:
+                await self._port.play(self._media_call, endpoint, self._hold_source)
+            except (MediaError, TimeoutError) as error:
+                _log.warning("hold_music_failed", leg=side.value, error=str(error))
+
     async def part(self) -> None:
         """Undo `join`."""
         joined, self._joined = self._joined, None
@@ -83,12 +100,8 @@ class CallMedia:
     async def start_music(self, held: Side) -> None:
         """Play to a held leg; to the other one as well if nobody's client is there, since the call is held for it."""
         for side in Side:
-            endpoint = self._endpoint(side)
-            if endpoint is not None and (side is held or self._legs[side].leg.kind is LegKind.SIP):
-                try:
-                    await self._port.play(self._media_call, endpoint, self._hold_source)
-                except (MediaError, TimeoutError) as error:  # a hold in silence is still a hold
-                    _log.warning("hold_music_failed", leg=side.value, error=str(error))
+            if side is held or self._legs[side].leg.kind is LegKind.SIP:
+                await self.entertain(side)
 
     async def stop_music(self) -> None:
         """Let the legs hear each other again, or the player."""

@@ -67,7 +67,8 @@ class Arrival:
 
     def leg(self, context: LegContext, sip: SipAccess) -> SipLeg:
         """Make the caller's leg."""
-        leg = SipLeg(context, sip, self.invite, self.terms)
+        account = None if self.source.line is None else self.source.line.trunk.account
+        leg = SipLeg(context, sip, self.invite, self.terms, account=account)
         leg.leg.trunk = "" if self.source.line is None else self.source.name
         return leg
 
