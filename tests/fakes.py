@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trunkline.calls.model import Call, CallStatus, TransferStatus
+from trunkline.calls.ports import ReceivedText, Text
 from trunkline.config import MediaConfig
 from trunkline.dtmf import DtmfMode
 from trunkline.errors import MediaError
@@ -31,7 +32,18 @@ from trunkline.sdp import offer_answer, webrtc
 from trunkline.sdp.codecs import CodecPolicy, read_codecs
 from trunkline.sdp.model import SessionIdentity
 from trunkline.sdp.parser import parse
-from trunkline.sip.types import Account, InviteId, InviteRequest, ProbeId, ReferId, ReferRequest, RegistrationId
+from trunkline.sip.types import (
+    Account,
+    IncomingRequestId,
+    InviteId,
+    InviteRequest,
+    MessageId,
+    MessageRequest,
+    ProbeId,
+    ReferId,
+    ReferRequest,
+    RegistrationId,
+)
 
 ACCOUNT = Account(login="alice", password="secret", domain="sip.example")
 
@@ -265,6 +277,13 @@ class FakeSip:
     def send_info(self, invite: InviteId, content_type: str, body: bytes) -> None:
         self._do("send_info", invite, content_type, body)
 
+    def send_message(self, message: MessageRequest) -> MessageId:
+        self._do("send_message", message)
+        return MessageId(next(self._ids))
+
+    def respond(self, request: IncomingRequestId, status: int) -> None:
+        self._do("respond", request, status)
+
     def refer(self, invite: InviteId, request: ReferRequest) -> ReferId:
         self._do("refer", invite, request)
         return ReferId(next(self._ids))
@@ -304,6 +323,12 @@ class FakeWeb:
             self.asked += must_ask
         else:
             self.shown.append(("transferred", call.id, call.target))
+
+    def message_received(self, text: ReceivedText) -> None:
+        self.shown.append(("message", text))
+
+    def message_answered(self, message_id: str, text: Text, status: int, phrase: str) -> None:
+        self.shown.append(("message_answered", message_id, status))
 
     def registered(self) -> None:
         self.shown.append(("registered",))

@@ -31,7 +31,7 @@ VERDICTS: dict[str, int | None] = {
     "dblreq": 200,  # the INVITE glued behind it is not looked at
     "semiuri": 200,
     "transports": 200,
-    "mpart01": 405,  # MESSAGE, which we do not take
+    "mpart01": 415,  # a MESSAGE of several parts
     "unreason": None,
     "noreason": None,
     # 3.1.2 invalid messages

@@ -93,7 +93,7 @@ def test_options_tells_what_we_can_do(stage: Stage) -> None:
     assert response.status == 200
     assert (
         response.headers.get("Allow")
-        == "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY, SUBSCRIBE"
+        == "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY, SUBSCRIBE, MESSAGE"
     )
     assert response.headers.get("Accept") == "application/sdp"
     assert response.to.tag
@@ -107,7 +107,7 @@ def test_options_tells_what_we_can_do(stage: Stage) -> None:
         (request("NOTIFY"), 481),
         (request("PUBLISH"), 405),
         (request("REGISTER"), 405),
-        (request("MESSAGE"), 405),
+        (request("MESSAGE", body=OFFER), 415),
         (request("NEWMETHOD"), 501),
         (request("BYE"), 481),
         (request("BYE", to_tag="nobody"), 481),
@@ -131,7 +131,7 @@ def test_request_is_refused_with_the_status_that_fits(stage: Stage, message: Req
 
 
 def test_405_and_415_and_420_name_what_would_be_taken(stage: Stage) -> None:
-    assert stage.ask(request("MESSAGE"))[0].headers.get("Allow")
+    assert stage.ask(request("PUBLISH"))[0].headers.get("Allow")
     text = request("INVITE", body="hello")
     text.headers.set("Content-Type", "text/plain")
     assert stage.ask(text)[0].headers.get("Accept") == "application/sdp"

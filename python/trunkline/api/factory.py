@@ -16,6 +16,7 @@ from trunkline import __version__
 from trunkline.api.node import Node
 from trunkline.api.problems import add_handlers, problem
 from trunkline.api.routes_calls import call_routes
+from trunkline.api.routes_messages import message_routes
 from trunkline.api.routes_node import node_routes
 from trunkline.api.ws import BrowserSocket
 from trunkline.web.pages import mounts
@@ -35,6 +36,7 @@ def make_api(node: Node) -> FastAPI:
     app = FastAPI(title="Trunkline", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None)
     add_handlers(app)
     app.include_router(call_routes(node))
+    app.include_router(message_routes(node))
     app.include_router(node_routes(node))
     app.router.routes.extend(mounts())
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from trunkline.calls import ports
 from trunkline.calls.events import DtmfMethod
 from trunkline.calls.model import Call, CallStatus, Leg, ReceivedDigit, Side, TransferStatus
 from trunkline.config import AudioCodecName
@@ -66,11 +67,15 @@ def _codec_name(value: object) -> object:
     return known.get(value.lower(), value) if isinstance(value, str) else value
 
 
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+"""What may become part of a SIP header: a line break would begin another one."""
 CallIdText = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Text = Annotated[
-    Annotated[str, Field(max_length=256)] | None, BeforeValidator(_blank_to_none), BeforeValidator(_number_to_text)
+    Annotated[str, Field(max_length=256, pattern=_PRINTABLE)] | None,
+    BeforeValidator(_blank_to_none),
+    BeforeValidator(_number_to_text),
 ]
-DialedText = Annotated[str, BeforeValidator(_number_to_text), Field(min_length=1, max_length=256)]
+DialedText = Annotated[str, BeforeValidator(_number_to_text), Field(min_length=1, max_length=256, pattern=_PRINTABLE)]
 PortNumber = Annotated[Annotated[int, Field(ge=1, le=65_535)] | None, BeforeValidator(_zero_to_none)]
 Flag = Annotated[bool, BeforeValidator(_none_to_false)]
 TrueFlag = Annotated[bool, BeforeValidator(_none_to_true)]
@@ -213,6 +218,32 @@ class SendDtmfRequest(Message):
     call_id: CallIdText
     dtmf: Digits = Field(description="Digits `0-9 * # A-D`, at most 64.")
     type: DtmfType = Field(default="RFC2833", description="`RFC2833`, or SIP INFO by `INFO` or `INFO_RELAY`.")
+
+
+MessageText = Annotated[str, Field(min_length=1, max_length=16_384)]
+ContentType = Literal["text/plain", "text/html", "message/cpim", "application/im-iscomposing+xml"]
+
+
+class MessageFields(Message):
+    """A text for somebody."""
+
+    to: DialedText = Field(description="Number, user or address of the recipient.")
+    body: MessageText = Field(description="The text: at most 16,384 bytes of UTF-8.")
+    content_type: ContentType = "text/plain"
+    visible_name: Text = Field(default=None, description="Display name shown to the recipient.")
+
+    def text(self) -> ports.Text:
+        """Return the text for the calls' room."""
+        return ports.Text(
+            recipient=self.to,
+            body=self.body,
+            content_type=self.content_type,
+            display_name=self.visible_name or "",
+        )
+
+
+class SendMessageRequest(MessageFields, SipFields):
+    """Body of `/message/send`."""
 
 
 class DigitObject(BaseModel):

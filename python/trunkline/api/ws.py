@@ -30,14 +30,18 @@ from trunkline.api.ws_protocol import (
     Ping,
     RejectTransfer,
     SendDtmf,
+    SendMessage,
     Transfer,
     Unhold,
+    answered_frame,
     fail_frame,
     read_frame,
+    received_frame,
     status_frame,
     write_frame,
 )
 from trunkline.calls.model import Call, TransferStatus, reason_for_status
+from trunkline.calls.ports import ReceivedText, Text
 from trunkline.calls.sessions import CallOrder, SessionRequest, WebSession
 from trunkline.errors import CallNotFound, TrunklineError
 from trunkline.ids import CallId, SessionId
@@ -202,6 +206,9 @@ class BrowserSocket:
                 return
         if self._session is None:
             raise BadFrame("shape", "`connection` must come first")
+        if isinstance(message, SendMessage):
+            self._session.send_message(message.id, message.text())
+            return
         call_id = CallId(message.call_id)
         match message:
             case CallMessage():
@@ -287,6 +294,14 @@ class BrowserSocket:
             about |= {"referredBy": by or None, "needsAnswer": must_ask, "successorCallId": successor}
         self._send(write_frame("notifyTransferEvent", about))
 
+    def message_received(self, text: ReceivedText) -> None:
+        """Send `notifyMessage`."""
+        self._send(received_frame(text))
+
+    def message_answered(self, message_id: str, text: Text, status: int, phrase: str) -> None:
+        """Send `notifyMessage` with what became of the browser's text."""
+        self._send(answered_frame(message_id, text, status, phrase))
+
     def registered(self) -> None:
         """Send `registered`."""
         self._send(write_frame("registered", {"status": "REGISTERED"}))
@@ -334,6 +349,8 @@ def _name_of(message: ClientMessage) -> tuple[str, str | None]:
             return "acceptTransfer", message.call_id
         case RejectTransfer():
             return "rejectTransfer", message.call_id
+        case SendMessage():
+            return "sendMessage", message.id
         case Candidate():
             return "candidate", message.call_id
         case Ping():

@@ -21,10 +21,12 @@ from trunkline.api.schemas import (
     DtmfType,
     Flag,
     Message,
+    MessageFields,
     SipFields,
     Text,
     TransferFields,
 )
+from trunkline.calls import ports
 from trunkline.calls.model import CallStatus
 
 MAX_CUSTOM_BYTES: Final = 4096
@@ -136,6 +138,12 @@ class RejectTransfer(Message):
     call_id: CallIdText
 
 
+class SendMessage(MessageFields):
+    """`sendMessage`: the browser sends a text. id: its own, which comes back with what became of the text."""
+
+    id: CallIdText
+
+
 class Candidate(Message):
     """`candidate`: one of the browser's ICE candidates, from clients that trickle.
 
@@ -164,6 +172,7 @@ ClientMessage = (
     | Transfer
     | AcceptTransfer
     | RejectTransfer
+    | SendMessage
     | Candidate
     | Ping
     | Ignored
@@ -180,6 +189,7 @@ _MESSAGES: Final[dict[str, type[ClientMessage]]] = {
     "transfer": Transfer,
     "acceptTransfer": AcceptTransfer,
     "rejectTransfer": RejectTransfer,
+    "sendMessage": SendMessage,
     "candidate": Candidate,
     "ping": Ping,
     "pong": Ignored,
@@ -261,6 +271,20 @@ PONG: Final = '{"message":"pong","data":[null]}'
 def write_frame(message: str, *arguments: object) -> str:
     """Write one frame."""
     return json.dumps({"message": message, "data": list(arguments)}, ensure_ascii=False, separators=(",", ":"))
+
+
+def received_frame(text: ports.ReceivedText) -> str:
+    """Write `notifyMessage` of a text that came."""
+    about = {"id": text.id, "from": text.sender, "to": text.recipient, "visibleName": text.display_name}
+    content = {"body": text.body, "contentType": text.content_type}
+    return write_frame("notifyMessage", {**about, **content, "status": "RECEIVED"})
+
+
+def answered_frame(message_id: str, text: ports.Text, status: int, phrase: str) -> str:
+    """Write `notifyMessage` of a text that the browser has sent. status: of SIP."""
+    about = {"id": message_id, "to": text.recipient, "contentType": text.content_type}
+    outcome = "ACCEPTED" if status < 300 else "FAILED"
+    return write_frame("notifyMessage", {**about, "status": outcome, "sipStatus": status, "info": phrase})
 
 
 def status_frame(call: CallObject) -> str:

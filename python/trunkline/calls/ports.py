@@ -27,7 +27,40 @@ from trunkline.media.types import (
 )
 from trunkline.sdp.codecs import CodecPolicy
 from trunkline.sdp.security import SecurityPolicy
-from trunkline.sip.types import Account, InviteId, InviteRequest, ProbeId, ReferId, ReferRequest, RegistrationId
+from trunkline.sip.types import (
+    Account,
+    IncomingRequestId,
+    InviteId,
+    InviteRequest,
+    MessageId,
+    MessageRequest,
+    ProbeId,
+    ReferId,
+    ReferRequest,
+    RegistrationId,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """One text. recipient: a number, a user or an address, as it was dialed. content_type: of RFC 3428's body."""
+
+    recipient: str
+    body: str
+    content_type: str = "text/plain"
+    display_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedText:
+    """A text that came. id: ours. sender, recipient: for people, user parts where there are any."""
+
+    id: str
+    sender: str
+    recipient: str
+    display_name: str
+    body: str
+    content_type: str
 
 
 class TimerHandle(Protocol):
@@ -84,6 +117,13 @@ class SipPort(Protocol):
 
     def send_info(self, invite: InviteId, content_type: str, body: bytes) -> None:
         """Send INFO within the dialog. InvalidCallState if it is not confirmed."""
+
+    def send_message(self, message: MessageRequest) -> MessageId:
+        """Send a text. LocalProtocolError if it cannot be put on the wire."""
+        ...
+
+    def respond(self, request: IncomingRequestId, status: int) -> None:
+        """Answer a text; ids that are over are ignored."""
 
     def refer(self, invite: InviteId, request: ReferRequest) -> ReferId:
         """Ask for a transfer. InvalidCallState if a call it names is not confirmed."""
@@ -172,6 +212,12 @@ class WebPort(Protocol):
 
         by, must_ask: as in `LegPort.show_transfer`.
         """
+
+    def message_received(self, text: ReceivedText) -> None:
+        """Show a text of the SIP side's."""
+
+    def message_answered(self, message_id: str, text: Text, status: int, phrase: str) -> None:
+        """Say what became of a text of the browser's. status: of SIP."""
 
     def registered(self) -> None:
         """Say that the account is registered."""

@@ -14,8 +14,9 @@ from trunkline.calls.controller import CallController, LegMaker
 from trunkline.calls.events import DtmfMethod, FollowRequested, HoldRequested, Reply, ResumeRequested
 from trunkline.calls.legs.sip_party import OutboundCall, SipAccess
 from trunkline.calls.media_leg import LegContext
+from trunkline.calls.messages import Messages
 from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, Side
-from trunkline.calls.ports import Clock, WebPort
+from trunkline.calls.ports import Clock, ReceivedText, Text, WebPort
 from trunkline.calls.routing import dialable, printable, route, transfer_request
 from trunkline.calls.sip_events import RegistrationEvent
 from trunkline.calls.sip_leg import SipLeg
@@ -34,7 +35,16 @@ from trunkline.errors import (
 from trunkline.ids import CallId, SessionId
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
-from trunkline.sip.types import Account, HeaderFields, IncomingInvite, Registered, RegistrationFailed, RegistrationId
+from trunkline.sip.types import (
+    Account,
+    HeaderFields,
+    IncomingInvite,
+    MessageAnswered,
+    MessageReceived,
+    Registered,
+    RegistrationFailed,
+    RegistrationId,
+)
 from trunkline.trunks.identity import Caller, user_of
 
 _log = get_logger(__name__)
@@ -238,6 +248,30 @@ class WebSession:
         reply = self._reply_of("acceptTransfer" if is_accepted else "rejectTransfer", call_id)
         self._sessions.controller.request(call_id, FollowRequested(is_accepted, reply))
 
+    def send_message(self, message_id: str, text: Text) -> None:
+        """Send a text with the session's account. NoRoute, LocalProtocolError; the outcome goes to the socket.
+
+        message_id: the browser's own.
+        """
+
+        def answered(event: MessageAnswered) -> None:
+            self._web.message_answered(message_id, text, event.status, event.reason)
+
+        self._sessions.messages.send(self.request.account, text, answered)
+
+    def message_received(self, message: MessageReceived) -> None:
+        """Show a text to the browser."""
+        self._web.message_received(
+            ReceivedText(
+                id=f"sip-{message.request}",
+                sender=user_of(message.sender),
+                recipient=user_of(message.recipient),
+                display_name=message.display_name,
+                body=message.text,
+                content_type=message.content_type,
+            )
+        )
+
     def _reply_of(self, method: str, call_id: CallId) -> Reply:
         """Make what shows the browser that a request failed; that it succeeded is seen by the call's status."""
 
@@ -346,6 +380,7 @@ class Sessions:
         self.otherwise: Callable[[IncomingInvite], None] | None = None
         """Takes calls that no registration here claims; without it they are refused."""
         self.by_registration: dict[RegistrationId, WebSession] = {}
+        self.messages = Messages(sip, metrics, self.by_registration)
         self._sessions: dict[SessionId, WebSession] = {}
         sip.events.on_incoming(self._incoming)
 

@@ -23,6 +23,9 @@ from trunkline.sip.types import (
     InviteId,
     InviteProgress,
     InviteTrying,
+    MessageAnswered,
+    MessageId,
+    MessageReceived,
     Probed,
     ProbeId,
     ReferAnswered,
@@ -68,6 +71,8 @@ class SipEvents:
         self._invites: dict[InviteId, Callable[[InviteEvent], None]] = {}
         self._registrations: dict[RegistrationId, Callable[[RegistrationEvent], None]] = {}
         self._probes: dict[ProbeId, Callable[[Probed], None]] = {}
+        self._messages: dict[MessageId, Callable[[MessageAnswered], None]] = {}
+        self._on_message: Callable[[MessageReceived], None] | None = None
         self._on_incoming: Callable[[IncomingInvite], None] | None = None
         self._on_request: Callable[[IncomingRequest], None] | None = None
         self._on_flow_closed: Callable[[FlowClosed], None] | None = None
@@ -76,6 +81,10 @@ class SipEvents:
     def on_incoming(self, taker: Callable[[IncomingInvite], None]) -> None:
         """Name who takes new inbound calls."""
         self._on_incoming = taker
+
+    def on_message(self, taker: Callable[[MessageReceived], None]) -> None:
+        """Name who takes texts."""
+        self._on_message = taker
 
     def on_request(self, taker: Callable[[IncomingRequest], None]) -> None:
         """Name who answers requests outside dialogs."""
@@ -100,6 +109,10 @@ class SipEvents:
     def bind_probe(self, probe: ProbeId, taker: Callable[[Probed], None]) -> None:
         """Send the answer to a probe here."""
         self._probes[probe] = taker
+
+    def bind_message(self, message: MessageId, taker: Callable[[MessageAnswered], None]) -> None:
+        """Send the answer to a text here."""
+        self._messages[message] = taker
 
     def unbind_invite(self, invite: InviteId) -> None:
         """Stop sending the events of an INVITE usage anywhere; unknown ids are ignored."""
@@ -135,6 +148,13 @@ class SipEvents:
             case IncomingInvite():
                 if self._on_incoming is not None:
                     self._on_incoming(event)
+            case MessageReceived():
+                if self._on_message is not None:
+                    self._on_message(event)
+            case MessageAnswered():
+                sender = self._messages.pop(event.id, None)
+                if sender is not None:
+                    sender(event)
             case IncomingRequest():
                 if self._on_request is not None:
                     self._on_request(event)

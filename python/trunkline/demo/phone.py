@@ -26,6 +26,8 @@ from trunkline.sip.types import (
     IncomingRequest,
     InviteId,
     InviteRequest,
+    MessageAnswered,
+    MessageReceived,
     Probed,
     Registered,
     RegistrationFailed,
@@ -101,8 +103,12 @@ class DemoPhone:
                 self._shell.respond(event.id, reply.status, headers=reply.headers)
             case IncomingInvite():
                 self._take(event)
+            case MessageReceived():
+                self._shell.respond(event.request, 405)
             case Registered() | RegistrationFailed() | Unregistered() | Probed() | RequestAnswered() | FlowClosed():
                 pass  # the phone registers nowhere, asks nobody and has no WebSocket
+            case MessageAnswered():
+                pass  # it writes to nobody
             case _:
                 if call := self._calls.get(event.id):
                     call.put(event)

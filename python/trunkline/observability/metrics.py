@@ -105,6 +105,12 @@ class Metrics:
             "Workers of the media plane that crashed since start. Above 0, restart the node when its calls allow.",
             registry=self.registry,
         )
+        self.messages = Counter(
+            "trunkline_messages_total",
+            "Texts (SIP MESSAGE): sent, not_sent, received, and those for nobody here.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.registrations = Counter(
             "trunkline_registrations_total",
             "Outgoing registrations, by outcome: registered, failed, unregistered.",

@@ -32,9 +32,12 @@ from trunkline.sip.types import (
     UaConfig,
 )
 
-METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "PRACK", "UPDATE", "REFER", "NOTIFY", "SUBSCRIBE")
+METHODS = (
+    *("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "PRACK", "UPDATE"),
+    *("REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE"),
+)
 """What every user agent of ours takes."""
-KNOWN_METHODS = frozenset((*METHODS, "REGISTER", "MESSAGE", "PUBLISH"))
+KNOWN_METHODS = frozenset((*METHODS, "REGISTER", "PUBLISH"))
 """Methods that are refused with 405 rather than 501 where we do not take them."""
 OPTION_TAGS: tuple[str, ...] = ("100rel", "timer", "replaces", "norefersub")
 """Extensions that a peer may require of us (Supported)."""
@@ -96,6 +99,10 @@ def _is_behind_nat(uri: Uri, source: str) -> bool:
         return False
 
 
+def _take_no_message(now: float, transaction: ServerTransaction, contact_user: str, call: InviteId) -> None:
+    raise AssertionError("the reception of requests takes messages")
+
+
 class Core:
     """Shared state of one user agent."""
 
@@ -112,6 +119,8 @@ class Core:
         self.dialogs: dict[DialogId, DialogOwner] = {}
         self.counters: Counter[str] = Counter()
         self.outages = Outages()
+        self.take_message: Callable[[float, ServerTransaction, str, InviteId], None] = _take_no_message
+        """Takes a MESSAGE within a dialog: transaction, user part of our Contact there, call."""
         self.referrals: dict[ReferId, Referral] = {}
         self._waiting: dict[int, RoutesReady] = {}
         self._ids = count(1)

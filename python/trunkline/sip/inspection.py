@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from trunkline.errors import SipParseError
+from trunkline.sip import messaging
 from trunkline.sip.core import KNOWN_METHODS, METHODS, OPTION_TAGS, Core
 from trunkline.sip.dialog import dialog_id_of
 from trunkline.sip.headers import OpaqueUri, Replaces, plain_text
@@ -20,7 +21,7 @@ from trunkline.sip.parser import BadRequestError
 from trunkline.sip.transaction import BRANCH_COOKIE, ServerTransaction
 from trunkline.sip.types import DEFAULT_PORT, Path
 
-_WITHIN = frozenset(METHODS) - {"INVITE", "ACK", "CANCEL", "OPTIONS"}
+_WITHIN = frozenset(METHODS) - {"INVITE", "ACK", "CANCEL", "OPTIONS", messaging.METHOD}
 _ECHOED_HEADERS = ("From", "To", "Call-ID", "CSeq")
 
 
@@ -50,9 +51,21 @@ def refusal(core: Core, transaction: ServerTransaction, *, is_closing: bool) -> 
         response = respond(request, 420)
         response.headers.add("Unsupported", ", ".join(unknown))
         return response
+    if method == messaging.METHOD:
+        return _message_refusal(core, request)
     if method == "INVITE":
         return _invite_refusal(core, request, is_within=is_within, is_closing=is_closing)
     return None
+
+
+def _message_refusal(core: Core, request: Request) -> Response | None:
+    judged = messaging.refusal(request)
+    if judged is None:
+        return None
+    response = core.response(request, judged[0])
+    for name, value in judged[1]:
+        response.headers.add(name, value)
+    return response
 
 
 def _invite_refusal(core: Core, request: Request, *, is_within: bool, is_closing: bool) -> Response | None:

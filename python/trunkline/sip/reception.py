@@ -25,6 +25,7 @@ from trunkline.sip.types import (
     IncomingRequest,
     IncomingRequestId,
     InviteId,
+    MessageReceived,
     Path,
 )
 
@@ -54,6 +55,7 @@ class Reception:
         self._gate = gate
         self._peer = ""
         """Who sends the request that is being taken, as the gate says."""
+        core.take_message = self._take_message
         self._waiting: dict[IncomingRequestId, _Unanswered] = {}
 
     def take(self, now: float, request: Request, path: Path) -> None:
@@ -124,8 +126,29 @@ class Reception:
             for name, value in (*self._core.capabilities, ("Accept", SDP)):
                 response.headers.add(name, value)
             transaction.respond(now, response)
+        elif request.method == "MESSAGE":
+            called = request.uri.username if isinstance(request.uri, SipUri) else ""
+            self._take_message(now, transaction, called, None)
         else:
             self._leave_to_application(now, transaction)
+
+    def _take_message(
+        self, now: float, transaction: ServerTransaction, contact_user: str, call: InviteId | None
+    ) -> None:
+        request = transaction.request
+        self._core.emit(
+            MessageReceived(
+                self._wait(now, transaction),
+                self._accounts.binding_of(contact_user),
+                call,
+                sender=plain_text(str(request.from_.uri)),
+                display_name=plain_text(request.from_.display_name),
+                recipient=plain_text(str(request.to.uri)),
+                content_type=request.content_type or "text/plain",
+                text=request.body.decode("utf-8", "replace"),
+                path=transaction.path,
+            )
+        )
 
     def handle_stray_ack(self, now: float, request: Request) -> None:
         """Give the ACK of a 2xx to its dialog."""
@@ -206,14 +229,23 @@ class Reception:
 
     def _leave_to_application(self, now: float, transaction: ServerTransaction) -> None:
         request = transaction.request
+        self._core.emit(
+            IncomingRequest(
+                self._wait(now, transaction),
+                request.method,
+                str(request.uri),
+                _plain_fields(request),
+                request.body,
+                transaction.path,
+            )
+        )
+
+    def _wait(self, now: float, transaction: ServerTransaction) -> IncomingRequestId:
+        """Let a request wait for `respond`."""
         waiting = _Unanswered(self, IncomingRequestId(self._core.new_id()), transaction)
         self._waiting[waiting.id] = waiting
         self._core.timers.set(waiting, "expire", now + self._core.time_limit_s)
-        self._core.emit(
-            IncomingRequest(
-                waiting.id, request.method, str(request.uri), _plain_fields(request), request.body, transaction.path
-            )
-        )
+        return waiting.id
 
 
 class _Unanswered:

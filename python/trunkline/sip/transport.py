@@ -29,6 +29,8 @@ from trunkline.sip.types import (
     IncomingRequestId,
     InviteId,
     InviteRequest,
+    MessageId,
+    MessageRequest,
     Path,
     ProbeId,
     ReferId,
@@ -193,6 +195,12 @@ class SipShell:
         """See `UserAgent.send_info`."""
         self._ua.send_info(self._now(), invite, content_type, body)
         self._drain()
+
+    def send_message(self, message: MessageRequest) -> MessageId:
+        """See `UserAgent.send_message`."""
+        message_id = self._ua.send_message(self._now(), message)
+        self._drain()
+        return message_id
 
     def refer(self, invite: InviteId, request: ReferRequest) -> ReferId:
         """See `UserAgent.refer`."""

@@ -19,6 +19,7 @@ from trunkline.sip.gate import Gate
 from trunkline.sip.headers import ReferTo, Replaces, check_field
 from trunkline.sip.invite import InboundInvite, InviteUsage, OutboundInvite
 from trunkline.sip.message import Request, Response
+from trunkline.sip.messaging import METHOD, OutgoingMessage, template_outside, with_text
 from trunkline.sip.origination import initial_invite, target_of
 from trunkline.sip.parser import PING, PONG, BadRequestError, is_keep_alive, parse_branch, parse_message
 from trunkline.sip.probe import Probe
@@ -33,6 +34,8 @@ from trunkline.sip.types import (
     IncomingRequestId,
     InviteId,
     InviteRequest,
+    MessageId,
+    MessageRequest,
     Path,
     ProbeId,
     ReferId,
@@ -167,6 +170,24 @@ class UserAgent:
     def send_info(self, now: float, invite: InviteId, content_type: str, body: bytes) -> None:
         """Send INFO in the confirmed dialog; ends in `InfoAnswered`. InvalidCallState if not confirmed."""
         self._call(invite).send_info(now, content_type, body)
+
+    def send_message(self, now: float, message: MessageRequest) -> MessageId:
+        """Send a text; `MessageAnswered` comes of it.
+
+        LocalProtocolError if it cannot be put on the wire; InvalidCallState if the call it names is not confirmed.
+        """
+        message_id = MessageId(self._core.new_id())
+        if message.within is not None:
+            call = self._call(message.within)
+            dialog = call.confirmed_dialog()
+            template = with_text(dialog.request(METHOD), message)
+            OutgoingMessage(self._core, message_id, template).send_within(now, dialog, call.access)
+            return message_id
+        access = None if message.account is None else self._accounts.access(message.account)
+        target = target_of(message.target_uri, message.account)
+        template = template_outside(self._core, message, target, () if access is None else access.service_routes)
+        OutgoingMessage(self._core, message_id, template).send(now, target, access)
+        return message_id
 
     def refer(self, now: float, invite: InviteId, request: ReferRequest) -> ReferId:
         """Ask the far side of a confirmed call to call somebody else: a transfer. `ReferAnswered` comes of it.

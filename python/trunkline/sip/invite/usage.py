@@ -152,6 +152,8 @@ class InviteUsage(ABC):
                 self._handle_prack(now, transaction)
             case "INFO":
                 self._handle_info(now, transaction)
+            case "MESSAGE":
+                self._core.take_message(now, transaction, self.contact_user, self.id)
             case method if method in TRANSFER_METHODS:
                 self._transfers.handle_request(now, session.dialog, transaction)
             case _:

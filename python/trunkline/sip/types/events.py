@@ -14,6 +14,7 @@ from trunkline.sip.types.requests import (
     HeaderFields,
     IncomingRequestId,
     InviteId,
+    MessageId,
     ProbeId,
     ReferId,
     RegistrationId,
@@ -325,6 +326,34 @@ class IncomingRequest:
     path: Path
 
 
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """Somebody sends a text.   RFC 3428. Answer with `respond`; without an answer it is refused with 500.
+
+    registration: whose Contact it came to, None if nobody's. invite: the call in whose dialog it came, if it did.
+    sender, recipient: URIs. text: characters that could not be read are replaced.
+    """
+
+    request: IncomingRequestId
+    registration: RegistrationId | None
+    invite: InviteId | None
+    sender: str
+    display_name: str
+    recipient: str
+    content_type: str
+    text: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAnswered:
+    """What became of a message of ours. status: 408 and 503 may be ours."""
+
+    id: MessageId
+    status: int
+    reason: str
+
+
 Event = (
     Registered
     | RegistrationFailed
@@ -348,4 +377,6 @@ Event = (
     | IncomingRequest
     | RequestAnswered
     | FlowClosed
+    | MessageReceived
+    | MessageAnswered
 )

@@ -23,6 +23,9 @@ ReferId = NewType("ReferId", int)
 RequestId = NewType("RequestId", int)
 """One request of ours outside any dialog, until `RequestAnswered`."""
 
+MessageId = NewType("MessageId", int)
+"""One MESSAGE of ours, until it is answered."""
+
 IncomingRequestId = NewType("IncomingRequestId", int)
 """One request outside any dialog that waits for `respond`."""
 
@@ -201,3 +204,20 @@ class ReferRequest:
     replaces: InviteId | None = None
     referred_by: str | None = None
     is_watched: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRequest:
+    """A text for somebody.   RFC 3428.
+
+    target_uri: as of `InviteRequest`; account, caller and display_name as well. within: a call whose far side is to get
+    it instead, in its dialog; the other four are then not looked at. content_type: one of `messaging.ACCEPTED`.
+    """
+
+    text: str
+    content_type: str = "text/plain"
+    target_uri: str = ""
+    account: Account | None = None
+    caller: str | None = None
+    display_name: str | None = None
+    within: InviteId | None = None
