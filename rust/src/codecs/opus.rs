@@ -173,7 +173,10 @@ impl super::Encoder for Encoder {
     }
 
     fn is_frame_length(&self, frame: usize) -> bool {
-        FRAME_LENGTHS.iter().any(|&units| samples(self.sample_rate_hz, units) == frame)
+        // SILK has no frame below 10 ms (RFC 6716 section 2.1.4).
+        let is_silk = application(self.sample_rate_hz) == ffi::OPUS_APPLICATION_RESTRICTED_SILK;
+        let mut lengths = FRAME_LENGTHS.iter().filter(|&&units| !is_silk || units >= 4);
+        lengths.any(|&units| samples(self.sample_rate_hz, units) == frame)
     }
 
     fn encode(&mut self, pcm: &[i16], payload: &mut [u8]) -> Result<Encoded, CodecError> {

@@ -59,7 +59,8 @@ fn codes_and_decodes_all_packet_lengths_up_to_120_ms() {
     }
     let mut encoder = encoder(at(8_000), &[]);
     assert_eq!(encoder.encode(&[0; 161], &mut [0; 1_460]), Err(CodecError::BadFrameLength));
-    assert!(encoder.is_frame_length(20) && !encoder.is_frame_length(0) && !encoder.is_frame_length(240 + 1));
+    assert!(encoder.is_frame_length(80) && !encoder.is_frame_length(0) && !encoder.is_frame_length(240 + 1));
+    assert!(!encoder.is_frame_length(40), "SILK has no frame of 5 ms");
 }
 
 #[test]
