@@ -5,7 +5,7 @@
 set -euo pipefail
 
 case "${1:-}" in
-  e2e) packages=(baresip-core chromium iproute2 kamailio nodejs npm sip-tester) ;;
+  e2e) packages=(baresip-core chromium iproute2 kamailio libbcg729-0 nodejs npm sip-tester) ;;
   rust) packages=(libsrtp2-1 libbcg729-0) ;;
   bench) packages=(janus rtpengine-daemon) ;;
   *)

@@ -40,8 +40,9 @@ class World:
         security: SecurityPolicy | None = None,
         codecs: CodecPolicy | None = None,
         transfers: TransferPolicy = TransferPolicy.FOLLOW,
+        media: Any = None,
     ) -> None:
-        self.clock, self.media, self.sip, self.web = FakeClock(), FakeMedia(), FakeSip(), FakeWeb()
+        self.clock, self.media, self.sip, self.web = FakeClock(), media or FakeMedia(), FakeSip(), FakeWeb()
         self.events = SipEvents()
         self.metrics = Metrics()
         self.controller = CallController(
