@@ -362,21 +362,27 @@ class MediaEngine:
         self, call: MediaCallId, command: Command, answer_type: type[_A], timeout_s: float = ANSWER_TIMEOUT_S
     ) -> _A:
         request = RequestId(next(self._requests))
-        answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[_Answer] = loop.create_future()
         self._waiting[request] = answer
+        # Half the price of `asyncio.timeout`, ten times a call.
+        limit = loop.call_later(timeout_s, self._give_up, request, command)
         try:
             self._running().submit(request, call, command)
-            async with asyncio.timeout(timeout_s):
-                event = await answer
-        except TimeoutError as error:
-            raise MediaError("timeout", f"no answer to {command.kind}") from error
+            event = await answer
         except ValueError as error:
             raise MediaError("invalid_parameter", str(error)) from error
         finally:
+            limit.cancel()
             self._waiting.pop(request, None)
         if not isinstance(event, answer_type):
             raise MediaError("unexpected_answer", f"{type(event).__name__} to {command.kind}")
         return event
+
+    def _give_up(self, request: RequestId, command: Command) -> None:
+        answer = self._waiting.get(request)
+        if answer is not None and not answer.done():
+            answer.set_exception(MediaError("timeout", f"no answer to {command.kind}"))
 
     def _submit_close(self, call: MediaCallId, endpoint: EndpointId) -> None:
         """End an endpoint without waiting for the answer, which nobody expects."""

@@ -9,6 +9,7 @@ import ipaddress
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import count
 from random import Random
 from typing import Protocol
@@ -93,10 +94,16 @@ def _is_behind_nat(uri: Uri, source: str) -> bool:
         return True
     if uri.host.lower().endswith(".invalid"):
         return True
+    return _is_global(source) is True and _is_global(uri.host) is False
+
+
+@lru_cache(maxsize=1_024)
+def _is_global(host: str) -> bool | None:
+    """Whether an IP literal belongs to the Internet; None for a name."""
     try:
-        return ipaddress.ip_address(source).is_global and not ipaddress.ip_address(uri.host).is_global
+        return ipaddress.ip_address(host).is_global
     except ValueError:
-        return False
+        return None
 
 
 def _take_no_message(now: float, transaction: ServerTransaction, contact_user: str, call: InviteId) -> None:

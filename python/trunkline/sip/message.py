@@ -6,7 +6,7 @@ nothing with CR, LF or NUL is ever written that did not come in that way.   RFC 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -57,11 +57,13 @@ class HeaderList:
     Bytes that are not UTF-8 survive as surrogate escapes.
     """
 
-    __slots__ = ("_fields", "_typed")
+    __slots__ = ("_fields", "_index", "_typed")
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         """Build from fields of our own; LocalProtocolError on CR, LF or NUL."""
         self._fields: list[tuple[str, str, str]] = []
+        self._index: dict[str, list[str]] | None = None
+        """Values by name in lower case, made when they are first asked for after a change."""
         self._typed: dict[str, Any] = {}
         for name, value in fields:
             self.add(name, value)
@@ -70,9 +72,13 @@ class HeaderList:
     def received(cls, fields: Iterable[tuple[str, str]]) -> HeaderList:
         """Build from parsed fields: they hold no line breaks, and may hold a NUL that we have to echo."""
         headers = cls()
+        append = headers._fields.append
         for name, value in fields:
-            name = _COMPACT.get(name.lower(), name)
-            headers._fields.append((name.lower(), name, value))
+            key = name.lower()
+            if len(key) == 1 and key in _COMPACT:
+                name = _COMPACT[key]
+                key = name.lower()
+            append((key, name, value))
         return headers
 
     def copy(self) -> HeaderList:
@@ -84,31 +90,31 @@ class HeaderList:
     def add(self, name: str, value: str) -> None:
         """Append a field."""
         check_field(name, value)
-        self._typed.clear()
+        self._change()
         self._fields.append((name.lower(), name, value))
 
     def prepend(self, name: str, value: str) -> None:
         """Put a field before all others."""
         check_field(name, value)
-        self._typed.clear()
+        self._change()
         self._fields.insert(0, (name.lower(), name, value))
 
     def extend_received(self, name: str, other: HeaderList) -> None:
         """Append all fields of this name from a received list, as they came."""
-        self._typed.clear()
+        self._change()
         key = name.lower()
         self._fields.extend(entry for entry in other._fields if entry[0] == key)
 
     def echo(self, name: str, other: HeaderList) -> None:
         """Append the first field of this name from a received list, as it came."""
-        self._typed.clear()
+        self._change()
         key = name.lower()
         self._fields.extend([entry for entry in other._fields if entry[0] == key][:1])
 
     def set(self, name: str, value: str) -> None:
         """Put one field in the place of all of this name, or at the end."""
         check_field(name, value)
-        self._typed.clear()
+        self._change()
         key = name.lower()
         at = next((index for index, entry in enumerate(self._fields) if entry[0] == key), len(self._fields))
         self._fields = [entry for entry in self._fields if entry[0] != key]
@@ -116,7 +122,7 @@ class HeaderList:
 
     def set_top_via(self, via: Via) -> None:
         """Put a Via in the place of the newest one, leaving those behind it as they came."""
-        self._typed.clear()
+        self._change()
         for index, (key, name, value) in enumerate(self._fields):
             if key == "via":
                 older = list(split_outside(value, ","))[1:]
@@ -125,25 +131,42 @@ class HeaderList:
 
     def remove(self, name: str) -> None:
         """Drop all fields of this name."""
-        self._typed.clear()
+        self._change()
         key = name.lower()
         self._fields = [entry for entry in self._fields if entry[0] != key]
 
     def get(self, name: str) -> str | None:
         """Value of the first field of this name."""
-        key = name.lower()
-        return next((entry[2] for entry in self._fields if entry[0] == key), None)
+        values = self._values(name.lower())
+        return values[0] if values else None
 
     def get_all(self, name: str) -> tuple[str, ...]:
         """Values of all fields of this name, in order."""
-        key = name.lower()
-        return tuple(entry[2] for entry in self._fields if entry[0] == key)
+        return tuple(self._values(name.lower()))
+
+    def count(self, name: str) -> int:
+        """Return how many fields of this name there are."""
+        return len(self._values(name.lower()))
+
+    def _values(self, key: str) -> Sequence[str]:
+        index = self._index
+        if index is None:
+            index = self._index = {}
+            for known, _, value in self._fields:
+                index.setdefault(known, []).append(value)
+        return index.get(key, ())
+
+    def _change(self) -> None:
+        """Forget what was derived from the fields."""
+        self._index = None
+        if self._typed:
+            self._typed.clear()
 
     def one(self, name: str, parse: Callable[[str], _Value]) -> _Value:
         """Typed value of a header that must be there exactly once; SipParseError if not. The value is remembered."""
         known = self._typed.get(name)
         if known is None:
-            values = self.get_all(name)
+            values = self._values(name.lower())
             if len(values) != 1:
                 raise SipParseError(f"{name} is missing" if not values else f"more than one {name}")
             known = self._typed[name] = parse(values[0])
@@ -291,7 +314,7 @@ class _Message:
         if "\r" in start_line or "\n" in start_line or "\0" in start_line:
             raise LocalProtocolError("CR, LF or NUL in a start line")
         lines = [start_line]
-        lines.extend(f"{name}: {value}" for name, value in self.headers if name.lower() != "content-length")
+        lines += [f"{name}: {value}" for key, name, value in self.headers._fields if key != "content-length"]
         lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
         return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
 
@@ -333,6 +356,7 @@ class Request(_Message):
         if to_tag is not None and status > 100 and self._may_be_tagged():
             to = f"{to};tag={to_tag}"
         headers._fields.append(("to", "To", to))
+        headers._change()
         headers.echo("Call-ID", self.headers)
         headers.echo("CSeq", self.headers)
         if status == 100:

@@ -127,7 +127,7 @@ def _check(message: Message) -> None:
     After this the typed properties of the message do not raise.   RFC 3261 section 8.1.1.
     """
     for name in _SINGLE:
-        if len(message.headers.get_all(name)) > 1:
+        if message.headers.count(name) > 1:
             raise SipParseError(f"more than one {name}")
     if len(message.vias) > MAX_VIAS:
         raise SipParseError("too many Via values")

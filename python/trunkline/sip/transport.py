@@ -90,6 +90,7 @@ class SipShell:
         )
         self._network = NetworkWatch(self._handle_network_change)
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._delivery: asyncio.Handle | None = None
         self._reading: asyncio.Handle | None = None
         self._lookups: set[asyncio.Task[None]] = set()
@@ -302,14 +303,22 @@ class SipShell:
                     self._ua.handle_unreachable(self._now(), transmit.path)
         if self._delivery is None:
             self._delivery = asyncio.get_running_loop().call_soon(self._deliver)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        deadline = self._ua.poll_timeout()
-        if deadline is not None:
-            self._timer = asyncio.get_running_loop().call_at(deadline, self._handle_timeout)
+        self._arm()
         if self._is_stopping and self._ua.is_idle:
             self._idle.set()
+
+    def _arm(self) -> None:
+        """Have the timer go off no later than something is due. One that goes off too early costs less than a new one.
+
+        Most deadlines are far away and withdrawn before they come.
+        """
+        deadline = self._ua.poll_timeout()
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._handle_timeout)
 
     def _deliver(self) -> None:
         self._delivery = None

@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from random import Random
 
 from trunkline.sip.types import Address, Hop, Transport
@@ -220,6 +221,7 @@ class Search:
         return (each for each in found if isinstance(each, str))
 
 
+@lru_cache(maxsize=1_024)
 def ip_literal(host: str) -> str | None:
     """Return the address in its usual spelling if host is an IP literal."""
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from trunkline.errors import SipParseError
 from trunkline.sip.headers.text import TOKEN, is_token, parse_parameters, quote, split_outside, unquote
@@ -27,13 +28,18 @@ class CSeq:
     @classmethod
     def parse(cls, text: str) -> CSeq:
         """Read the value; SipParseError above 2**31 - 1."""
-        found = _CSEQ.fullmatch(text.strip(" \t"))
-        if found is None or int(found[1]) > MAX_CSEQ:
-            raise SipParseError("bad CSeq")
-        return cls(int(found[1]), found[2])
+        return _cseq(text)
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
+
+
+@lru_cache(maxsize=1_024)
+def _cseq(text: str) -> CSeq:
+    found = _CSEQ.fullmatch(text.strip(" \t"))
+    if found is None or int(found[1]) > MAX_CSEQ:
+        raise SipParseError("bad CSeq")
+    return CSeq(int(found[1]), found[2])
 
 
 @dataclass(frozen=True, slots=True)

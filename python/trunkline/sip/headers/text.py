@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import TypeVar
 
 from trunkline.errors import LocalProtocolError, SipParseError
@@ -17,9 +18,15 @@ Parameters = tuple[tuple[str, str | None], ...]
 TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _PARAMETER_VALUE = re.compile(r'"(?:[^"\\]|\\.)*"|[^\x00-\x20\x7f"<>,;]*', re.DOTALL)
+# Most parameters hold neither quotes nor blanks, and most values of a list stand alone: these are read at once.
+_PLAIN_PARAMETERS = re.compile(
+    rf"{TOKEN.pattern}(?:=[^\x00-\x20\x7f\"<>,;]*+)?+(?:;{TOKEN.pattern}(?:=[^\x00-\x20\x7f\"<>,;]*+)?+)*+"
+)
+_ONE_PIECE = re.compile(r'(?:[^"<,]++|"(?:[^"\\]|\\.)*+"|<[^"<>]*+>)*+', re.DOTALL)
 _FORBIDDEN = re.compile(r"[\r\n\x00]")
 
 
+@lru_cache(maxsize=1_024)
 def is_token(text: str) -> bool:
     """Whether text can stand unquoted (RFC 3261 section 25.1, `token`)."""
     return TOKEN.fullmatch(text) is not None
@@ -40,20 +47,26 @@ def quote(text: str) -> str:
 
 def unquote(text: str) -> str:
     """Undo `quote`; text that is not quoted is returned as it is."""
-    if len(text) >= 2 and text[0] == text[-1] == '"':
-        return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
-    return text
+    if len(text) < 2 or not text[0] == text[-1] == '"':
+        return text
+    return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL) if "\\" in text else text[1:-1]
 
 
 def plain_text(text: str) -> str:
     """Make wire text fit for people and JSON: no control characters, nothing that is not UTF-8."""
+    if text.isascii() and text.isprintable():
+        return text
     return CONTROL.sub(" ", text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
 def split_outside(text: str, separator: str) -> Iterator[str]:
     """Split at a separator that stands neither in quotes nor between `<` and `>`; pieces are stripped."""
     if '"' not in text and "<" not in text:
-        yield from (piece.strip(" \t") for piece in text.split(separator))
+        for piece in text.split(separator):
+            yield piece.strip(" \t")
+        return
+    if separator == "," and _ONE_PIECE.fullmatch(text) is not None:
+        yield text.strip(" \t")
         return
     start = position = 0
     in_quotes = in_angle = False
@@ -81,6 +94,10 @@ def split_outside(text: str, separator: str) -> Iterator[str]:
 
 def parse_parameters(text: str) -> Parameters:
     """Read `name=value;name...` (what follows the first `;`). Empty pieces are skipped, as many peers send them."""
+    if not text:
+        return ()
+    if _PLAIN_PARAMETERS.fullmatch(text) is not None:
+        return tuple(split_parameter(piece) for piece in text.split(";"))
     found: list[tuple[str, str | None]] = []
     for piece in split_outside(text, ";"):
         if not piece:
@@ -93,6 +110,12 @@ def parse_parameters(text: str) -> Parameters:
             raise SipParseError(f"bad value of parameter {name}")
         found.append((name, value if equals else None))
     return tuple(found)
+
+
+def split_parameter(text: str) -> tuple[str, str | None]:
+    """Cut `name=value` or `name` in two."""
+    name, equals, value = text.partition("=")
+    return name, value if equals else None
 
 
 def render_parameters(parameters: Parameters) -> str:

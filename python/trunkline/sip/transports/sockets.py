@@ -48,6 +48,7 @@ class Sockets:
         self._wanted = tuple(listeners)
         self._listening: list[Listener] = []
         self._dials = dials
+        self._usable = dials
         self._datagram: dict[tuple[socket.AddressFamily, int], DatagramSocket] = {}
         self._servers: list[asyncio.Server] = []
         self._tls = TlsContexts(tls or TlsSettings())
@@ -64,7 +65,7 @@ class Sockets:
     @property
     def usable_transports(self) -> frozenset[Transport]:
         """Those by which we can send."""
-        return self._dials | {each.transport for each in self._listening}
+        return self._usable
 
     async def open(self) -> None:
         """Bind all listeners. ConnectFailed if one cannot be bound; the others are closed again."""
@@ -92,6 +93,7 @@ class Sockets:
             raise
         bound = Listener(wanted.transport, wanted.host, sock.getsockname()[1])
         self._listening.append(bound)
+        self._usable |= {bound.transport}
         if wanted.transport.is_reliable:
             loop, accept = asyncio.get_running_loop(), partial(self._flows.accepted, bound.transport, bound.port)
             self._servers.append(await loop.create_server(accept, sock=sock, backlog=_BACKLOG))
