@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from trunkline.errors import LocalProtocolError, SipParseError
@@ -51,6 +52,13 @@ _COMPACT = {
 _Value = TypeVar("_Value")
 
 
+@lru_cache(maxsize=1_024)
+def _known_as(name: str) -> tuple[str, str]:
+    """Return a header's name in lower case, and as it is written in full."""
+    full = _COMPACT.get(name.lower(), name)
+    return full.lower(), full
+
+
 class HeaderList:
     """Header fields in order; names compare without regard to case. Values are unfolded text.
 
@@ -72,13 +80,7 @@ class HeaderList:
     def received(cls, fields: Iterable[tuple[str, str]]) -> HeaderList:
         """Build from parsed fields: they hold no line breaks, and may hold a NUL that we have to echo."""
         headers = cls()
-        append = headers._fields.append
-        for name, value in fields:
-            key = name.lower()
-            if len(key) == 1 and key in _COMPACT:
-                name = _COMPACT[key]
-                key = name.lower()
-            append((key, name, value))
+        headers._fields = [(*_known_as(name), value) for name, value in fields]
         return headers
 
     def copy(self) -> HeaderList:
@@ -125,7 +127,7 @@ class HeaderList:
         self._change()
         for index, (key, name, value) in enumerate(self._fields):
             if key == "via":
-                older = list(split_outside(value, ","))[1:]
+                older = split_outside(value, ",")[1:]
                 self._fields[index] = (key, name, ", ".join((str(via), *older)))
                 return
 
@@ -144,17 +146,24 @@ class HeaderList:
         """Values of all fields of this name, in order."""
         return tuple(self._values(name.lower()))
 
-    def count(self, name: str) -> int:
-        """Return how many fields of this name there are."""
-        return len(self._values(name.lower()))
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """Names of which there is more than one field, in lower case."""
+        return tuple(key for key, values in self._by_name().items() if len(values) > 1)
 
     def _values(self, key: str) -> Sequence[str]:
+        return (self._index or self._by_name()).get(key, ())
+
+    def _by_name(self) -> dict[str, list[str]]:
         index = self._index
         if index is None:
             index = self._index = {}
             for known, _, value in self._fields:
-                index.setdefault(known, []).append(value)
-        return index.get(key, ())
+                if known in index:
+                    index[known].append(value)
+                else:
+                    index[known] = [value]
+        return index
 
     def _change(self) -> None:
         """Forget what was derived from the fields."""

@@ -30,7 +30,10 @@ _TOP_BRANCH = re.compile(
     rb"([A-Z]+) [^\r\n]*\r\n(?:[^\r\n]*\r\n)*?(?:Via|v)[ \t]*:[^\r\n,]*;[ \t]*branch[ \t]*=[ \t]*([^;,\s]+)",
     re.IGNORECASE,
 )
-_SINGLE = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type", "Expires")
+_SINGLE = {
+    name.lower(): name
+    for name in ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type", "Expires")
+}
 # Headers whose values go into requests of ours; elsewhere RFC 3261 allows a NUL in a quoted string.
 _NO_NUL = ("Call-ID", "Contact", "Record-Route")
 _TAG = re.compile(r"[!-~]+")
@@ -61,7 +64,7 @@ def parse_message(data: bytes) -> Message:
     if not blank_line:
         raise SipParseError("no end of the headers")
     start_line, *lines = _unfolded_lines(head)
-    headers = HeaderList.received(_fields(lines))
+    headers = HeaderList.received([_field(line) for line in lines])
     status = _STATUS_LINE.fullmatch(start_line)
     if status is not None:
         response = Response(int(status[1]), status[2] or "", headers, _body(headers, body))
@@ -71,6 +74,13 @@ def parse_message(data: bytes) -> Message:
 
 
 def _unfolded_lines(head: bytes) -> list[str]:
+    if len(head) <= MAX_LINE_BYTES and b"\r\n " not in head and b"\r\n\t" not in head:
+        texts = head.decode("utf-8", "surrogateescape").split("\r\n")
+        if not head.count(b"\r") == head.count(b"\n") == len(texts) - 1:
+            raise SipParseError("CR or LF alone")
+        if len(texts) - 1 > MAX_HEADERS:
+            raise SipParseError("too many headers")
+        return texts
     lines: list[bytes] = []
     for line in head.split(b"\r\n"):
         if b"\r" in line or b"\n" in line:
@@ -86,13 +96,11 @@ def _unfolded_lines(head: bytes) -> list[str]:
     return [line.decode("utf-8", "surrogateescape") for line in lines]
 
 
-def _fields(lines: list[str]) -> Iterator[tuple[str, str]]:
-    for line in lines:
-        name, colon, value = line.partition(":")
-        name = name.rstrip(" \t")
-        if not colon or not is_token(name):
-            raise SipParseError("a header line without a name")
-        yield name, value.strip(" \t")
+def _field(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not (is_token(name) or is_token(name := name.rstrip(" \t"))):
+        raise SipParseError("a header line without a name")
+    return name, value.strip(" \t")
 
 
 def _body(headers: HeaderList, rest: bytes) -> bytes:
@@ -126,21 +134,23 @@ def _check(message: Message) -> None:
 
     After this the typed properties of the message do not raise.   RFC 3261 section 8.1.1.
     """
-    for name in _SINGLE:
-        if message.headers.count(name) > 1:
-            raise SipParseError(f"more than one {name}")
+    headers = message.headers
+    for name in headers.repeated:
+        if name in _SINGLE:
+            raise SipParseError(f"more than one {_SINGLE[name]}")
     if len(message.vias) > MAX_VIAS:
         raise SipParseError("too many Via values")
-    _ = message.top_via, message.cseq, message.from_, message.to, message.contacts, message.record_routes
-    if not message.sip_call_id or any("\0" in value for name in _NO_NUL for value in message.headers.get_all(name)):
+    _ = message.top_via, message.contacts, message.record_routes
+    cseq, from_, to = message.cseq, message.from_, message.to
+    if not message.sip_call_id or any("\0" in value for name in _NO_NUL for value in headers.get_all(name)):
         raise SipParseError("an empty Call-ID, or a NUL")
-    if not all(tag is None or _TAG.fullmatch(tag) for tag in (message.from_.tag, message.to.tag)):
+    if not all(tag is None or _TAG.fullmatch(tag) for tag in (from_.tag, to.tag)):
         raise SipParseError("bad tag")
     if isinstance(message, Request):
         _ = message.routes
-        if message.cseq.method != message.method:
+        if cseq.method != message.method:
             raise SipParseError("CSeq names another method")
-    if (hops := message.headers.get("Max-Forwards")) is not None:
+    if (hops := headers.get("Max-Forwards")) is not None:
         parse_number(hops, maximum=255)
 
 

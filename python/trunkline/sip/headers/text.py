@@ -6,7 +6,7 @@ Owns quoting, escaping and the one gate that keeps line breaks out of what we wr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
@@ -59,15 +59,15 @@ def plain_text(text: str) -> str:
     return CONTROL.sub(" ", text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
-def split_outside(text: str, separator: str) -> Iterator[str]:
+def split_outside(text: str, separator: str) -> list[str]:
     """Split at a separator that stands neither in quotes nor between `<` and `>`; pieces are stripped."""
     if '"' not in text and "<" not in text:
-        for piece in text.split(separator):
-            yield piece.strip(" \t")
-        return
+        if separator not in text:
+            return [text.strip(" \t")]
+        return [piece.strip(" \t") for piece in text.split(separator)]
     if separator == "," and _ONE_PIECE.fullmatch(text) is not None:
-        yield text.strip(" \t")
-        return
+        return [text.strip(" \t")]
+    pieces: list[str] = []
     start = position = 0
     in_quotes = in_angle = False
     while position < len(text):
@@ -84,12 +84,13 @@ def split_outside(text: str, separator: str) -> Iterator[str]:
         elif char == ">":
             in_angle = False
         elif char == separator and not in_angle:
-            yield text[start:position].strip(" \t")
+            pieces.append(text[start:position].strip(" \t"))
             start = position + 1
         position += 1
     if in_quotes or in_angle:
         raise SipParseError("a quote or an angle bracket is not closed")
-    yield text[start:].strip(" \t")
+    pieces.append(text[start:].strip(" \t"))
+    return pieces
 
 
 def parse_parameters(text: str) -> Parameters:
@@ -97,7 +98,7 @@ def parse_parameters(text: str) -> Parameters:
     if not text:
         return ()
     if _PLAIN_PARAMETERS.fullmatch(text) is not None:
-        return tuple(split_parameter(piece) for piece in text.split(";"))
+        return tuple([split_parameter(piece) for piece in text.split(";")])
     found: list[tuple[str, str | None]] = []
     for piece in split_outside(text, ";"):
         if not piece:
@@ -165,4 +166,4 @@ _Value = TypeVar("_Value")
 
 def parse_list(values: tuple[str, ...], parse: Callable[[str], _Value]) -> tuple[_Value, ...]:
     """Read all values of a header that may be repeated or hold several, separated by commas."""
-    return tuple(parse(piece) for value in values for piece in split_outside(value, ",") if piece)
+    return tuple([parse(piece) for value in values for piece in split_outside(value, ",") if piece])

@@ -142,7 +142,7 @@ def _parse(text: str) -> Uri:
             user,
             host,
             parse_port(port),
-            tuple(split_parameter(piece) for piece in parameters[1:].split(";")) if parameters else (),
+            tuple([split_parameter(piece) for piece in parameters[1:].split(";")]) if parameters else (),
         )
     found = _SCHEME.match(text)
     if found is None:
