@@ -88,6 +88,10 @@ bench: $(STAMPS)/extension ## Measure Trunkline alone: CPU a packet, added laten
 	cargo build --locked --release --example generator
 	$(RUN_BENCH) --relay none trunkline $(BENCH)
 
+.PHONY: bench-calls
+bench-calls: $(STAMPS)/extension $(STAMPS)/bench $(STAMPS)/peers ## Measure call set-up: calls a second, delay, memory, beside sippy and sipmessage
+	PYTHONPATH=. python -m benches.call_setup $(BENCH)
+
 .PHONY: bench-peers
 bench-peers: $(STAMPS)/extension $(STAMPS)/bench-peers ## Measure Trunkline beside rtpengine, Janus and a bare forwarder
 	cargo build --locked --release --example generator

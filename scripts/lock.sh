@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "${PYTHON:-python3}" -m venv "$scratch"
-mapfile -t wanted < <("$scratch/bin/python" scripts/requirements.py build runtime check test)
+mapfile -t wanted < <("$scratch/bin/python" scripts/requirements.py build runtime check test bench)
 "$scratch/bin/python" -m pip install --quiet --disable-pip-version-check "${wanted[@]}"
 {
   echo "# Pins of everything that a checkout installs. Written by \`make lock\`; wheels for users are bound by pyproject.toml alone."
