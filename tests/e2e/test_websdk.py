@@ -177,6 +177,27 @@ def test_transfer_leaves_two_phones_talking_to_each_other(sdk: WebSdkPage, phone
     assert abs(at_second.frequency_hz - PHONE_HZ) < 0.02 * PHONE_HZ, at_second
 
 
+def test_incoming_transfer_moves_the_page_to_another_phone(sdk: WebSdkPage, phone: Callable[..., Baresip]) -> None:
+    first = phone(tone_hz=PHONE_HZ, tone_dbfs=PHONE_DBFS)
+    second = phone("other", tone_hz=OTHER_HZ, tone_dbfs=PHONE_DBFS, port=5090)
+    sdk.do("call", "phone")
+    sdk.wait("call ESTABLISHED")
+    first.command("transfer", f"sip:other@{DOMAIN}")
+    second.wait_event("CALL_ESTABLISHED")
+    sdk.wait("call FINISH")
+    first.wait_event("CALL_CLOSED")
+
+    at_browser = sdk.listen(LISTEN_S)
+    sdk.do("hangup")  # the call that the SDK announced, and gave the former one's peer connection to
+
+    second.wait_event("CALL_CLOSED")
+    order = [status for status in sdk.do("statuses") if status in ("session INCOMING_CALL", "call ESTABLISHED")]
+    assert order == ["call ESTABLISHED", "session INCOMING_CALL", "call ESTABLISHED"]
+    assert_tone(judge(at_browser, RECORDING_RATE_HZ), frequency_hz=OTHER_HZ, level_dbfs=PHONE_DBFS)
+    heard = judge(*second.heard())
+    assert abs(heard.frequency_hz - MICROPHONE_HZ) < 0.02 * MICROPHONE_HZ, heard
+
+
 def test_far_side_hangs_up(sdk: WebSdkPage, phone: Callable[..., Baresip]) -> None:
     callee = phone()
     sdk.do("call", "phone")

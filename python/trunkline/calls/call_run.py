@@ -31,6 +31,7 @@ from trunkline.calls.events import (
     LegReferred,
     LegRefused,
     LegReoffered,
+    LegReplaced,
     LegStayed,
     MuteRequested,
     Request,
@@ -204,6 +205,9 @@ class CallRun:
                         self._request = None
                     event.reply(error if isinstance(error, TrunklineError) else TransactionTimeout("no answer in time"))
                     return
+                if action is Action.TAKE_PLACE:
+                    self.call.state = before
+                    return
                 if isinstance(event, SuccessorEvent) and not isinstance(event.event, LegEnded):
                     self.call.state = before
                     event = SuccessorEvent(event.key, LegEnded(failure_of(error)))
@@ -306,6 +310,10 @@ class CallRun:
                 await self._succession.give_up(call, end_of(event))
                 if isinstance(event, FollowRequested):
                     event.reply(None)
+            case Action.TAKE_PLACE, LegReplaced():
+                await self._succession.take_place(call, event)
+            case Action.REFUSE_REPLACEMENT, LegReplaced(side):
+                self._legs[side].refuse_replacement(491)
             case Action.WAIT_ALONE, LegLeft(side):
                 await self._succession.wait_alone(side)
             case Action.MUTE, MuteRequested(side, is_muted):

@@ -122,6 +122,14 @@ class LegLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class LegReplaced:
+    """Somebody calls to take the place of a leg's far side (RFC 3891). by: who, for people."""
+
+    side: Side
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class LegEnded:
     """A leg is over: hung up, refused, cancelled or lost. `end.by` is its side."""
 
@@ -292,6 +300,7 @@ CallEvent = (
     | LegStayed
     | LegReferred
     | LegLeft
+    | LegReplaced
     | LegEnded
     | HangupRequested
     | TimerFired
@@ -324,6 +333,7 @@ class Input(StrEnum):
     STAYED = "stayed"
     REFERRED = "referred"
     LEFT = "left"
+    REPLACED = "replaced"
     FOLLOW_ACCEPTED = "follow_accepted"
     FOLLOW_DECLINED = "follow_declined"
     NEXT_RANG = "next_rang"
@@ -389,6 +399,8 @@ def input_of(event: CallEvent) -> Input:
             return Input.REFERRED
         case LegLeft():
             return Input.LEFT
+        case LegReplaced():
+            return Input.REPLACED
         case FollowRequested(is_accepted):
             return Input.FOLLOW_ACCEPTED if is_accepted else Input.FOLLOW_DECLINED
         case LegEnded() | HangupRequested() | TimerFired() | MediaFailed() | ActionFailed():

@@ -133,6 +133,22 @@ TABLE: Final[dict[tuple[CallState, Input], Step]] = {
     (_DESERTED, Input.FOLLOW_DECLINED): Step(_ENDED, CLOSING),
     (_DESERTED, Input.NEXT_ENDED): Step(_ENDED, CLOSING),
     (_DESERTED, Input.MUTE_REQUESTED): Step(_DESERTED, (Action.MUTE,)),
+    # Somebody takes the far side's place (RFC 3891 section 3), also of one that still rings: then the call is answered.
+    **{
+        (state, Input.REPLACED): Step(_ESTABLISHED, (Action.TAKE_PLACE, Action.EXPECT_MEDIA, Action.REPORT_CHANGE))
+        for state in (_ESTABLISHED, _HELD)
+    },
+    **{
+        (state, Input.REPLACED): Step(
+            _ESTABLISHED, (Action.TAKE_PLACE, Action.DISARM_RING, Action.DESCRIBE_A, Action.JOIN, *_ANSWER)
+        )
+        for state in (_DIALING, _TRYING, _RINGING)
+    },
+    (_EARLY, Input.REPLACED): Step(_ESTABLISHED, (Action.TAKE_PLACE, *_ANSWER)),
+    **{
+        (state, Input.REPLACED): Step(state, (Action.REFUSE_REPLACEMENT,))
+        for state in (_NEW, _HOLDING, _RESUMING, *_SENDING, *_FOLLOWED, _DESERTED)
+    },
     # Silence before the answer is left to the clocks: many callees play nothing. EXPECT_MEDIA begins the count anew.
     **{(state, Input.MEDIA_SILENT): Step(_ENDED, CLOSING) for state in ANSWERED},
     # Digits pass as soon as media does: menus before the answer are common.

@@ -312,6 +312,13 @@ class LegPort(Protocol):
         """Make the leg to whom the far side named. NoRoute if there is no way to call anybody from here."""
         ...
 
+    def replacement(self, context: LegContext) -> LegPort:
+        """Make the leg of who wants to take the far side's place (`LegReplaced`)."""
+        ...
+
+    def refuse_replacement(self, status: int) -> None:
+        """Refuse it."""
+
     def serve(self, call: Call, side: Side) -> None:
         """Belong to another call from now on."""
 

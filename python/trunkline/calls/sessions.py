@@ -422,7 +422,15 @@ class Sessions:
         return False
 
     def _incoming(self, invite: IncomingInvite) -> None:
-        """Ring the browser whose registration was called. Nobody else's: an unknown contact is answered 404."""
+        """Ring the browser whose registration was called; an unknown contact is answered 404.
+
+        A call that replaces one of ours goes there.
+        """
+        if invite.replaces is not None:
+            # Who knows a dialog's tags has them from one of its sides.
+            if not self.sip.events.replace(invite):
+                self.sip.verbs.hangup(invite.id, 481)
+            return
         session = self.by_registration.get(invite.registration) if invite.registration is not None else None
         if session is None and self.otherwise is not None:
             self.otherwise(invite)

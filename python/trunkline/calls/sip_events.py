@@ -57,6 +57,7 @@ InviteEvent = (
     | ReferReceived
     | ReferAnswered
     | ReferProgress
+    | IncomingInvite
 )
 """What happens to one INVITE usage after it is known."""
 
@@ -101,6 +102,13 @@ class SipEvents:
     def bind_invite(self, invite: InviteId, taker: Callable[[InviteEvent], None]) -> None:
         """Send the events of an INVITE usage here until its terminal one."""
         self._invites[invite] = taker
+
+    def replace(self, invite: IncomingInvite) -> bool:
+        """Hand a call to the leg whose dialog it is to replace (RFC 3891); False if there is no such leg."""
+        taker = None if invite.replaces is None else self._invites.get(invite.replaces)
+        if taker is not None:
+            taker(invite)
+        return taker is not None
 
     def bind_registration(self, registration: RegistrationId, taker: Callable[[RegistrationEvent], None]) -> None:
         """Send the events of a registration here until `unbind_registration`."""

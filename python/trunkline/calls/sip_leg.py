@@ -21,6 +21,7 @@ from trunkline.calls.events import (
     LegReferred,
     LegRefused,
     LegReoffered,
+    LegReplaced,
     LegStayed,
     LegTransferred,
     LegTried,
@@ -129,6 +130,8 @@ class SipLeg(NoClient, SipMedia):
         """Whether the far side has agreed to call somebody else."""
         self._referral: ReferReceived | None = None
         """A transfer that the far side has asked for, until its outcome is told."""
+        self._replacement: IncomingInvite | None = None
+        """Who wants to take the far side's place, and has no answer yet."""
         self._account = account
         self._domain = domain_of(what)
         self._digits = InfoDigits(self._send_info)
@@ -205,6 +208,13 @@ class SipLeg(NoClient, SipMedia):
                 post(LegReferred(self._context.side, user_of(event.target_uri), user_of(event.referred_by or "")))
             case ReferAnswered() | ReferProgress():
                 self._sent_on(event)
+            case IncomingInvite() if self._outbound is None and call.answered_at is None:
+                self._sip.verbs.hangup(event.id, 481)  # RFC 3891 section 3: an early dialog must be one that we began
+            case IncomingInvite() if self._replacement is not None:
+                self._sip.verbs.hangup(event.id, 491)
+            case IncomingInvite():
+                self._replacement = event
+                post(LegReplaced(self._context.side, user_of(event.caller)))
             case ReinviteFailed(_, status, phrase):
                 self._reoffered = None
                 post(LegRefused(self._context.side, status, phrase))
@@ -398,6 +408,19 @@ class SipLeg(NoClient, SipMedia):
         )
         return SipLeg(context, self._sip, what)
 
+    def replacement(self, context: LegContext) -> SipLeg:
+        """Take the call that is to replace this leg's dialog.   RFC 3891 section 3."""
+        incoming, self._replacement = self._replacement, None
+        assert incoming is not None
+        account = self._account if self._outbound is None else self._outbound.account
+        return SipLeg(context, self._sip, incoming, account=account)
+
+    def refuse_replacement(self, status: int) -> None:
+        """Refuse it; nothing if there is none."""
+        refused, self._replacement = self._replacement, None
+        if refused is not None:
+            self._sip.verbs.hangup(refused.id, status)
+
     def refuse_offer(self) -> None:
         """Refuse a re-INVITE that came before the call was up: 491, try again later (RFC 3261 section 14.2)."""
         self._answer_reinvite(status=491)
@@ -431,6 +454,7 @@ class SipLeg(NoClient, SipMedia):
         self._is_over = True
         self._release_registration()
         self.tell_referral(487, "")
+        self.refuse_replacement(481)
         if self._invite is not None:
             status = end.status if end.status >= 400 else EndReason.NORMAL.value.sip_status
             # Only a phrase that came with a status is one; ours are for logs and clients.

@@ -11,7 +11,7 @@ from trunkline.errors import NoRoute
 
 
 class NoReferrer:
-    """A leg whose far side cannot transfer us."""
+    """A leg whose far side cannot transfer us, and whose place nobody else can take."""
 
     def answer_referral(self, status: int) -> None:
         """Never asked."""
@@ -22,6 +22,13 @@ class NoReferrer:
     def successor(self, context: LegContext) -> LegPort:
         """Refuse: nobody was named."""
         raise NoRoute("nobody to call")
+
+    def replacement(self, context: LegContext) -> LegPort:
+        """Refuse: nobody wants to."""
+        raise NoRoute("nobody called")
+
+    def refuse_replacement(self, status: int) -> None:
+        """Nobody to refuse."""
 
 
 class NoClient:

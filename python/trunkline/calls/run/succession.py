@@ -17,6 +17,7 @@ from trunkline.calls.events import (
     FollowRequested,
     LegEnded,
     LegReferred,
+    LegReplaced,
     SuccessorEvent,
     Timer,
     matters_early,
@@ -226,6 +227,42 @@ class Succession:
         self._host.succeeded(call, child)
         _log.info("transfer_followed", successor=child.id)
         return child
+
+    # --- somebody who takes a far side's place ---
+
+    async def take_place(self, call: Call, event: LegReplaced) -> None:
+        """Answer who wants to take a far side's place. What fails is refused and raised, and nothing has changed."""
+        side = event.side
+        former, other = self._legs[side], self._legs[side.other]
+        key = next(self._keys)
+        leg = former.replacement(self._host.context(call, side, lambda event: self._post(SuccessorEvent(key, event))))
+        self._in_place.add(key)
+        try:
+            await leg.open()
+            await leg.describe(other.codecs)
+            self._legs[side] = leg
+            if call.answered_at is not None or call.has_early_media:
+                await self._media.join_again()
+        except (TrunklineError, TimeoutError) as error:
+            self._legs[side] = former
+            self._in_place.discard(key)
+            leg.hang_up(failure_of(error))
+            await leg.close()
+            raise
+        leg.connect()
+        call.former.append(former.leg)
+        call.holder, call.is_held_for_transfer = None, False
+        if side is Side.A:
+            call.a = leg.leg
+        else:
+            call.b = leg.leg
+        if call.request.incoming:
+            call.request = replace(call.request, caller=event.by)
+        else:
+            call.request = replace(call.request, callee=event.by)
+        _log.info("leg_replaced", leg=side.value)
+        former.hang_up(CallEnd(EndReason.ANSWERED_ELSEWHERE))
+        await former.close()
 
     def _settle(self, coming: _Next) -> None:
         self._clocks.disarm(Timer.SUCCESSOR)
