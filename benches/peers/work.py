@@ -82,8 +82,9 @@ class Run:
     seconds: length of the window. counts: the relay's own, by name; `concealed` frames since soon before the window.
     cpu_us: CPU time of the relay's whole process for each packet that it relayed. kernel: share of that in the kernel.
     memory_kib: growth of the anonymous resident memory, for each call. relay_foreign, generator_foreign: share of the
-    core's time that went to others. stolen: share of the time in which a hypervisor kept one of the two cores, the worse
-    one, from whoever wanted it. slip: how late the generator sent. storm_*: the same figures while browsers connected.
+    core's time that went to others. stolen: share of the time in which a hypervisor kept one of the two cores, the
+    worse one, from whoever wanted it. slip: how late the generator sent. storm_*: the same figures while browsers
+    connected.
     """
 
     relay: str
