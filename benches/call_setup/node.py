@@ -1,9 +1,9 @@
-"""The gateway that is measured: the whole node, and the smallest routing there is.
+"""The gateway that is measured: the whole node, with one trunk that every call comes from and goes to.
 
-What comes in goes out to one SIP target; both legs have endpoints of the media plane, and a bridge. Talks JSON lines
-with `subjects.py`: settings in, `"started"` out; then a question in and its answer out, any number of times, until its
-input ends. Questions: `traced` (bytes of Python objects, after a full collection), `register` (keep so many bindings at
-the target), `watch` (begin to note how late the loop is), `lag` (by how much it was since the last time, in seconds).
+Both legs have endpoints of the media plane, and a bridge. Talks JSON lines with `subjects.py`: settings in, `"started"`
+out; then a question in and its answer out, any number of times, until its input ends. Questions: `traced` (bytes of
+Python objects, after a full collection), `register` (keep so many bindings at the target), `watch` (begin to note how
+late the loop is), `lag` (by how much it was since the last time, in seconds).
 """
 
 from __future__ import annotations
@@ -21,12 +21,9 @@ from typing import Any
 import uvloop
 
 from trunkline.app import App
-from trunkline.calls.legs.sip_party import OutboundCall, SipAccess
-from trunkline.calls.model import CallRequest
-from trunkline.calls.sip_leg import SipLeg
 from trunkline.config.loading import load
 from trunkline.observability.logging import configure
-from trunkline.sip.types import Account, IncomingInvite, RegistrationId
+from trunkline.sip.types import Account, RegistrationId
 
 TICK_S = 0.005
 
@@ -37,24 +34,9 @@ class Gateway:
     def __init__(self, settings: dict[str, Any]) -> None:
         self._host, self._target_port = settings["target"]
         self.app = App(load(None, settings["config"]))
-        # Not a part of the node's interface: routing is what a bench of call set-up has to replace.
-        events = self.app._events
-        self._access = SipAccess(self.app.sip, events)
         self._target = Account(login="bench", password="", domain=self._host, port=self._target_port)
         self._late: list[float] = []
         self._registrations: list[RegistrationId] = []
-        events.on_incoming(self._take)
-
-    def _take(self, invite: IncomingInvite) -> None:
-        number = invite.callee.partition(":")[2].partition("@")[0]
-        request = CallRequest(
-            id=self.app.controller.new_call_id(), caller=invite.caller, callee=invite.callee, incoming=True
-        )
-        self.app.controller.start(
-            request,
-            lambda context: SipLeg(context, self._access, invite),
-            lambda context: SipLeg(context, self._access, OutboundCall(account=self._target, target=number)),
-        )
 
     async def answer(self, question: dict[str, Any]) -> Any:
         if question["ask"] == "traced":

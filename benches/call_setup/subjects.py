@@ -34,6 +34,8 @@ class Subject:
 async def trunkline(core: int, target_port: int, *, is_traced: bool = False) -> AsyncIterator[Subject]:
     port = free_port(HOST)
     config = {
+        "trunks": {"phones": {"host": HOST, "port": target_port, "health": {"interval_s": 0}}},
+        "routing": {"inbound": [{"trunks": ["phones"]}]},
         "sip": {"host": HOST, "port": port},
         "http": {"host": HOST, "port": 0},
         "media": {

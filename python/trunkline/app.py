@@ -27,17 +27,23 @@ from trunkline.calls.registry import Registry
 from trunkline.calls.run.clocks import RunSettings
 from trunkline.calls.sessions import Sessions
 from trunkline.calls.sip_events import SipEvents
+from trunkline.calls.trunks.fleet import Fleet
+from trunkline.calls.trunks.inbound import InboundCalls
+from trunkline.calls.trunks.webhook import Webhooks
 from trunkline.config import CallsConfig, Config, MediaConfig, SipConfig
 from trunkline.demo.phone import DemoPhone
 from trunkline.media.types import AudioFile, Source, Tone
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
+from trunkline.observability.trunks import TrunkMetrics
 from trunkline.sdp.codecs import CodecPolicy
 from trunkline.sdp.security import MediaSecurity, SecurityPolicy
 from trunkline.sip.resolver import DnsResolver
 from trunkline.sip.transport import Listener, SipShell, StreamLimits, TlsSettings
 from trunkline.sip.types import ContactPolicy, EarlyMedia, IncomingRequest, Reliability, Transport, UaConfig
 from trunkline.sip.ua import UserAgent
+from trunkline.trunks.doorkeeper import Doorkeeper
+from trunkline.trunks.loading import directory_of
 
 STOP_CALLS_S: Final = 5.0
 STOP_SIP_S: Final = 3.0
@@ -105,9 +111,10 @@ class App:
         self._clock = LoopClock()
         self._started_at = self._clock.now()
         self._is_stopping = False
+        directory = directory_of(config.trunks, config.routing)
         self._events = SipEvents()
         self.sip = SipShell(
-            UserAgent(_ua_config(config.sip), rng),
+            UserAgent(_ua_config(config.sip), rng, gate=Doorkeeper(directory, rng)),
             _listeners(config.sip),
             self._events.handle,
             limits=_stream_limits(config.sip),
@@ -126,19 +133,26 @@ class App:
             rng=rng,
         )
         access = SipAccess(self.sip, self._events)
+        self.fleet = Fleet(directory, sip=access, clock=self._clock, rng=rng)
         self.sessions = Sessions(
             controller=self.controller,
             sip=access,
             clock=self._clock,
             metrics=self._metrics,
             register_expires_s=config.sip.register_expires_s,
+            fleet=self.fleet,
         )
+        self._webhooks = Webhooks(self._clock)
+        self.sessions.otherwise = InboundCalls(
+            self.fleet, controller=self.controller, sip=access, users=self.sessions, webhooks=self._webhooks
+        ).take
         self.demo = DemoPhone(config.demo, self._media, rng) if config.demo.enabled else None
         self._node = Node(
             config=config,
             controller=self.controller,
             sessions=self.sessions,
             sip=access,
+            fleet=self.fleet,
             metrics=self._metrics,
             rng=rng,
             health=self.health,
@@ -150,6 +164,7 @@ class App:
         self._metrics.read_media(lambda: self._media.counters)
         self._metrics.media_dead_workers.set_function(lambda: self._media.dead_workers)
         self._metrics.read_sip_counts(lambda: self.sip.counters)
+        self._metrics.registry.register(TrunkMetrics(self.fleet.figures))
         self._running = AsyncExitStack()
 
     async def start(self) -> None:
@@ -165,6 +180,9 @@ class App:
                 stack.push_async_callback(self.demo.stop)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             await stack.enter_async_context(self.controller)
+            await stack.enter_async_context(self._webhooks)
+            stack.callback(self.fleet.stop)
+            self.fleet.start()
             stack.push_async_callback(self.http.stop)
             await self.http.start(group)
             stack.push_async_callback(self._stop_calls)
@@ -172,6 +190,8 @@ class App:
             await stack.aclose()  # outside of the groups, which would wrap the error
             raise
         self._running = stack
+        if len(self.fleet) and self._config.http.rest_login is None:
+            _log.warning("rest_is_open", detail="whoever reaches it can call over the trunks; set http.rest_login")
         _log.info(
             "node_started",
             version=__version__,
@@ -203,9 +223,11 @@ class App:
             calls=len(self.controller.registry),
             sessions=len(self.sessions),
             pending_sockets=max(0, len(self._node.sockets) - len(self.sessions)),
-            registrations=self._events.bound_registrations,
+            registrations=self._events.bound_registrations - self.fleet.registrations,
             sip_invites=self._events.bound_invites,
             endpoints=self._media.endpoints,
+            trunks=len(self.fleet),
+            trunks_down=sum(not line.is_usable for line in self.fleet),
             dead_workers=self._media.dead_workers,
             tasks=len(asyncio.all_tasks()),
         )

@@ -18,6 +18,7 @@ from trunkline.api.problems import add_handlers, problem
 from trunkline.api.routes_calls import call_routes
 from trunkline.api.routes_messages import message_routes
 from trunkline.api.routes_node import node_routes
+from trunkline.api.routes_trunks import trunk_routes
 from trunkline.api.ws import BrowserSocket
 from trunkline.web.pages import mounts
 
@@ -37,6 +38,7 @@ def make_api(node: Node) -> FastAPI:
     add_handlers(app)
     app.include_router(call_routes(node))
     app.include_router(message_routes(node))
+    app.include_router(trunk_routes(node))
     app.include_router(node_routes(node))
     app.router.routes.extend(mounts())
 

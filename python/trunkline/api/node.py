@@ -11,6 +11,7 @@ from trunkline.api.schemas import Health, PhoneAccount
 from trunkline.calls.controller import CallController
 from trunkline.calls.legs.sip_party import SipAccess
 from trunkline.calls.sessions import Sessions
+from trunkline.calls.trunks.fleet import Fleet
 from trunkline.config import Config
 from trunkline.observability.metrics import Metrics
 
@@ -26,6 +27,7 @@ class Node:
     controller: CallController
     sessions: Sessions
     sip: SipAccess
+    fleet: Fleet
     metrics: Metrics
     rng: Random
     health: Callable[[], Health]

@@ -29,12 +29,16 @@ from trunkline.api.schemas import (
 )
 from trunkline.calls.controller import TRANSFER_TIMEOUT_S
 from trunkline.calls.events import FollowRequested, HoldRequested, MuteRequested, ResumeRequested
+from trunkline.calls.legs.sip_party import OutboundCall
 from trunkline.calls.model import Call, CallEnd, CallRequest, EndReason, LegKind, Side
 from trunkline.calls.player_leg import PlayerLeg
-from trunkline.calls.routing import route, transfer_request
+from trunkline.calls.routing import dialable, printable, route, transfer_request
 from trunkline.calls.sip_leg import SipLeg
-from trunkline.errors import CallNotFound, NoRoute
+from trunkline.calls.trunks.course import Order
+from trunkline.errors import CallNotFound, NoRoute, TrunklineError
 from trunkline.ids import CallId
+from trunkline.sip.types import Account
+from trunkline.trunks.identity import Caller, user_of
 
 PREFIX: Final = "/rest-api/call"
 
@@ -66,27 +70,26 @@ def call_routes(node: Node) -> APIRouter:
         if body.to_stream or body.rtmp_url or body.rtmp_stream:
             return problem(501, "not_supported", "toStream, rtmpUrl and rtmpStream are not supported")
         account = body.account()
-        if account is None:
+        if account is None and not body.trunk and not node.fleet.directory.outbound:
             return problem(400, "bad_request", "a SIP account is needed", ["sipLogin, sipDomain: required"])
         try:
-            outbound = route(
-                body.callee,
-                account,
-                body.visible_name or "",
-                register_expires_s=node.config.sip.register_expires_s if body.sip_register_required else None,
-                codecs=body.codec_terms(),
-            )
+            outbound = _by_trunk(node, body) if account is None or body.trunk else _by_account(node, body, account)
         except NoRoute as error:
             return problem(400, "bad_request", str(error), [f"callee: {error}"])
         request = CallRequest(
             id=CallId(body.call_id),
-            caller=account.login,
+            caller=body.caller or ("" if account is None else account.login),
             callee=body.callee,
             visible_name=body.visible_name or "",
             app_key=body.app_key or "defaultApp",
             has_video=body.has_video,
         )
-        node.controller.start(request, PlayerLeg, lambda context: SipLeg(context, node.sip, outbound))
+        try:
+            node.controller.start(request, PlayerLeg, lambda context: SipLeg(context, node.sip, outbound))
+        except TrunklineError:
+            if outbound.course is not None:
+                outbound.course.over()
+            raise
         return _done()
 
     @router.post("/find", summary="Find calls", responses=_answers(_BAD, _NONE))
@@ -185,6 +188,27 @@ def call_routes(node: Node) -> APIRouter:
         await node.controller.ask(call.id, lambda reply: MuteRequested(side, is_muted, reply))
 
     return router
+
+
+def _by_account(node: Node, body: StartupRequest, account: Account) -> OutboundCall:
+    return route(
+        body.callee,
+        account,
+        body.visible_name or "",
+        register_expires_s=node.config.sip.register_expires_s if body.sip_register_required else None,
+        codecs=body.codec_terms(),
+    )
+
+
+def _by_trunk(node: Node, body: StartupRequest) -> OutboundCall:
+    """Take a line of the trunk or group named, or of those that carry such numbers."""
+    order = Order(
+        number=user_of(dialable(body.callee)),
+        caller=Caller(number=body.caller or "", display_name=printable(body.visible_name or "")),
+        headers=tuple(body.sip_headers.items()),
+        codecs=body.codec_terms(),
+    )
+    return node.fleet.outbound(order, (body.trunk,) if body.trunk else ())
 
 
 def _done() -> Response:

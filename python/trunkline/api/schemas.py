@@ -19,6 +19,7 @@ from trunkline.config import AudioCodecName
 from trunkline.dtmf import DtmfKind
 from trunkline.sdp.codecs import CodecTerms
 from trunkline.sip.types import Account, Transport
+from trunkline.trunks.identity import FORBIDDEN_HEADERS
 
 
 def _blank_to_none(value: object) -> object:
@@ -56,6 +57,14 @@ def _must_have_audio(value: bool) -> bool:
     return value
 
 
+def _check_custom(value: dict[str, str]) -> dict[str, str]:
+    """Refuse headers that the user agent owns, or that say who calls."""
+    forbidden = [name for name in value if name.lower() in FORBIDDEN_HEADERS]
+    if forbidden:
+        raise PydanticCustomError("forbidden_header", "not a custom header: {names}", {"names": ", ".join(forbidden)})
+    return value
+
+
 def _split(value: object) -> object:
     """Read a comma-separated text as a list."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -84,6 +93,14 @@ Digits = Annotated[str, BeforeValidator(_number_to_text), BeforeValidator(_upper
 CodecNames = Annotated[
     Annotated[list[Annotated[AudioCodecName, BeforeValidator(_codec_name)]], Field(max_length=16)] | None,
     BeforeValidator(_split),
+]
+SipHeaders = Annotated[
+    dict[
+        Annotated[str, Field(min_length=2, max_length=64, pattern=r"^[A-Za-z0-9\-.!%*_+`'~]+$")],
+        Annotated[str, Field(max_length=1024, pattern=r"^[^\r\n\x00]*$")],
+    ],
+    Field(max_length=32),
+    AfterValidator(_check_custom),
 ]
 DtmfType = Annotated[Literal["RFC2833", "INFO", "INFO_RELAY"], BeforeValidator(_upper)]
 
@@ -145,6 +162,14 @@ class StartupRequest(SipFields):
     to_stream: Text = Field(default=None, description="Not supported.")
     rtmp_url: Text = Field(default=None, description="Not supported.")
     rtmp_stream: Text = Field(default=None, description="Not supported.")
+    trunk: Text = Field(
+        default=None,
+        description="Ours: trunk or group to call over. Default: the account; without one, as the outbound rules say.",
+    )
+    caller: Text = Field(default=None, description="Ours: number of the caller, for calls over trunks.")
+    sip_headers: SipHeaders = Field(
+        default={}, description="Ours: custom headers of the INVITE, for trunks whose `headers_out` names them."
+    )
     codecs: CodecNames = Field(
         default=None,
         description="Ours: audio codecs for the SIP party, best first, as a list or a comma-separated text. Default: "
@@ -359,6 +384,8 @@ class CallObject(BaseModel):
     )
     muted: list[Side] = Field(default=[], description="Sides that the other one does not hear.")
     early_media: bool = Field(default=False, description="Media flowed before the answer.")
+    trunk_caller: str | None = Field(default=None, description="Trunk that the caller came by.")
+    trunk_callee: str | None = Field(default=None, description="Trunk that the call goes out by.")
     codec_caller: str | None = Field(default=None, description="Audio codec sent to the caller.")
     codec_callee: str | None = Field(default=None, description="Audio codec sent to the callee.")
     ptime_caller: int | None = Field(default=None, description="Milliseconds of audio in a packet to the caller.")
@@ -397,6 +424,9 @@ class CallObject(BaseModel):
             has_audio=request.has_audio,
             has_video=request.has_video,
             visible_name=request.visible_name,
+            invite_parameters=request.invite_parameters or None,
+            trunk_caller=(call.a and call.a.trunk) or None,
+            trunk_callee=(call.b and call.b.trunk) or None,
             reason=end.reason.code if end else None,
             info=end.info if end else None,
             q850=end.reason.value.q850 if end else None,
@@ -446,9 +476,11 @@ class Health(BaseModel):
     calls: int = Field(description="Live calls.")
     sessions: int = Field(description="Open browser connections.")
     pending_sockets: int = Field(description="WebSockets whose browser has not said who it is.")
-    registrations: int = Field(description="Registrations held or tried at SIP servers.")
+    registrations: int = Field(description="Registrations held or tried at SIP servers, trunks aside.")
     sip_invites: int = Field(description="INVITE usages of live calls.")
     endpoints: int = Field(description="Endpoints of the media plane.")
+    trunks: int = Field(description="Trunks that are configured.")
+    trunks_down: int = Field(description="Of these, those that calls do not try now.")
     dead_workers: int = Field(description="Workers of the media plane that crashed since start; only a restart helps.")
     tasks: int = Field(description="Tasks of the control plane.")
 

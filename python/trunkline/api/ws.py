@@ -221,6 +221,8 @@ class BrowserSocket:
                         has_audio=message.has_audio,
                         has_video=message.has_video,
                         custom=message.custom,
+                        trunk=message.trunk or "",
+                        headers=tuple(message.sip_headers.items()),
                     )
                 )
             case Answer():

@@ -23,6 +23,7 @@ from trunkline.api.schemas import (
     Message,
     MessageFields,
     SipFields,
+    SipHeaders,
     Text,
     TransferFields,
 )
@@ -86,6 +87,8 @@ class CallMessage(Message):
     has_audio: Flag = True
     has_video: Flag = False
     custom: Custom = Field(default_factory=dict)
+    trunk: Text = None
+    sip_headers: SipHeaders = Field(default_factory=dict)
 
 
 class Answer(Message):

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from trunkline.errors import SipParseError
-from trunkline.sip.headers import NameAddr, OpaqueUri, SipUri, Uri
+from trunkline.sip.headers import NameAddr, OpaqueUri, SipUri, Uri, parse_uri
 from trunkline.sip.types import HeaderFields, Identity
 
 ANONYMOUS: Final = "anonymous"
@@ -81,8 +81,9 @@ class Caller:
 
 def user_of(text: str) -> str:
     """Return the number or user of an address: the user part of a SIP URI, what follows `tel:`; else the whole text."""
+    uri: Uri
     try:
-        uri: Uri = NameAddr.parse(text).uri
+        uri = NameAddr.parse(text).uri if "<" in text else parse_uri(text)
     except SipParseError:
         return text
     if isinstance(uri, OpaqueUri):

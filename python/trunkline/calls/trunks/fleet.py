@@ -15,6 +15,7 @@ from trunkline.calls.ports import Clock
 from trunkline.calls.trunks.course import Course, Order
 from trunkline.calls.trunks.line import LIMITED, Line, Outcome
 from trunkline.errors import NoRoute
+from trunkline.observability.trunks import TrunkFigures
 from trunkline.sip.types import IncomingInvite, RegistrationId
 from trunkline.trunks.choice import outbound_rule, trunks_of
 from trunkline.trunks.identity import IdentityPolicy
@@ -61,6 +62,29 @@ class Fleet:
     def __len__(self) -> int:
         """Count trunks."""
         return len(self._lines)
+
+    @property
+    def registrations(self) -> int:
+        """Count registrations held or tried at trunks."""
+        return len(self._registrations)
+
+    def figures(self) -> Iterator[TrunkFigures]:
+        """Return what `/metrics` shows."""
+        for line in self:
+            yield TrunkFigures(
+                name=line.trunk.name,
+                is_up=line.is_usable,
+                active={way.value: count for way, count in line.capacity.active.items()},
+                attempts={(way.value, outcome.value): count for (way, outcome), count in line.counts.items()},
+                failed_probes=line.failed_probes,
+            )
+        if self._users:
+            yield TrunkFigures(
+                name="users",
+                is_up=True,
+                active={Way.INBOUND.value: sum(user.capacity.active[Way.INBOUND] for user in self._users.values())},
+                attempts={(Way.INBOUND.value, outcome.value): count for outcome, count in self.user_counts.items()},
+            )
 
     def start(self) -> None:
         """Register at trunks and ask them whether they are there. ConfigError if one cannot be called that way."""
