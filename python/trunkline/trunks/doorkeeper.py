@@ -48,6 +48,9 @@ class Doorkeeper:
         name = self.trunk_at(path.remote[0])
         if name is not None:
             return Admitted(f"{TRUNK_PREFIX}{name}")
+        if path.transport.is_websocket:
+            # Pages: whoever let their socket in knows them by their registration, and refuses the others.
+            return Admitted()
         if request.method == "INVITE":
             return self._judge_call(now, request, path)
         return Ignored("strangers_dropped") if self._is_dropping else Admitted()
