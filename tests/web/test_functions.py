@@ -1,5 +1,7 @@
 """Hold, transfer and the second call on the page: the frames that go out, and what the person sees."""
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -140,3 +142,59 @@ def test_second_caller_is_rejected_and_the_first_call_goes_on(phone: Page, gatew
     assert gateway.expect("hangup") == {"callId": "incoming-1"}
     expect(phone.locator("#incoming")).to_be_hidden()
     expect(phone.locator("#call-status")).to_have_text("In call")
+
+
+def transferred(gateway: FakeGateway, call: Json, status: str, **fields: Any) -> None:
+    """Say how a transfer fares that the far side has asked for."""
+    about = {"callId": call["callId"], "status": status, "incoming": True, "target": "sip:300@pbx.example", **fields}
+    gateway.send("notifyTransferEvent", about)
+
+
+def announced(gateway: FakeGateway, call: Json) -> Json:
+    """Announce the call that is to take over."""
+    successor = {"callId": "successor-1", "parentCallId": call["callId"], "caller": "demo", "callee": "300"}
+    successor |= {"incoming": False, "status": "PENDING", "visibleName": ""}
+    gateway.send("notifyIncomingCall", successor)
+    return successor
+
+
+def test_the_call_goes_on_with_whom_the_far_side_transfers_us_to(phone: Page, gateway: FakeGateway) -> None:
+    call = established(phone, gateway)
+    media = phone.evaluate_handle("document.getElementById('remote-audio').srcObject")
+    transferred(gateway, call, "PENDING", needsAnswer=False)
+    transferred(gateway, call, "PROCESSING")
+    expect(phone.locator("#transfer-text")).to_have_text("You are being transferred to 300@pbx.example…")
+    expect(phone.locator("#follow-transfer")).to_be_hidden()
+    successor = announced(gateway, call)
+    gateway.status("talk", successor, "ESTABLISHED")
+    transferred(gateway, call, "COMPLETED")
+    gateway.status("finish", call, "FINISH")
+    expect(phone.locator("#remote-party")).to_have_text("300")
+    expect(phone.locator("#transfer-notice")).to_be_hidden()
+    expect(phone.locator("#call-status")).to_have_text("In call")
+    assert phone.evaluate("before => document.getElementById('remote-audio').srcObject === before", media)
+    expect(phone.locator("#incoming")).to_be_hidden()
+    phone.click("#hangup")
+    assert gateway.expect("hangup") == {"callId": "successor-1"}
+
+
+def test_a_transfer_that_does_not_succeed_leaves_the_call_as_it_was(phone: Page, gateway: FakeGateway) -> None:
+    call = established(phone, gateway)
+    transferred(gateway, call, "PROCESSING")
+    successor = announced(gateway, call)
+    phone.click("#stay-transfer")
+    assert gateway.expect("rejectTransfer") == {"callId": call["callId"]}
+    transferred(gateway, call, "FAILED")
+    gateway.status("finish", successor, "FAILED")
+    expect(phone.locator("#call-problem")).to_have_text("The transfer did not succeed")
+    expect(phone.locator("#call-status")).to_have_text("In call")
+    phone.click("#hangup")
+    assert gateway.expect("hangup") == {"callId": call["callId"]}
+
+
+def test_a_transfer_that_needs_our_leave_is_asked_for(phone: Page, gateway: FakeGateway) -> None:
+    call = established(phone, gateway)
+    transferred(gateway, call, "PENDING", needsAnswer=True)
+    expect(phone.locator("#transfer-text")).to_have_text("You are to be transferred to 300@pbx.example")
+    phone.click("#follow-transfer")
+    assert gateway.expect("acceptTransfer") == {"callId": call["callId"]}

@@ -4,9 +4,9 @@
  */
 
 import { elements } from './elements.js';
-import { partyText } from './texts.js';
+import { incomingTransferText, partyText } from './texts.js';
 
-/** @import { Call } from '../sdk/index.js' */
+/** @import { Call, TransferInfo } from '../sdk/index.js' */
 
 /**
  * @typedef {object} FunctionHandlers
@@ -42,6 +42,14 @@ export function attachFunctions({ current, other, onConsult, onSwap }) {
     showTransfer(false);
     onConsult(target);
   });
+  elements.followTransfer.addEventListener('click', () => {
+    elements.transferNotice.hidden = true;
+    current()?.acceptTransfer();
+  });
+  elements.stayTransfer.addEventListener('click', () => {
+    elements.transferNotice.hidden = true;
+    current()?.rejectTransfer();
+  });
   elements.swap.addEventListener('click', onSwap);
   elements.join.addEventListener('click', () => {
     const [call, waiting] = [current(), other()];
@@ -68,6 +76,21 @@ export function showFunctions(call, other) {
   elements.otherCall.hidden = other === null;
   elements.otherParty.textContent = other === null ? '' : partyText(other.remoteParty);
   elements.join.disabled = !isUp;
+}
+
+/**
+ * Show how a transfer fares that the far side of the current call has asked for.
+ *
+ * @param {TransferInfo | null} transfer null if there is none
+ */
+export function showIncomingTransfer(transfer) {
+  const isOpen = transfer !== null && (transfer.status === 'PENDING' || transfer.status === 'PROCESSING');
+  const mayAnswer = transfer?.status === 'PENDING' && transfer.needsAnswer;
+  elements.transferNotice.hidden = !isOpen;
+  elements.followTransfer.hidden = !mayAnswer;
+  elements.stayTransfer.hidden = !isOpen;
+  if (isOpen) elements.transferText.textContent = incomingTransferText(transfer.target, mayAnswer);
+  else if (transfer?.status === 'FAILED') elements.callProblem.textContent = 'The transfer did not succeed';
 }
 
 /** @param {boolean} isShown */

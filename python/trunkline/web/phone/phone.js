@@ -5,7 +5,7 @@
 
 import { describeEnd, SdkError } from '../sdk/index.js';
 import { elements } from './elements.js';
-import { attachFunctions, showFunctions } from './functions.js';
+import { attachFunctions, showFunctions, showIncomingTransfer } from './functions.js';
 import { attachPad } from './pad.js';
 import { Sounds } from './sounds.js';
 import { callText, durationText, initial, partyText, refusalText, sessionText } from './texts.js';
@@ -242,6 +242,13 @@ export class Phone {
     call.on('refused', (method, text) => {
       elements.callProblem.textContent = refusalText(method, text);
     });
+    call.on('transfer', (transfer) => {
+      if (call === this.#call) showIncomingTransfer(transfer);
+    });
+    call.on('party', () => {
+      showIncomingTransfer(null);
+      this.#showParty();
+    });
     call.on('ended', (reason) => this.#handleEnded(call, reason));
     this.#bringForward(call);
     if (call.direction === 'outgoing') elements.remoteParty.focus();
@@ -256,15 +263,21 @@ export class Phone {
     this.#call = call;
     elements.remoteAudio.srcObject = this.#streams.get(call) ?? null;
     elements.callProblem.textContent = '';
-    const party = partyText(call.remoteParty);
-    elements.remoteParty.textContent = party;
-    elements.remoteInitial.textContent = initial(party);
+    showIncomingTransfer(null);
+    this.#showParty();
     elements.digitsSent.textContent = '';
     elements.callTimer.textContent = '';
     this.#setMuted(call.isMuted);
     this.#setEnabled(false);
     this.#showCall(call.status);
     if (call.establishedAt !== null) this.#startTimer(call);
+  }
+
+  #showParty() {
+    const party = partyText(this.#call?.remoteParty ?? '');
+    elements.remoteParty.textContent = party;
+    elements.remoteInitial.textContent = initial(party);
+    elements.otherParty.textContent = partyText(this.#other?.remoteParty ?? '');
   }
 
   /** @param {CallStatus} status not a final one */

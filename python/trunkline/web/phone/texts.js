@@ -34,6 +34,15 @@ export function refusalText(method, reason) {
 }
 
 /**
+ * @param {string} target whom the far side wants us to talk to
+ * @param {boolean} isAsked whether we are to decide
+ */
+export function incomingTransferText(target, isAsked) {
+  const party = partyText(target);
+  return isAsked ? `You are to be transferred to ${party}` : `You are being transferred to ${party}…`;
+}
+
+/**
  * @param {SessionStatus} status
  * @param {SessionProblem | null} problem
  * @param {Account} account

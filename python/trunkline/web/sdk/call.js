@@ -14,7 +14,7 @@ import { FINAL_STATUSES } from './wire.js';
 
 /** @import { MediaOptions } from './media.js' */
 /** @import { EndReason } from './reasons.js' */
-/** @import { CallInfo, CallStatus } from './wire.js' */
+/** @import { CallInfo, CallStatus, TransferInfo } from './wire.js' */
 
 /** How long to wait for the offer of an incoming call, which the gateway sends along with the ring. */
 const OFFER_TIMEOUT_MS = 10_000;
@@ -38,10 +38,12 @@ const OFFER_TIMEOUT_MS = 10_000;
 
 /**
  * Events: `status` on each change, with the new status; `media` with the far side's audio; `refused` when the far side
- * would not be held, resumed or transferred, with what was asked and a text; `ended` once, with the reason.
+ * would not be held, resumed or transferred, with what was asked and a text; `transfer` when the far side transfers us,
+ * with how that fares; `party` when somebody else is there in its place; `ended` once, with the reason.
  *
  * @extends {Emitter<{
- *   status: [CallStatus], media: [MediaStream], refused: ['hold' | 'unhold' | 'transfer', string], ended: [EndReason]
+ *   status: [CallStatus], media: [MediaStream], refused: ['hold' | 'unhold' | 'transfer', string],
+ *   transfer: [TransferInfo], party: [], ended: [EndReason]
  * }>}
  */
 export class Call extends Emitter {
@@ -237,7 +239,25 @@ export class Call extends Emitter {
   }
 
   /**
-   * @param {'hold' | 'unhold' | 'transfer'} message
+   * Let the far side transfer us, where the gateway asks for our leave (`transfer` with `needsAnswer`).
+   *
+   * @throws {SdkError} `wrong_state` unless the call is established
+   */
+  acceptTransfer() {
+    this.#request('acceptTransfer', {});
+  }
+
+  /**
+   * Do not let it, or give up a transfer that is under way.
+   *
+   * @throws {SdkError} `wrong_state` unless the call is established
+   */
+  rejectTransfer() {
+    this.#request('rejectTransfer', {});
+  }
+
+  /**
+   * @param {'hold' | 'unhold' | 'transfer' | 'acceptTransfer' | 'rejectTransfer'} message
    * @param {object} fields
    */
   #request(message, fields) {
@@ -301,6 +321,30 @@ export class Call extends Emitter {
    */
   handleRefusal(method, text) {
     if (!this.isEnded) this.emit('refused', method, text);
+  }
+
+  /**
+   * The far side transfers us.
+   *
+   * @param {TransferInfo} transfer
+   * @internal called by the client
+   */
+  handleTransfer(transfer) {
+    if (!this.isEnded) this.emit('transfer', transfer);
+  }
+
+  /**
+   * Somebody else is there now. To the gateway this is another call, which we made; our media goes on.
+   *
+   * @param {CallInfo} info
+   * @internal called by the client
+   */
+  goOnAs(info) {
+    this.id = info.callId;
+    this.direction = 'outgoing';
+    this.caller = info.caller ?? '';
+    this.callee = info.callee ?? '';
+    this.emit('party');
   }
 
   /**

@@ -8,12 +8,12 @@
 import { Call } from './call.js';
 import { Emitter } from './emitter.js';
 import { SdkError, registrationProblem, sessionProblem } from './reasons.js';
-import { asRecord, connectionArgument, decodeFrame, encodeFrame, readCallInfo, readFailure } from './wire.js';
+import { asRecord, connectionArgument, decodeFrame, encodeFrame, readCallInfo, readFailure, readTransferInfo } from './wire.js';
 
 /** @import { CallLink } from './call.js' */
 /** @import { MediaOptions } from './media.js' */
 /** @import { SessionProblem } from './reasons.js' */
-/** @import { Account, Frame, SessionStatus } from './wire.js' */
+/** @import { Account, CallInfo, Frame, SessionStatus } from './wire.js' */
 
 /**
  * @typedef {object} ClientOptions
@@ -65,6 +65,8 @@ export class Client extends Emitter {
   #failedAttempts = 0;
   /** @type {Map<string, Call>} */
   #calls = new Map();
+  /** @type {Map<string, Call>} by the id that a call goes on under if a transfer of its far side succeeds */
+  #successors = new Map();
   /** @type {Map<string, string>} descriptions that came before the call they are for */
   #earlySdp = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} the one of opening, ping, pong and retry that is due next */
@@ -204,6 +206,11 @@ export class Client extends Emitter {
       case 'notifyIncomingCall':
         this.#handleIncomingCall(argument);
         break;
+      case 'notifyTransferEvent': {
+        const transfer = readTransferInfo(argument);
+        if (transfer?.isIncoming) this.#calls.get(transfer.callId)?.handleTransfer(transfer);
+        break;
+      }
       case 'fail':
         this.#handleFail(argument);
         break;
@@ -213,6 +220,7 @@ export class Client extends Emitter {
       case 'hold':
       case 'finish': {
         const info = readCallInfo(argument);
+        if (info) this.#succeed(message, info);
         if (info) this.#calls.get(info.callId)?.handleFrame(message, info);
         if (info && message === 'finish') this.#earlySdp.delete(info.callId);
         break;
@@ -236,6 +244,11 @@ export class Client extends Emitter {
   #handleIncomingCall(argument) {
     const info = readCallInfo(argument);
     if (info === null || this.#calls.has(info.callId)) return;
+    const parent = info.parentCallId === null ? undefined : this.#calls.get(info.parentCallId);
+    if (parent !== undefined) {
+      this.#successors.set(info.callId, parent);
+      return;
+    }
     const call = this.#addCall(info.callId, 'incoming', {
       caller: info.caller ?? '',
       callee: info.callee ?? '',
@@ -245,6 +258,24 @@ export class Client extends Emitter {
     this.#earlySdp.clear();
     if (sdp !== undefined) call.handleRemoteSdp(sdp);
     this.emit('incoming', call);
+  }
+
+  /**
+   * Have a call go on as its successor once that is answered; forget a successor that came to nothing.
+   *
+   * @param {string} message
+   * @param {CallInfo} info
+   */
+  #succeed(message, info) {
+    const call = this.#successors.get(info.callId);
+    if (call === undefined) return;
+    if (message === 'finish') this.#successors.delete(info.callId);
+    if (message !== 'talk') return;
+    this.#successors.delete(info.callId);
+    if (call.isEnded) return;
+    this.#calls.delete(call.id);
+    call.goOnAs(info);
+    this.#calls.set(call.id, call);
   }
 
   /** @param {unknown} argument */
@@ -323,6 +354,7 @@ export class Client extends Emitter {
   #forgetSocket() {
     this.#socket = null;
     this.#earlySdp.clear();
+    this.#successors.clear();
   }
 
   /**

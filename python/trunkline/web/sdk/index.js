@@ -32,3 +32,4 @@ export { SdkError, describeEnd } from './reasons.js';
 /** @typedef {import('./wire.js').Account} Account */
 /** @typedef {import('./wire.js').CallStatus} CallStatus */
 /** @typedef {import('./wire.js').SessionStatus} SessionStatus */
+/** @typedef {import('./wire.js').TransferInfo} TransferInfo */

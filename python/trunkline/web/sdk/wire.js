@@ -57,6 +57,7 @@ export const FINAL_STATUSES = ['BUSY', 'FINISH', 'FAILED'];
  * @property {string | null} caller
  * @property {string | null} callee
  * @property {string | null} visibleName display name of the caller
+ * @property {string | null} parentCallId the call that this one goes on with, after its far side has transferred us
  * @property {readonly string[] | null} heldBy sides that hold the other: `a` the caller, `b` the callee
  * @property {Failure} failure
  */
@@ -134,10 +135,45 @@ export function readCallInfo(argument) {
     caller: text(fields.caller),
     callee: text(fields.callee),
     visibleName: text(fields.visibleName),
+    parentCallId: text(fields.parentCallId),
     heldBy: Array.isArray(fields.heldBy) ? fields.heldBy.filter((side) => typeof side === 'string') : null,
     failure: readFailure(argument),
   };
 }
+
+/**
+ * How a transfer fares. isIncoming: the far side wants to transfer us. needsAnswer: it waits for our leave.
+ *
+ * @typedef {object} TransferInfo
+ * @property {string} callId
+ * @property {'PENDING' | 'PROCESSING' | 'COMPLETED' | 'FAILED'} status
+ * @property {boolean} isIncoming
+ * @property {string} target
+ * @property {boolean} needsAnswer
+ */
+
+/**
+ * Read the argument of `notifyTransferEvent`.
+ *
+ * @param {unknown} argument
+ * @returns {TransferInfo | null} null if it names no call, or a status that we do not know
+ */
+export function readTransferInfo(argument) {
+  const fields = asRecord(argument);
+  const callId = text(fields.callId);
+  const status = TRANSFER_STATUSES.find((known) => known === fields.status);
+  if (callId === null || status === undefined) return null;
+  return {
+    callId,
+    status,
+    isIncoming: fields.incoming === true,
+    target: text(fields.target) ?? '',
+    needsAnswer: fields.needsAnswer === true,
+  };
+}
+
+/** @type {readonly TransferInfo['status'][]} */
+const TRANSFER_STATUSES = ['PENDING', 'PROCESSING', 'COMPLETED', 'FAILED'];
 
 /**
  * @param {unknown} argument of `finish` or `fail`
