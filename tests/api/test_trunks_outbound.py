@@ -11,7 +11,9 @@ from carriers import carriers, header
 from node import Gateway, gateway
 
 from fakes import phone_answer
-from trunkline.sip.types import InviteConfirmed, InviteEnded
+from trunkline.calls.trunks.line import Outcome
+from trunkline.sip.types import InviteConfirmed, InviteEnded, ReferRequest
+from trunkline.trunks.limits import Way
 
 FIRST, SECOND = "127.0.0.2", "127.0.0.3"
 NO_PROBES = {"health": {"interval_s": 0}}
@@ -291,3 +293,35 @@ async def test_a_trunk_is_registered_at_and_calls_come_to_what_was_registered():
             await until_ended(node)
         assert "Expires" in dict(carrier.registers[-1].headers)
         await carrier.until(lambda: dict(carrier.registers[-1].headers)["Expires"] == "0")
+
+
+async def test_a_transfer_that_a_trunk_asks_for_goes_by_its_own_rules_and_limits():
+    async with (
+        carriers(FIRST) as (carrier,),
+        gateway(
+            trunks={"t": carrier.trunk(max_calls_out=2, numbers={"callee_out": [{"prefix": "+", "strip": 1}]})},
+            routing=routing("t"),
+        ) as node,
+    ):
+        assert await startup(node) == 200
+        first = await carrier.got()
+        assert first.callee == f"sip:4930123@{FIRST}"
+        await node.until("c-1", "ESTABLISHED")
+        carrier.shell.refer(first.id, ReferRequest(target_uri="sip:+1555@elsewhere.example"))
+        onward = await carrier.got(2)
+        assert onward.callee == f"sip:1555@{FIRST}", "to the trunk, and nowhere else"
+        line = next(iter(node.app.fleet))
+        await carrier.until(lambda: line.counts[Way.OUTBOUND, Outcome.ANSWERED] == 2)
+        for call in (await node.http.get("/rest-api/call/find_all")).json():
+            await node.post("terminate", {"callId": call["callId"]})
+        await node.assert_empty()
+        await carrier.until(lambda: line.capacity.active[Way.OUTBOUND] == 0)
+
+
+async def test_a_call_that_is_given_up_while_it_rings_is_counted_as_that():
+    async with carriers(FIRST) as (carrier,), gateway(trunks={"t": carrier.trunk()}, routing=routing("t")) as node:
+        carrier.ring()
+        assert await startup(node) == 200
+        await node.until("c-1", "RING")
+        await until_ended(node)
+        assert (await trunk(node, "t"))["attempts"]["outbound"] == {"abandoned": 1}

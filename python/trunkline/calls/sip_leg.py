@@ -403,9 +403,12 @@ class SipLeg(NoClient, SipMedia):
             if self._account is None:
                 raise NoRoute("no SIP account to call with")
             base = OutboundCall(account=self._account, target="")
-        what = replace(
-            base, target=asked.target_uri, replaces=asked.replaces, referred_by=asked.referred_by, course=None
-        )
+        target = asked.target_uri
+        if base.course is not None:
+            base = base.course.onward(target)
+            if asked.replaces is None:  # as the trunk writes numbers; who is to be replaced is met where they said
+                target = base.target
+        what = replace(base, target=target, replaces=asked.replaces, referred_by=asked.referred_by)
         return SipLeg(context, self._sip, what)
 
     def replacement(self, context: LegContext) -> SipLeg:

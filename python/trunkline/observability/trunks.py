@@ -54,8 +54,8 @@ class TrunkMetrics(Collector):
             ),
             CounterMetricFamily(
                 "trunkline_trunk_attempts",
-                "Call attempts at a trunk, by outcome: answered, failed, failed_over, skipped (down), limited_calls, "
-                "limited_rate; inbound: taken, refused. Trunk `users`: of inbound users.",
+                "Call attempts at a trunk, by outcome: answered, abandoned, failed, failed_over, skipped (down), "
+                "limited_calls, limited_rate; inbound: taken, refused. Trunk `users`: of inbound users.",
                 labels=["trunk", "direction", "outcome"],
             ),
             CounterMetricFamily(

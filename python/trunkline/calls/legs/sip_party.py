@@ -51,6 +51,10 @@ class Course(Protocol):
     def answered(self) -> None:
         """Learn that the call has found its trunk."""
 
+    def onward(self, target: str) -> OutboundCall:
+        """Return another call by this one's trunk, under its limits. CapacityError or NoRoute if that cannot be."""
+        ...
+
     def over(self) -> None:
         """Give the line back, if it is still held: the call is over. May be repeated."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trunkline.calls.legs.sip_party import OutboundCall
 from trunkline.calls.ports import Clock
@@ -17,7 +17,7 @@ from trunkline.errors import CapacityError, LocalProtocolError, NoRoute
 from trunkline.observability.logging import get_logger
 from trunkline.sdp.codecs import CodecTerms
 from trunkline.sip.types import HeaderFields
-from trunkline.trunks.identity import Caller, allowed, shown
+from trunkline.trunks.identity import Caller, allowed, shown, user_of
 from trunkline.trunks.limits import Way
 from trunkline.trunks.model import MediaTerms, Trunk
 
@@ -48,6 +48,9 @@ class Course:
         self._order = order
         self._clock = clock
         self._held: Line | None = None
+        self._last: Line | None = None
+        """The trunk of the newest try, also when its line is given back."""
+        self._is_answered = False
 
     def first(self) -> OutboundCall:
         """Take the first line. CapacityError if none is there or has room, NoRoute if none can write the number."""
@@ -59,10 +62,10 @@ class Course:
 
     def failed(self, status: int, retry_after_s: int | None, *, has_rung: bool) -> OutboundCall | None:
         """See `legs.sip_party.Course`. Who rang and did not pick up is not asked again elsewhere."""
-        line = self._held
-        self.over()
+        line, self._held = self._held, None
         if line is None:
             return None
+        line.capacity.release(Way.OUTBOUND)
         if status:
             line.note_call(status, retry_after_s)
             line.last_failure = f"a call got {status}"
@@ -76,6 +79,7 @@ class Course:
     def answered(self) -> None:
         """See `legs.sip_party.Course`."""
         if self._held is not None:
+            self._is_answered = True
             self._held.note_call(200)
             self._held.count(Way.OUTBOUND, Outcome.ANSWERED)
 
@@ -84,6 +88,14 @@ class Course:
         held, self._held = self._held, None
         if held is not None:
             held.capacity.release(Way.OUTBOUND)
+            if not self._is_answered:
+                held.count(Way.OUTBOUND, Outcome.ABANDONED)
+
+    def onward(self, target: str) -> OutboundCall:
+        """See `legs.sip_party.Course`."""
+        if self._last is None:
+            raise NoRoute("the call has no trunk")
+        return Course((self._last,), replace(self._order, number=user_of(target)), self._clock).first()
 
     def _next(self, causes: list[Exception]) -> OutboundCall | None:
         """Take the next line that is there and has room. causes: gets why the others did not do."""
@@ -104,7 +116,7 @@ class Course:
                 line.count(Way.OUTBOUND, LIMITED[limited])
                 causes.append(CapacityError(f"trunk {line.trunk.name} takes no more calls now"))
                 continue
-            self._held = line
+            self._held = self._last = line
             return call
         return None
 

@@ -36,6 +36,8 @@ class TrunkState(StrEnum):
 class Outcome(StrEnum):
     """What became of a call attempt at a trunk: label values of its counter."""
 
+    ABANDONED = "abandoned"
+    """Its caller gave it up."""
     ANSWERED = "answered"
     FAILED = "failed"
     FAILED_OVER = "failed_over"
