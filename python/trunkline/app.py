@@ -7,7 +7,6 @@ so that whoever can reach us can be served; it goes down the other way: calls, b
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -254,17 +253,6 @@ class App:
     def _refuse_request(self, request: IncomingRequest) -> None:
         """Answer what the user agent leaves to us: nothing that we do yet (RFC 3261 section 8.2.1)."""
         self.sip.respond(request.id, 405)
-
-
-def calm_collector() -> None:
-    """Have the collector of reference cycles pass by less often, and leave alone what was there before the first call.
-
-    A call leaves few cycles. By Python's defaults the search for them takes a twelfth of the time of setting calls up,
-    and each full one stops the loop for as long as all that lives takes to be looked at.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 def _new_media_plane() -> MediaPlane:

@@ -9,13 +9,22 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sip.emulation import OFFER
-from sip.phones import Start, phones
+from sip.phones import Phone, Start, phones
 from sip.writing import request
 from trunkline.sip.message import Response
 from trunkline.sip.parser import parse_branch, parse_message
 from trunkline.sip.transports import intake as intake_module
 from trunkline.sip.transports.intake import MAX_WAIT_S, RETRY_AFTER_S, Intake, refusal
-from trunkline.sip.types import InviteAnswered, InviteConfirmed, InviteEnded, InviteRequest, Path, Transport
+from trunkline.sip.types import (
+    IncomingInvite,
+    InviteAnswered,
+    InviteConfirmed,
+    InviteEnded,
+    InviteRequest,
+    Path,
+    ReinviteReceived,
+    Transport,
+)
 
 UDP = Transport.UDP
 PATH = Path(UDP, ("10.0.0.1", 5060), ("10.0.0.9", 5060))
@@ -28,7 +37,8 @@ async def start() -> AsyncIterator[Start]:
 
 
 def wire(method: str, **fields: str) -> bytes:
-    return request(method, **fields).to_bytes()  # type: ignore[arg-type]
+    data = request(method, **fields).to_bytes()  # type: ignore[arg-type]
+    return data.replace(b";branch=", b";rport;branch=", 1)
 
 
 def taken(intake: Intake, now: float = 0.0) -> list[bytes]:
@@ -93,6 +103,49 @@ def test_refusal_echoes_what_the_caller_needs_to_match_it() -> None:
     assert answer.headers.get("Subject") is None
     compact = invite.to_bytes().replace(b"\r\nTo:", b"\r\nt :").replace(b"\r\nCall-ID:", b"\r\ni:")
     assert isinstance(parse_message(refusal(compact)), Response)
+
+
+@pytest.mark.parametrize("kind", ["BYE", "INVITE"])
+async def test_request_of_a_call_that_stands_overtakes_new_calls_that_came_before_it(start: Start, kind: str) -> None:
+    """All of them wait in the socket when the gateway looks: what counts is what it does first."""
+    bob = await start(UDP)
+    bob.answer_all()
+    loop = asyncio.get_running_loop()
+    heard: list[bytes] = []
+
+    class Caller(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            heard.append(data)
+
+    transport, _ = await loop.create_datagram_endpoint(Caller, remote_addr=("127.0.0.1", bob.port(UDP)))
+    try:
+        order = await _order_of_events(bob, transport, heard, kind)
+    finally:
+        transport.close()
+    assert order.index(True) == 0, f"{order.index(True)} new calls were taken first"
+
+
+async def _order_of_events(
+    bob: Phone, transport: asyncio.DatagramTransport, heard: list[bytes], kind: str
+) -> list[bool]:
+    """Set a call up, send new calls and then one request of it; True stands for that request's event."""
+    transport.sendto(wire("INVITE", host="127.0.0.1", call_id="standing", body=OFFER))
+    async with asyncio.timeout(10):
+        while not any(data.startswith(b"SIP/2.0 200") for data in heard):  # noqa: ASYNC110 - of many
+            await asyncio.sleep(0.01)
+    answer = parse_message(next(data for data in heard if data.startswith(b"SIP/2.0 200")))
+    transport.sendto(wire("ACK", host="127.0.0.1", call_id="standing", to_tag=answer.to.tag))
+    await bob.wait(InviteConfirmed)
+    bob.on_event = lambda event: None
+    bob.events.clear()
+    for number in range(100):  # no await from here on, so that the gateway sees them together
+        transport.sendto(wire("INVITE", host="127.0.0.1", call_id=f"new-{number}", body=OFFER))
+    within = {"host": "127.0.0.1", "call_id": "standing", "to_tag": answer.to.tag, "cseq": 2}
+    transport.sendto(wire(kind, **within, **({"body": OFFER} if kind == "INVITE" else {})))
+    wanted = InviteEnded if kind == "BYE" else ReinviteReceived
+    await bob.wait(wanted, 20)
+    await bob.wait(IncomingInvite, 20)
+    return [isinstance(event, wanted) for event in bob.events if isinstance(event, (wanted, IncomingInvite))]
 
 
 async def test_call_that_stands_ends_in_time_under_a_flood_of_invites(start: Start) -> None:

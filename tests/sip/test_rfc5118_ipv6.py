@@ -8,9 +8,11 @@ from __future__ import annotations
 import pytest
 
 from sip.emulation import Agent, Network, Peer
+from trunkline.sdp.parser import parse
 from trunkline.sip.headers import SipUri
 from trunkline.sip.message import Request
 from trunkline.sip.parser import BadRequestError, parse_message
+from trunkline.sip.types import IncomingInvite
 
 
 def message(line: str, *fields: str) -> bytes:
@@ -20,6 +22,22 @@ def message(line: str, *fields: str) -> bytes:
     shared = (*shared, "Call-ID: SSG9559905523997077@hlau_4100", "Content-Length: 0")
     return "\r\n".join((f"{line} SIP/2.0", *fields, *shared, "", "")).encode()
 
+
+SDP_ADDRESSES = """v=0
+o=assistant 971731711378798081 0 IN IP6 2001:db8::20
+s=Live video feed for today's meeting
+c=IN IP6 2001:db8::20
+t=3338481189 3370017201
+m=audio 6000 RTP/AVP 2
+a=rtpmap:2 G726-32/8000
+m=video 6024 RTP/AVP 107
+a=rtpmap:107 H263-1998/90000
+""".replace("\n", "\r\n")
+"""Section 4.6: one address for all media."""
+TWO_ADDRESSES = SDP_ADDRESSES.replace(
+    "m=video 6024 RTP/AVP 107\r\n", "m=video 6024 RTP/AVP 107\r\nc=IN IP4 192.0.2.1\r\n"
+)
+"""Section 4.8: media of both families in one description."""
 
 TO = "To: sip:user@example.com"
 VIA = "Via: SIP/2.0/UDP [2001:db8::9:1];branch=z9hG4bKas3-111"
@@ -108,6 +126,25 @@ def test_port_is_what_stands_outside_the_brackets(line: str, host: str, port: in
     assert isinstance(request.uri, SipUri)
     assert (request.uri.host, request.uri.port) == (host, port)
     assert parse_message(request.to_bytes()).to_bytes() == request.to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("body", "addresses"),
+    [(SDP_ADDRESSES, ["2001:db8::20", "2001:db8::20"]), (TWO_ADDRESSES, ["2001:db8::20", "192.0.2.1"])],
+    ids=["4.6 ipv6-in-sdp", "4.8 mult-ip-in-sdp"],
+)
+def test_call_with_addresses_of_either_family_in_its_description_comes_up(body: str, addresses: list[str]) -> None:
+    network = Network()
+    us, peer = Agent(network, "10.0.0.1"), Peer(network, "10.0.0.9")
+    data = message("INVITE sip:user@[2001:db8::10]", "To: sip:user@[2001:db8::10]", VIA, CONTACT)
+    described = f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n"
+    peer.send(data.replace(b"Content-Length: 0\r\n", described.encode()) + body.encode(), us.address)
+    network.run(0.05)
+    sdp = us.last(IncomingInvite).sdp
+    assert sdp == body
+    description = parse(sdp)
+    found = [next(iter(media.connections), description.connection) for media in description.media]
+    assert [each.address for each in found if each is not None] == addresses
 
 
 def test_reference_without_brackets_is_refused() -> None:

@@ -382,6 +382,18 @@ def test_repeated_request_without_response_is_absorbed(bench: Bench) -> None:
     assert bench.sent == []
 
 
+def test_request_that_is_answered_late_gets_100_when_the_clients_timer_e_has_reached_t2(bench: Bench) -> None:
+    """RFC 4320 section 4.1: not sooner, since that would slow the repetition of a request that was lost."""
+    options = request("OPTIONS")
+    bench.get(options)
+    bench.run(3.49)
+    assert bench.sent == []
+    bench.run(0.02)
+    bench.get(options)
+    bench.respond(200)
+    assert [data.split()[1] for _, data in bench.sent] == [b"100", b"100", b"200"]
+
+
 def test_repeated_request_gets_the_last_response_until_timer_j(bench: Bench) -> None:
     options = request("OPTIONS")
     bench.get(options)

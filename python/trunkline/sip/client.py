@@ -69,6 +69,7 @@ class ClientRequest:
     template: without Via, CSeq and Contact. hop: None if there is no way to send.
     contact_user: user part of our Contact, None for no Contact at all. contact_parameters: of that header. silence_s:
     how long the last address may give no sign of life before that is the outcome; None is all the time of the protocol.
+    loop_key: of the call that is passed on by this request (`Core.has_been_here`).
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class ClientRequest:
         contact_parameters: Parameters = (),
         access: AccountAccess | None = None,
         silence_s: float | None = None,
+        loop_key: str = "",
     ) -> None:
         self.sent: Request | None = None
         self.path: Path | None = None
@@ -95,6 +97,7 @@ class ClientRequest:
         self._contact_parameters = contact_parameters
         self._access = access
         self._silence_s = silence_s
+        self._loop_key = loop_key
         self._attempt = None if access is None else Attempt(access.credentials, template.method)
         self._query: int | None = None
         self._paths: list[Path] = []
@@ -171,7 +174,7 @@ class ClientRequest:
         self.path = path = self._paths[0]
         request = self._template
         headers = request.headers.copy()
-        headers.prepend("Via", str(self._core.via(path)))
+        headers.prepend("Via", str(self._core.via(path, loop_key=self._loop_key)))
         headers.add("CSeq", f"{self._cseq} {request.method}")
         if self._contact_user is not None:
             is_outbound = self._access is not None and self._access.is_outbound and request.method != "REGISTER"

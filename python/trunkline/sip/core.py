@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from hashlib import blake2s
 from itertools import count
 from random import Random
 from typing import Protocol
@@ -131,6 +132,7 @@ class Core:
         self.referrals: dict[ReferId, Referral] = {}
         self._waiting: dict[int, RoutesReady] = {}
         self._ids = count(1)
+        self._secret = rng.randbytes(32)
         self._query_ids = count(1)
 
     @property
@@ -223,11 +225,25 @@ class Core:
 
     # --- our own address ---
 
-    def via(self, path: Path) -> Via:
-        """Make the Via of a new request on this path."""
+    def via(self, path: Path, *, loop_key: str = "") -> Via:
+        """Make the Via of a new request on this path. loop_key: of the call that we pass on by it (`has_been_here`)."""
         host = self.config.advertised_host or path.local[0]
-        parameters = (("rport", None), ("branch", f"{BRANCH_COOKIE}{self.token()}"))
+        mark = f"-{self._loop_mark(loop_key)}" if loop_key else ""
+        parameters = (("rport", None), ("branch", f"{BRANCH_COOKIE}{self.token()}{mark}"))
         return Via(path.transport.upper(), host.strip("[]"), path.local[1], parameters)
+
+    def has_been_here(self, request: Request, loop_key: str) -> bool:
+        """Whether a call that came with the same key was passed on by us, and this is it again.
+
+        RFC 5393 section 4.2: the key is what our routing looks at, and a Via of ours carries its mark in the branch. A
+        call that comes back changed is a spiral, and welcome.
+        """
+        mark = f"-{self._loop_mark(loop_key)}"
+        return any((via.branch or "").endswith(mark) for via in request.vias)
+
+    def _loop_mark(self, loop_key: str) -> str:
+        """Nobody else can make it, so that nobody can have our calls refused as loops."""
+        return blake2s(loop_key.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=8).hexdigest()
 
     def contact(self, path: Path, user: str | None, *, is_outbound: bool = False) -> NameAddr:
         """Make our Contact for peers on this path.

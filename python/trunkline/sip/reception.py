@@ -189,6 +189,11 @@ class Reception:
 
     def _handle_invite(self, now: float, transaction: ServerTransaction) -> None:
         request = transaction.request
+        loop_key = f"{self._peer} {request.uri} {request.from_.uri}"
+        if self._core.has_been_here(request, loop_key):
+            self._core.counters["loops"] += 1
+            transaction.respond(now, self._core.response(request, 482))
+            return
         transaction.respond(now, request.response(100))
         called = request.uri.username if isinstance(request.uri, SipUri) else ""
         binding = self._accounts.binding_of(called)
@@ -218,6 +223,7 @@ class Reception:
                 privacy=tuple(plain_text(word) for word in request.privacy),
                 max_forwards=70 if (left := request.number("Max-Forwards")) is None else left,
                 max_breadth=request.number("Max-Breadth"),
+                loop_key=loop_key,
                 peer=self._peer,
             )
         )

@@ -91,6 +91,7 @@ class OutboundCall:
     headers: HeaderFields = ()
     max_forwards: int = 70
     max_breadth: int | None = None
+    loop_key: str = ""
     silence_s: float | None = None
     trunk: str = ""
     course: Course | None = None
@@ -127,6 +128,7 @@ def request_of(call: OutboundCall, sdp: str | None) -> InviteRequest:
         identity=call.identity,
         max_forwards=call.max_forwards,
         max_breadth=call.max_breadth,
+        loop_key=call.loop_key,
         silence_s=call.silence_s,
     )
 

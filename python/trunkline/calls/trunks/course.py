@@ -29,7 +29,8 @@ class Order:
     """An outbound call over trunks. number: as it was dialed, without separators; a number or a user.
 
     headers: custom ones; each trunk lets its own through. codecs: what the call wants besides its trunk.
-    max_forwards, max_breadth: what is left of both if the call is passed on.
+    max_forwards, max_breadth: what is left of both if the call is passed on, and its loop_key, by which it is known
+    if it comes again.
     """
 
     number: str
@@ -38,6 +39,7 @@ class Order:
     codecs: CodecTerms = field(default_factory=CodecTerms)
     max_forwards: int = 70
     max_breadth: int | None = None
+    loop_key: str = ""
 
 
 class Course:
@@ -142,6 +144,7 @@ def outbound_call(trunk: Trunk, order: Order, course: Course | None = None) -> O
         headers=(*allowed(order.headers, trunk.headers_out), *caller.passed),
         max_forwards=order.max_forwards,
         max_breadth=order.max_breadth,
+        loop_key=order.loop_key,
         silence_s=trunk.silence_s,
         trunk=trunk.name,
         course=course,

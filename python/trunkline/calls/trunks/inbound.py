@@ -31,6 +31,7 @@ from trunkline.trunks.model import Destination, MediaTerms, Refusal, ToTrunks, T
 
 _FORBIDDEN: Final = 403
 _UNAVAILABLE: Final = 480
+_TOO_BROAD: Final = 440
 _TOO_MANY_HOPS: Final = 483
 
 _log = get_logger(__name__)
@@ -165,12 +166,16 @@ class InboundCalls:
         if invite.max_forwards <= 1:
             self._refuse(arrival, _TOO_MANY_HOPS)
             return
+        if invite.max_breadth == 0:
+            self._refuse(arrival, _TOO_BROAD)
+            return
         order = Order(
             number=dialable(callee),
             caller=arrival.caller,
             headers=arrival.parameters,
             max_forwards=min(invite.max_forwards, 255) - 1,
             max_breadth=invite.max_breadth,
+            loop_key=invite.loop_key,
         )
         outbound = self._fleet.outbound(order, names)
         request = CallRequest(

@@ -60,6 +60,7 @@ class OutboundInvite(InviteUsage):
         access: AccountAccess | None,
         on_over: Callable[[InviteId], None],
         silence_s: float | None = None,
+        loop_key: str = "",
     ) -> None:
         super().__init__(core, invite_id, contact_user=contact_user, access=access, on_over=on_over)
         self._branches: dict[str, _Branch] = {}
@@ -69,6 +70,7 @@ class OutboundInvite(InviteUsage):
         self._hop = hop
         self._request = request
         self._silence_s = silence_s
+        self._loop_key = loop_key
         self._least_s = 0
         self._exchange = Exchange()
         if request.sdp is not None:
@@ -90,6 +92,7 @@ class OutboundInvite(InviteUsage):
             contact_user=self.contact_user,
             access=self.access,
             silence_s=self._silence_s,
+            loop_key=self._loop_key,
         )
 
     def start(self, now: float) -> None:

@@ -192,6 +192,9 @@ class ServerTransaction(Transaction):
         if action is Action.SEND:
             if self._last is not None:
                 self._layer.transmit(self.path, self._last)
+        elif action is Action.SEND_TRYING:
+            self._last = self.request.response(100).to_bytes()
+            self._layer.transmit(self.path, self._last)
         elif action is Action.DELIVER:
             assert isinstance(message, Request)
             self._layer.user.handle_stray_ack(now, message)

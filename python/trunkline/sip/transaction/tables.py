@@ -44,6 +44,8 @@ class Input(StrEnum):
     TIMER_K = "K"
     TIMER_L = "L"
     TIMER_M = "M"
+    PATIENCE = "patience"
+    """Ours, for the pause of RFC 4320 section 4.1 before the 100 of a request that is no INVITE."""
 
 
 class Action(StrEnum):
@@ -52,6 +54,7 @@ class Action(StrEnum):
     SEND = "send"
     """The request, or the last response."""
     SEND_ACK = "send ack"
+    SEND_TRYING = "send 100"
     DELIVER = "deliver"
     """The message goes up to the user."""
     REPORT_TIMEOUT = "report timeout"
@@ -148,11 +151,12 @@ INVITE_SERVER = Machine(
     },
 )
 
-# RFC 3261 figure 8.
+# RFC 3261 figure 8 with RFC 4320 section 4.1 (a 100, but not before the client repeats itself at T2 anyway).
 NON_INVITE_SERVER = Machine(
     "non-INVITE server",
     _S.TRYING,
     {
+        (_S.TRYING, _I.PATIENCE): (_S.PROCEEDING, (_A.SEND_TRYING,)),
         (_S.TRYING, _I.R1XX): (_S.PROCEEDING, (_A.SEND,)),
         (_S.TRYING, _I.R2XX): (_S.COMPLETED, (_A.SEND,)),
         (_S.TRYING, _I.R300_699): (_S.COMPLETED, (_A.SEND,)),
@@ -163,7 +167,7 @@ NON_INVITE_SERVER = Machine(
         (_S.COMPLETED, _I.REQUEST): (_S.COMPLETED, (_A.SEND,)),
         (_S.COMPLETED, _I.TIMER_J): (_END, ()),
     },
-    {_S.COMPLETED: (_I.TIMER_J,)},
+    {_S.TRYING: (_I.PATIENCE,), _S.COMPLETED: (_I.TIMER_J,)},
 )
 
 
@@ -188,6 +192,8 @@ class Timing:
                 return 0.0 if is_reliable else max(32.0, 64 * self.t1)
             case Input.TIMER_I | Input.TIMER_K:
                 return 0.0 if is_reliable else self.t4
+            case Input.PATIENCE:
+                return self.t2 - self.t1  # timer E of the client has run for that long when it reaches T2
             case Input.TIMER_J:
                 return 0.0 if is_reliable else 64 * self.t1
             case _:

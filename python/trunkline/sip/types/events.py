@@ -181,6 +181,7 @@ class IncomingInvite:
     max_forwards: int = field(default=70, compare=False)
     max_breadth: int | None = field(default=None, compare=False)
     peer: str = field(default="", compare=False)
+    loop_key: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

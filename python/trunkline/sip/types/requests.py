@@ -147,7 +147,8 @@ class InviteRequest:
     owns. from_uri: what From names in the place of either, for a server that takes calls of many callers. replaces: the
     dialog to take the place of, as `ReferReceived.replaces` gave it (RFC 3891). identity: what
     else is said of the caller. max_forwards, max_breadth: of a call that we pass on, one hop less than it came with, so
-    that a loop through us ends (RFC 3261 section 20.22, RFC 5393 section 5). silence_s: give up with 408 if the last
+    that a loop through us ends (RFC 3261 section 20.22, RFC 5393 section 5); loop_key: of that call's
+    `IncomingInvite`, by which it is known if it comes again unchanged. silence_s: give up with 408 if the last
     server to ask gives no sign of life for so long; None leaves it all the time of the protocol (64*T1). hop: where it
     goes, whatever the target: a proxy, or the flow of a peer that nobody else can reach. routes: preloaded, the first
     of them first. credentials: Authorization and Proxy-Authorization as the caller itself has sent them, for a server
@@ -165,6 +166,7 @@ class InviteRequest:
     identity: Identity | None = None
     max_forwards: int = 70
     max_breadth: int | None = None
+    loop_key: str = ""
     silence_s: float | None = None
     hop: Hop | None = None
     routes: tuple[str, ...] = ()
