@@ -77,6 +77,6 @@ ROWS: tuple[Row, ...] = (
 )
 
 SEARCHES: tuple[Search, ...] = (
-    Search("capacity", "RTP <-> RTP", Security.NONE, Sound.PCMU, (TRUNKLINE, RTPENGINE), (700, 600)),
-    Search("laws", "PCMA <-> PCMU, transcoded", Security.NONE, Sound.LAWS, (TRUNKLINE, RTPENGINE), (400, 300)),
+    Search("capacity", "RTP <-> RTP", Security.NONE, Sound.PCMU, (TRUNKLINE, RTPENGINE, FORWARDER), (700, 600, 900)),
+    Search("laws", "PCMA <-> PCMU, transcoded", Security.NONE, Sound.LAWS, (TRUNKLINE, RTPENGINE), (700, 300)),
 )
