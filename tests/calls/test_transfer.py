@@ -12,7 +12,7 @@ from trunkline.calls.routing import route, transfer_request
 from trunkline.calls.sessions import CallOrder
 from trunkline.calls.sip_leg import SipLeg
 from trunkline.errors import CallNotFound, NoRoute, TrunklineError
-from trunkline.ids import CallId
+from trunkline.ids import CallId, EndpointId
 from trunkline.media.types import Direction
 from trunkline.sdp.parser import parse
 from trunkline.sip.types import (
@@ -24,6 +24,8 @@ from trunkline.sip.types import (
     ReferId,
     ReferProgress,
     ReferRequest,
+    ReinviteAnswered,
+    ReinviteFailed,
     ReinviteReceived,
 )
 
@@ -194,3 +196,122 @@ async def test_a_call_that_rest_began_is_transferred_too():
         await w.sip_says(ReferProgress(invite, REFER, 200, "OK", True))
         assert outcome == [None]
         assert reason(call) is EndReason.TRANSFERRED
+
+
+# --- the phone takes no REFER: the two are joined here ----------------------------------------------------------------
+
+
+async def consulted(w: World, *, is_held: bool):
+    """Have two calls, and transfer the first one to the second; the phone is asked."""
+    session, first, invite = await (held(w) if is_held else answered(w))
+    session.place_call(CallOrder(call_id=CallId("second"), callee="200", offer=browser_offer()))
+    await w.settle()
+    other, offer = w.sent_invite()
+    await w.sip_says(InviteAnswered(other, phone_answer(offer)))
+    session.transfer(first.id, "second")
+    await w.settle()
+    (second,) = w.controller.find(CallId("second"))
+    return session, first, invite, second, other
+
+
+def rtp(w: World) -> list[EndpointId]:
+    return [name for name, endpoint in w.media.live.items() if endpoint.transport.kind == "rtp"]
+
+
+@pytest.mark.parametrize("status", [403, 405, 501, 603])
+async def test_two_phones_are_joined_here_if_the_first_takes_no_refer(status: int):
+    async with world() as w:
+        _, first, invite, second, other = await consulted(w, is_held=False)
+        before = parse(w.sent_invite()[1])
+        await w.sip_says(ReferAnswered(invite, REFER, status, "No", False))
+        (_, asked, offer) = w.sip.verbs("reinvite")[-1]
+        assert asked == other
+        new = parse(offer)
+        assert new.media[0].port != before.media[0].port
+        assert (new.origin.session_id, int(new.origin.version)) == (
+            before.origin.session_id,
+            int(before.origin.version) + 1,
+        )
+        assert (first.state, second.state) == (CallState.BRIDGING, CallState.ESTABLISHED)
+        await w.sip_says(ReinviteAnswered(other, phone_answer(offer)))
+        assert reason(second) is EndReason.NORMAL
+        assert first.state is CallState.ESTABLISHED
+        assert not w.sip.verbs("hangup"), "nobody hears a farewell"
+        assert {frozenset(pair) for pair in w.media.bridges.items()} == {frozenset(rtp(w))}
+        assert len(w.media.live) == 2
+        # The browser is told that its transfer is done, and is free.
+        assert ("transferred", first.id, "second") in w.web.shown
+        assert [each[1] for each in w.web.shown if each[0] == "status"][-2:] == [CallStatus.FINISH, CallStatus.FINISH]
+        # The call goes on between the two, until one of them hangs up.
+        await w.sip_says(InviteEnded(other, EndCause.REMOTE_BYE))
+        assert reason(first) is EndReason.NORMAL
+        assert [each[1] for each in w.sip.verbs("hangup")] == [invite]
+        w.assert_nothing_left()
+
+
+async def test_a_held_phone_is_resumed_to_talk_to_the_other_one():
+    async with world() as w:
+        _, first, invite, _, other = await consulted(w, is_held=True)
+        await w.sip_says(ReferAnswered(invite, REFER, 405, "Method Not Allowed", False))
+        await w.sip_says(ReinviteAnswered(other, phone_answer(w.sip.verbs("reinvite")[-1][2])))
+        (_, asked, offer) = w.sip.verbs("reinvite")[-1]
+        assert (asked, parse(offer).media[0].direction()) == (invite, Direction.SENDRECV)
+        await w.sip_says(ReinviteAnswered(invite, phone_answer(offer)))
+        assert (first.state, first.holder) == (CallState.ESTABLISHED, None)
+        assert all(endpoint.source is None for endpoint in w.media.live.values())
+
+
+async def test_both_calls_stand_if_the_other_phone_will_not_be_joined():
+    async with world() as w:
+        session, first, invite, second, other = await consulted(w, is_held=False)
+        await w.sip_says(ReferAnswered(invite, REFER, 405, "Method Not Allowed", False))
+        await w.sip_says(ReinviteFailed(other, 488, "Not Acceptable Here"))
+        assert w.web.shown[-1] == ("failed", "transfer", "488 Not Acceptable Here")
+        assert (first.state, second.state, first.target) == (CallState.ESTABLISHED, CallState.ESTABLISHED, "")
+        assert len(w.media.live) == 4
+        assert not w.sip.verbs("hangup")
+        session.hold(second.id)
+        await w.settle()
+        assert w.sip.verbs("reinvite")[-1][1] == other
+        await agree(w, other)
+        assert second.state is CallState.HELD
+
+
+async def test_the_first_call_stands_if_the_other_phone_hangs_up_meanwhile():
+    async with world() as w:
+        _, first, invite, second, other = await consulted(w, is_held=False)
+        await w.sip_says(ReferAnswered(invite, REFER, 405, "Method Not Allowed", False))
+        await w.sip_says(InviteEnded(other, EndCause.REMOTE_BYE))
+        assert (first.state, reason(second)) == (CallState.ESTABLISHED, EndReason.NORMAL)
+        assert w.web.shown[-1][0] in ("failed", "status")
+
+
+async def test_the_first_call_stands_if_the_other_one_has_ended_before():
+    async with world() as w:
+        session, first, invite, second, _ = await consulted(w, is_held=False)
+        session.hang_up(second.id)
+        await w.settle()
+        await w.sip_says(ReferAnswered(invite, REFER, 405, "Method Not Allowed", False))
+        assert first.state is CallState.ESTABLISHED
+        assert w.web.shown[-1][:2] == ("failed", "transfer")
+
+
+async def test_a_hang_up_while_they_are_being_joined_leaves_nothing():
+    async with world() as w:
+        session, first, invite, second, other = await consulted(w, is_held=False)
+        await w.sip_says(ReferAnswered(invite, REFER, 405, "Method Not Allowed", False))
+        session.hang_up(first.id)
+        await w.settle()
+        assert {each[1] for each in w.sip.verbs("hangup")} == {invite, other}
+        assert reason(second) is EndReason.NORMAL
+        w.assert_nothing_left()
+
+
+async def test_a_blind_transfer_that_is_refused_is_not_done_by_us():
+    async with world() as w:
+        session, call, invite = await answered(w)
+        session.transfer(call.id, "200")
+        await w.settle()
+        await w.sip_says(ReferAnswered(invite, REFER, 405, "Method Not Allowed", False))
+        assert w.web.shown[-1] == ("failed", "transfer", "405 Method Not Allowed")
+        assert call.state is CallState.ESTABLISHED

@@ -143,7 +143,8 @@ def call_routes(node: Node) -> APIRouter:
     async def transfer(body: TransferFields) -> Response:
         """Have the SIP party call somebody else, and return when it has been answered there; the call then ends.
 
-        With `targetCallId` it takes the place of this node in that call, which ends as well.
+        With `targetCallId` it takes the place of this node in that call, which ends as well. A SIP party that will not
+        do that is joined here to the other one: then this call goes on between the two.
         """
         call = node.controller.registry.get(CallId(body.call_id))
         consulted = None if body.target_call_id is None else CallId(body.target_call_id)

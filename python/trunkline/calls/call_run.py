@@ -35,7 +35,6 @@ from trunkline.calls.events import (
     LegStayed,
     MuteRequested,
     Request,
-    ResumeRequested,
     SuccessorEvent,
     Timer,
     TransferRequested,
@@ -281,7 +280,7 @@ class CallRun:
             case Action.HOLD_LEG, HoldRequested(side):
                 await self._legs[side.other].offer_again(Direction.SENDONLY)
                 call.holder, call.is_held_for_transfer = side, event.is_for_transfer
-            case Action.RESUME_LEG, ResumeRequested():
+            case Action.RESUME_LEG, _:
                 assert call.holder is not None
                 await self._legs[call.holder.other].offer_again(Direction.SENDRECV)
             case Action.START_MUSIC, LegDescribed(side):
@@ -301,7 +300,7 @@ class CallRun:
                 await self._succession.call_next(call)
                 event.reply(None)
             case Action.HEAR_NEXT | Action.ACCEPT_NEXT, SuccessorEvent(
-                _, LegProgressed(description) | LegAnswered(description)
+                _, LegProgressed(description) | LegAnswered(description) | LegDescribed(_, description)
             ):
                 await self._succession.accept(description)
             case Action.TAKE_OVER, _:
@@ -319,6 +318,19 @@ class CallRun:
             case Action.MUTE, MuteRequested(side, is_muted):
                 await self._media.mute(side, is_muted=is_muted)
                 event.reply(None)
+            case Action.MOVE_CONSULTED, _:
+                request = self._request
+                assert isinstance(request, TransferRequested)
+                assert request.consulted is not None
+                await self._succession.move(call, request.side, request.consulted)
+            case Action.JOIN_PARTIES, _:
+                assert isinstance(self._request, TransferRequested)
+                await self._succession.join_parties(call, self._request.side)
+            case Action.LEAVE_APART, _:
+                await self._succession.leave_apart(end_of(event))
+            case Action.DENY, SuccessorEvent(_, LegEnded(end)):
+                call.target = ""
+                self._reply(_refusal(end.status, end.phrase))
             case Action.DENY, LegStayed(_, status, phrase):
                 call.target = ""
                 self._reply(_refusal(status, phrase))

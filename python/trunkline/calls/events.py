@@ -106,6 +106,15 @@ class LegStayed:
 
 
 @dataclass(frozen=True, slots=True)
+class LegUnsendable:
+    """A leg's far side takes no transfer to whom a client has consulted: that must be done without it."""
+
+    side: Side
+    status: int
+    phrase: str
+
+
+@dataclass(frozen=True, slots=True)
 class LegReferred:
     """A leg's far side wants us to call somebody else in its place (RFC 3515). by: who says so, may be empty."""
 
@@ -298,6 +307,7 @@ CallEvent = (
     | LegRefused
     | LegTransferred
     | LegStayed
+    | LegUnsendable
     | LegReferred
     | LegLeft
     | LegReplaced
@@ -331,6 +341,7 @@ class Input(StrEnum):
     REFUSED = "refused"
     TRANSFERRED = "transferred"
     STAYED = "stayed"
+    UNSENDABLE = "unsendable"
     REFERRED = "referred"
     LEFT = "left"
     REPLACED = "replaced"
@@ -339,6 +350,7 @@ class Input(StrEnum):
     NEXT_RANG = "next_rang"
     NEXT_PROGRESSED = "next_progressed"
     NEXT_ANSWERED = "next_answered"
+    NEXT_DESCRIBED = "next_described"
     NEXT_ENDED = "next_ended"
     ENDED = "ended"
     MEDIA_SILENT = "media_silent"
@@ -356,6 +368,7 @@ _NEXT: Final[dict[type[CallEvent], Input]] = {
     LegRang: Input.NEXT_RANG,
     LegProgressed: Input.NEXT_PROGRESSED,
     LegAnswered: Input.NEXT_ANSWERED,
+    LegDescribed: Input.NEXT_DESCRIBED,
     LegEnded: Input.NEXT_ENDED,
 }
 """What matters of a leg that is not in its place yet."""
@@ -395,6 +408,8 @@ def input_of(event: CallEvent) -> Input:
             return Input.TRANSFERRED
         case LegStayed():
             return Input.STAYED
+        case LegUnsendable():
+            return Input.UNSENDABLE
         case LegReferred():
             return Input.REFERRED
         case LegLeft():

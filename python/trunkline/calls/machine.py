@@ -46,11 +46,12 @@ _JOIN: Final = (Action.DISARM_RING, Action.ACCEPT_B, Action.DESCRIBE_A, Action.J
 _ANSWER: Final = (Action.ARM_DURATION, Action.CONNECT_A, Action.EXPECT_MEDIA, Action.REPORT)
 
 _NEW, _DIALING, _TRYING, _RINGING, _EARLY, _ESTABLISHED, _HOLDING, _HELD, _RESUMING, *_REST = CallState
-_TRANSFERRING, _TRANSFERRING_HELD, _FOLLOWING, _FOLLOWING_HELD, _DESERTED, _ENDED = _REST
+_TRANSFERRING, _TRANSFERRING_HELD, _FOLLOWING, _FOLLOWING_HELD, _BRIDGING, _BRIDGING_HELD, _DESERTED, _ENDED = _REST
 
 _SENDING: Final = (_TRANSFERRING, _TRANSFERRING_HELD)
 _FOLLOWED: Final = (_FOLLOWING, _FOLLOWING_HELD)
-ANSWERED: Final = (_ESTABLISHED, _HOLDING, _HELD, _RESUMING, *_SENDING, *_FOLLOWED)
+_BRIDGED: Final = (_BRIDGING, _BRIDGING_HELD)
+ANSWERED: Final = (_ESTABLISHED, _HOLDING, _HELD, _RESUMING, *_SENDING, *_FOLLOWED, *_BRIDGED)
 """The states of a call whose callee has answered, and is there."""
 
 _BEFORE: Final = {_FOLLOWING: _ESTABLISHED, _FOLLOWING_HELD: _HELD}
@@ -107,9 +108,18 @@ TABLE: Final[dict[tuple[CallState, Input], Step]] = {
     **{(state, Input.TRANSFERRED): Step(_ENDED, CLOSING) for state in _SENDING},
     **{
         (state, Input.REOFFERED): Step(state, (Action.ANSWER_OFFER, Action.REPORT_CHANGE))
-        for state in (*_SENDING, *_FOLLOWED)
+        for state in (*_SENDING, *_FOLLOWED, *_BRIDGED)
     },
-    **{(state, Input.DESCRIBED): Step(state, (Action.TAKE_ANSWER,)) for state in (*_SENDING, *_FOLLOWED)},
+    **{(state, Input.DESCRIBED): Step(state, (Action.TAKE_ANSWER,)) for state in (*_SENDING, *_FOLLOWED, *_BRIDGED)},
+    # A far side that takes no REFER: we do what it would have done, with a new offer to whom was consulted (RFC 3725).
+    (_TRANSFERRING, Input.UNSENDABLE): Step(_BRIDGING, (Action.MOVE_CONSULTED,)),
+    (_TRANSFERRING_HELD, Input.UNSENDABLE): Step(_BRIDGING_HELD, (Action.MOVE_CONSULTED,)),
+    (_BRIDGING, Input.NEXT_DESCRIBED): Step(_ESTABLISHED, (Action.ACCEPT_NEXT, Action.JOIN_PARTIES, Action.GRANT)),
+    (_BRIDGING_HELD, Input.NEXT_DESCRIBED): Step(
+        _RESUMING, (Action.ACCEPT_NEXT, Action.JOIN_PARTIES, Action.RESUME_LEG)
+    ),
+    (_BRIDGING, Input.NEXT_ENDED): Step(_ESTABLISHED, (Action.LEAVE_APART, Action.DENY)),
+    (_BRIDGING_HELD, Input.NEXT_ENDED): Step(_HELD, (Action.LEAVE_APART, Action.DENY)),
     # A transfer that a far side asks for (RFC 3515 section 2.4.2): the call stands until whom it named has answered.
     **{
         (state, Input.REFERRED): Step(state, (Action.CONSIDER if state in (_ESTABLISHED, _HELD) else _NOT_NOW,))
@@ -128,7 +138,7 @@ TABLE: Final[dict[tuple[CallState, Input], Step]] = {
     **{(state, Input.NEXT_ENDED): Step(_BEFORE[state], (Action.GIVE_UP,)) for state in _FOLLOWED},
     # Many phones hang up as soon as we have agreed: then there is nothing to go back to.
     **{(state, Input.LEFT): Step(_DESERTED, (Action.WAIT_ALONE,)) for state in (_ESTABLISHED, _HELD, *_FOLLOWED)},
-    **{(state, Input.LEFT): Step(_ENDED, CLOSING) for state in (_HOLDING, _RESUMING, *_SENDING)},
+    **{(state, Input.LEFT): Step(_ENDED, CLOSING) for state in (_HOLDING, _RESUMING, *_SENDING, *_BRIDGED)},
     (_DESERTED, Input.FOLLOW_ACCEPTED): Step(_DESERTED, (Action.CALL_NEXT,)),
     (_DESERTED, Input.FOLLOW_DECLINED): Step(_ENDED, CLOSING),
     (_DESERTED, Input.NEXT_ENDED): Step(_ENDED, CLOSING),
@@ -147,7 +157,7 @@ TABLE: Final[dict[tuple[CallState, Input], Step]] = {
     (_EARLY, Input.REPLACED): Step(_ESTABLISHED, (Action.TAKE_PLACE, *_ANSWER)),
     **{
         (state, Input.REPLACED): Step(state, (Action.REFUSE_REPLACEMENT,))
-        for state in (_NEW, _HOLDING, _RESUMING, *_SENDING, *_FOLLOWED, _DESERTED)
+        for state in (_NEW, _HOLDING, _RESUMING, *_SENDING, *_FOLLOWED, *_BRIDGED, _DESERTED)
     },
     # Silence before the answer is left to the clocks: many callees play nothing. EXPECT_MEDIA begins the count anew.
     **{(state, Input.MEDIA_SILENT): Step(_ENDED, CLOSING) for state in ANSWERED},
@@ -173,6 +183,8 @@ STATUS: Final[dict[CallState, CallStatus]] = {
     CallState.TRANSFERRING_HELD: CallStatus.HOLD,
     CallState.FOLLOWING: CallStatus.ESTABLISHED,
     CallState.FOLLOWING_HELD: CallStatus.HOLD,
+    CallState.BRIDGING: CallStatus.ESTABLISHED,
+    CallState.BRIDGING_HELD: CallStatus.HOLD,
     CallState.DESERTED: CallStatus.ESTABLISHED,
 }
 """What clients are told in each state; `ENDED` takes the status of its end reason.

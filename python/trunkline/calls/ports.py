@@ -312,6 +312,13 @@ class LegPort(Protocol):
         """Make the leg to whom the far side named. NoRoute if there is no way to call anybody from here."""
         ...
 
+    def moved(self, context: LegContext) -> LegPort:
+        """Make a leg of another call that takes this one's far side along once it is dialed and has agreed.
+
+        InvalidCallState if that cannot be.
+        """
+        ...
+
     def replacement(self, context: LegContext) -> LegPort:
         """Make the leg of who wants to take the far side's place (`LegReplaced`)."""
         ...

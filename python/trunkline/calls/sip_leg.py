@@ -6,8 +6,10 @@ no SIP message: `trunkline.sip` does.   RFC 3261 sections 13 to 15, RFC 6086 (IN
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 
 from trunkline.calls.events import (
     DtmfHeard,
@@ -25,6 +27,7 @@ from trunkline.calls.events import (
     LegStayed,
     LegTransferred,
     LegTried,
+    LegUnsendable,
 )
 from trunkline.calls.info_digits import InfoDigits
 from trunkline.calls.legs.absent import NoClient
@@ -85,6 +88,9 @@ from trunkline.trunks.model import MediaTerms
 
 _log = get_logger(__name__)
 
+_NO_TRANSFER: Final = frozenset((403, 405, 420, 488, 501, 603))
+"""Refusals of a REFER that are about REFER itself, or the far side's will, and not about whom it names."""
+
 
 class SipLeg(NoClient, SipMedia):
     """One call on one SIP dialog. what: an `OutboundCall` to place, or the `IncomingInvite` that started it.
@@ -128,6 +134,9 @@ class SipLeg(NoClient, SipMedia):
         self._is_over = False
         self._is_sent_on = False
         """Whether the far side has agreed to call somebody else."""
+        self._has_consulted = False
+        """Whether that is somebody with whom we have a call."""
+        self._what = what
         self._referral: ReferReceived | None = None
         """A transfer that the far side has asked for, until its outcome is told."""
         self._replacement: IncomingInvite | None = None
@@ -227,6 +236,9 @@ class SipLeg(NoClient, SipMedia):
         side, status = self._context.side, event.status
         is_last = event.is_final if isinstance(event, ReferProgress) else status >= 300 or not event.is_watched
         self._is_sent_on = status < 300
+        if isinstance(event, ReferAnswered) and status in _NO_TRANSFER and self._has_consulted:
+            self._context.post(LegUnsendable(side, status, event.reason))
+            return
         if is_last:
             self._context.post(LegTransferred(side) if status < 300 else LegStayed(side, status, event.reason))
 
@@ -376,6 +388,7 @@ class SipLeg(NoClient, SipMedia):
             request = ReferRequest(replaces=consulted._invite)
         else:
             raise InvalidCallState("the call to transfer to has no SIP side")
+        self._has_consulted = consulted is not None
         try:
             self._sip.verbs.refer(self._invite, request)
         except LocalProtocolError as error:
@@ -410,6 +423,13 @@ class SipLeg(NoClient, SipMedia):
                 target = base.target
         what = replace(base, target=target, replaces=asked.replaces, referred_by=asked.referred_by)
         return SipLeg(context, self._sip, what)
+
+    def moved(self, context: LegContext) -> SipLeg:
+        """See `LegPort`; a new offer in the same dialog asks the far side to send its media elsewhere."""
+        if self._invite is None or self._described is None or self._is_over or self._leg.kind is LegKind.WEB:
+            raise InvalidCallState("the call to transfer to cannot be joined")
+        what = self._what if isinstance(self._what, IncomingInvite) else replace(self._what, course=None)
+        return _MovedLeg(context, self._sip, what, self)
 
     def replacement(self, context: LegContext) -> SipLeg:
         """Take the call that is to replace this leg's dialog.   RFC 3891 section 3."""
@@ -474,3 +494,77 @@ class SipLeg(NoClient, SipMedia):
             self._sip.events.unbind_registration(self._registration)
             self._sip.verbs.unregister(self._registration)
             self._registration = None
+
+
+class _MovedLeg(SipLeg):
+    """A leg that takes the dialog of another one over into its own call, once the far side has agreed.
+
+    Until then the dialog's events are the origin's, and nothing changes if the far side refuses. The description keeps
+    the m-lines and the session of the origin's, with another address and version.   RFC 3264 section 8, RFC 3725.
+    """
+
+    def __init__(
+        self, context: LegContext, sip: SipAccess, what: OutboundCall | IncomingInvite, origin: SipLeg
+    ) -> None:
+        super().__init__(context, sip, what, account=origin._account)
+        self._origin: SipLeg | None = origin
+        self._is_asking = False
+        self._remote_offer = None
+        self._invite = origin._invite
+        self._takes_info = origin._takes_info
+        self._listen(origin.handle)
+
+    def _listen(self, taker: Callable[[InviteEvent], None]) -> None:
+        assert self._invite is not None
+        self._sip.events.bind_invite(self._invite, taker)
+
+    async def dial(self, preferred: tuple[Codec, ...]) -> None:
+        """Offer our endpoint to the far side, in both directions."""
+        origin = self._origin
+        if origin is None or origin._described is None or origin._is_over or self._invite is None:
+            raise InvalidCallState("the call to transfer to is over")
+        self._identity = replace(origin._identity.next(), address=self._identity.address)
+        fresh = self._sdp.offer(self._towards(preferred), self._identity)
+        # What we have described has one audio stream that is not rejected, and nothing else that is not.
+        media = tuple(fresh.media[0] if section.port else section for section in origin._described.media)
+        self._offer, self._reoffered = replace(fresh, media=media), Direction.SENDRECV
+        self._sip.verbs.reinvite(self._invite, str(self._offer))
+        self._is_asking = True
+        self._listen(self._while_asking)
+
+    def _while_asking(self, event: InviteEvent) -> None:
+        origin, post = self._origin, self._context.post
+        assert origin is not None
+        match event:
+            case ReinviteAnswered(_, sdp):
+                self._take_over(origin)
+                post(LegDescribed(self._context.side, sdp or ""))
+            case ReinviteFailed(_, status, phrase):
+                self._is_over, self._is_asking = True, False
+                self._listen(origin.handle)
+                post(LegEnded(CallEnd(reason_for_status(status), self._context.side, status, phrase)))
+            case InviteEnded():
+                self._is_over = True
+                origin.handle(event)
+                post(LegEnded(CallEnd(EndReason.NORMAL, self._context.side)))
+            case _:
+                origin.handle(event)
+
+    def _take_over(self, origin: SipLeg) -> None:
+        """Have the dialog, and what belongs to it; the origin's call is over, without a BYE."""
+        self._origin, self._is_asking = None, False
+        self._outbound, origin._outbound = origin._outbound, self._outbound
+        self._registration, origin._registration = origin._registration, None
+        self._listen(self.handle)
+        origin._ended(EndReason.NORMAL, 0, "")
+
+    def hang_up(self, end: CallEnd) -> None:
+        """Leave the dialog to the origin; but one that has been asked to come here cannot go back, and ends."""
+        origin = self._origin
+        if origin is None or self._is_over:
+            super().hang_up(end)
+        elif self._is_asking:
+            self._take_over(origin)
+            super().hang_up(end)
+        else:
+            self._is_over = True

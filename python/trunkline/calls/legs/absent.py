@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from trunkline.calls.model import Call
 from trunkline.calls.ports import LegContext, LegPort
-from trunkline.errors import NoRoute
+from trunkline.errors import InvalidCallState, NoRoute
 
 
 class NoReferrer:
@@ -22,6 +22,10 @@ class NoReferrer:
     def successor(self, context: LegContext) -> LegPort:
         """Refuse: nobody was named."""
         raise NoRoute("nobody to call")
+
+    def moved(self, context: LegContext) -> LegPort:
+        """Refuse: there is no far side that could be asked."""
+        raise InvalidCallState("the call has no SIP side")
 
     def replacement(self, context: LegContext) -> LegPort:
         """Refuse: nobody wants to."""

@@ -228,6 +228,49 @@ class Succession:
         _log.info("transfer_followed", successor=child.id)
         return child
 
+    # --- parties that are joined because one of them takes no REFER ---
+
+    async def move(self, call: Call, side: Side, consulted: CallId) -> None:
+        """Ask whom a client has consulted to come into this call, in the client's place. What fails ends its leg."""
+        coming = self._next = _Next(next(self._keys), call)
+        try:
+            context = self._host.context(call, side, lambda event: self._post(SuccessorEvent(coming.key, event)))
+            coming.leg = self._host.consulted(consulted).moved(context)
+            await coming.leg.open()
+            await coming.leg.dial(self._legs[side.other].codecs)
+        except (TrunklineError, TimeoutError) as error:
+            self._post_first(SuccessorEvent(coming.key, LegEnded(failure_of(error))))
+
+    async def join_parties(self, call: Call, side: Side) -> None:
+        """Put it in the client's place, which is let go. MediaError or TimeoutError: nothing has changed."""
+        coming = self._next
+        assert coming is not None
+        assert coming.leg is not None
+        former = self._legs[side]
+        self._legs[side] = coming.leg
+        try:
+            await self._media.join_again()
+        except (TrunklineError, TimeoutError):
+            self._legs[side] = former
+            raise
+        self._settle(coming)
+        _put(call, side, coming.leg)
+        call.former.append(former.leg)
+        _log.info("parties_joined", leg=side.value)
+        former.hang_up(CallEnd(EndReason.TRANSFERRED, by=side.other))
+        await former.close()
+
+    async def leave_apart(self, end: CallEnd) -> None:
+        """Give that up; both calls stand."""
+        self._drop_leg(end)
+        await self.close()
+
+    def _drop_leg(self, end: CallEnd) -> None:
+        coming, self._next = self._next, None
+        if coming is not None and coming.leg is not None:
+            coming.leg.hang_up(end)
+            self._dropped = coming.leg
+
     # --- somebody who takes a far side's place ---
 
     async def take_place(self, call: Call, event: LegReplaced) -> None:
@@ -252,10 +295,7 @@ class Succession:
         leg.connect()
         call.former.append(former.leg)
         call.holder, call.is_held_for_transfer = None, False
-        if side is Side.A:
-            call.a = leg.leg
-        else:
-            call.b = leg.leg
+        _put(call, side, leg)
         if call.request.incoming:
             call.request = replace(call.request, caller=event.by)
         else:
@@ -282,6 +322,7 @@ class Succession:
         """Do the same without waiting, for a call that ends: `close` is still to come. Harmless if nobody was."""
         side, coming = self._referrer, self._next
         if side is None:
+            self._drop_leg(end)
             return
         self._clocks.disarm(Timer.CONSENT)
         self._clocks.disarm(Timer.SUCCESSOR)
@@ -314,6 +355,13 @@ class Succession:
             await self._media.entertain(side.other)
         else:
             self._post_first(LegEnded(CallEnd(EndReason.NORMAL, by=side)))
+
+
+def _put(call: Call, side: Side, leg: LegPort) -> None:
+    if side is Side.A:
+        call.a = leg.leg
+    else:
+        call.b = leg.leg
 
 
 def _close(call: Call, end: CallEnd, now: float) -> None:
