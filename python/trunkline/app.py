@@ -40,6 +40,7 @@ from trunkline.sdp.codecs import CodecPolicy
 from trunkline.sdp.security import MediaSecurity, SecurityPolicy
 from trunkline.sip.resolver import DnsResolver
 from trunkline.sip.transport import Listener, SipShell, StreamLimits, TlsSettings
+from trunkline.sip.transports.tls import CertificateFiles
 from trunkline.sip.types import ContactPolicy, EarlyMedia, IncomingRequest, Reliability, Transport, UaConfig
 from trunkline.sip.ua import UserAgent
 from trunkline.trunks.doorkeeper import Doorkeeper
@@ -118,7 +119,7 @@ class App:
             _listeners(config.sip),
             self._events.handle,
             limits=_stream_limits(config.sip),
-            tls=TlsSettings(**config.sip.tls.model_dump()),
+            tls=_tls_settings(config.sip),
             origins=config.sip.ws_origins,
             rng=rng,
             resolver=DnsResolver(config.sip.dns_servers),
@@ -285,6 +286,11 @@ def _listeners(config: SipConfig) -> tuple[Listener, ...]:
     )
     hosts = (config.host, *config.extra_hosts)
     return tuple(Listener(transport, host, port) for transport, port in wanted if port is not None for host in hosts)
+
+
+def _tls_settings(config: SipConfig) -> TlsSettings:
+    more = tuple(CertificateFiles(each.certificate, each.key) for each in config.tls.more)
+    return TlsSettings(**config.tls.model_dump(exclude={"more"}), more=more)
 
 
 def _stream_limits(config: SipConfig) -> StreamLimits:

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from sip.phones import Names, Phone, Start, phones, talk
 from sip.writing import request
 from trunkline.errors import ConfigError
 from trunkline.sip.transport import Listener, SipShell, TlsSettings
-from trunkline.sip.transports.tls import TlsContexts
+from trunkline.sip.transports.tls import CertificateFiles, TlsContexts
 from trunkline.sip.types import InviteFailed, Transport, UaConfig
 from trunkline.sip.ua import UserAgent
 
@@ -120,6 +121,31 @@ async def test_connection_to_one_name_is_not_used_for_another(authority: Authori
     assert "not valid for 'other.example'" in await failure(alice, bob.uri(TLS, "other.example"))
 
 
+async def test_each_domain_is_shown_its_own_certificate_and_a_renewed_one_as_well(
+    authority: Authority, start: Start
+) -> None:
+    first = authority.issue(NAME, "127.0.0.1")
+    others = [authority.issue(name, file_name=name.strip("*.")) for name in ("other.example", "*.wild.example")]
+    more = tuple(CertificateFiles(each.certificate, each.key) for each in others)
+    bob = await start(TLS, tls=serving(authority, first, more=more))
+    names = (NAME, "other.example", "OTHER.example", "a.wild.example")
+    settings = believing(authority)
+    settings["resolver"] = Names({name: ["127.0.0.1"] for name in (*names, "b.a.wild.example")})
+    alice = await start(Transport.UDP, **settings)
+    for name in names:
+        await talk(alice, bob, bob.uri(TLS, name))
+    assert "certificate" in (await alice.call(bob.uri(TLS, "b.a.wild.example"), InviteFailed)).reason
+
+
+@pytest.mark.parametrize("trouble", ["missing", "nameless"])
+def test_further_certificate_that_cannot_be_used_is_named(authority: Authority, tmp_path: Path, trouble: str) -> None:
+    files = authority.issue(NAME)
+    broken = tmp_path / "gone.pem" if trouble == "missing" else authority.certificate
+    more = (CertificateFiles(broken, files.key),)
+    with pytest.raises(ConfigError, match=broken.name):
+        TlsContexts(serving(authority, files, more=more))
+
+
 async def test_mutual_tls_takes_who_shows_a_certificate_and_no_other(authority: Authority, start: Start) -> None:
     bob = await start(
         TLS, tls=serving(authority, authority.issue(NAME, file_name="bob"), require_client_certificate=True)
@@ -168,7 +194,7 @@ def test_files_that_are_not_there_at_start_are_named(authority: Authority, tmp_p
 
 
 async def test_listening_without_a_certificate_is_refused() -> None:
-    shell = SipShell(UserAgent(UaConfig(), None), [Listener(TLS, "127.0.0.1")], print)  # type: ignore[arg-type]
+    shell = SipShell(UserAgent(UaConfig(), SystemRandom()), [Listener(TLS, "127.0.0.1")], print)
     with pytest.raises(ConfigError, match="needs certificate and key"):
         await shell.start()
 

@@ -20,6 +20,13 @@ SrtpSuiteName = Literal[
 ]
 
 
+class SipCertificate(Section):
+    """One more certificate of ours."""
+
+    certificate: Path = Field(description="File with the certificate chain.")
+    key: Path = Field(description="File with the private key.")
+
+
 class SipTlsConfig(Section):
     """TLS of SIP, both ways. The files are PEM; changed ones are used for new connections without a restart."""
 
@@ -29,6 +36,12 @@ class SipTlsConfig(Section):
         "ask for one (mutual TLS).",
     )
     key: Path | None = Field(default=None, description="File with the private key; needed with `certificate`.")
+    more: tuple[SipCertificate, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Certificates of further domains of ours, shown to peers that ask for a name in them (SNI). Needed "
+        "where one node serves several domains that do not share a certificate.",
+    )
     authorities: Path | None = Field(
         default=None,
         description="File with the certification authorities that we believe. Default: the system's. Name a carrier's "
@@ -49,6 +62,9 @@ class SipTlsConfig(Section):
     def _both_or_none(self) -> Self:
         if (self.certificate is None) != (self.key is None):
             msg = "certificate and key must be given together"
+            raise ValueError(msg)
+        if self.more and self.certificate is None:
+            msg = "more certificates need a first one"
             raise ValueError(msg)
         return self
 

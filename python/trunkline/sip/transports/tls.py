@@ -7,11 +7,12 @@ context, and no sockets.   RFC 3261 section 26.3, RFC 5922, RFC 6125.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
+from cryptography import x509
 
 from trunkline.errors import ConfigError, ConnectFailed
 from trunkline.sip.transports.framing import Framing
@@ -21,17 +22,27 @@ _LOOK_AGAIN_S = 2.0
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """A certificate with its chain, and its key."""
+
+    certificate: Path
+    key: Path
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsSettings:
     """What TLS is made of; all files are PEM.
 
-    certificate, key: ours, chain included; needed to listen, shown to servers that ask for it. authorities: who may
+    certificate, key: ours, chain included; needed to listen, shown to servers that ask for it. more: other domains' of
+    ours, shown to who asks for a name in them (SNI). authorities: who may
     sign the others' certificates; None is the system's store. verify_servers: whether the certificate of a server that
     we call must be valid for its name. require_client_certificate: whether a peer that calls us must show one.
     """
 
     certificate: Path | None = None
     key: Path | None = None
+    more: tuple[CertificateFiles, ...] = ()
     authorities: Path | None = None
     verify_servers: bool = True
     require_client_certificate: bool = False
@@ -39,7 +50,8 @@ class TlsSettings:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that are read."""
-        return tuple(each for each in (self.certificate, self.key, self.authorities) if each is not None)
+        others = [path for each in self.more for path in (each.certificate, each.key)]
+        return tuple(each for each in (self.certificate, self.key, self.authorities, *others) if each is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +132,41 @@ def _made(settings: TlsSettings) -> _Contexts:
         client.verify_mode = ssl.CERT_NONE
     if settings.require_client_certificate:
         server.verify_mode = ssl.CERT_REQUIRED
+    if settings.more:
+        server.sni_callback = _chooser(settings)
     return _Contexts(client, server if settings.certificate is not None else None)
+
+
+def _chooser(settings: TlsSettings) -> Callable[[ssl.SSLObject, str | None, ssl.SSLContext], None]:
+    """Make what shows each caller the certificate of the name it asks for.   RFC 6066 section 3, RFC 5922 section 7.
+
+    An unknown name, or none, gets the first certificate: the caller can judge it better than an alert.
+    """
+    contexts: dict[str, ssl.SSLContext] = {}
+    for files in settings.more:
+        own = replace(settings, certificate=files.certificate, key=files.key, more=())
+        context = _made(own).server
+        assert context is not None
+        for name in _names_of(files.certificate):
+            contexts.setdefault(name, context)
+
+    def choose(connection: ssl.SSLObject, asked: str | None, _: ssl.SSLContext) -> None:
+        name = (asked or "").lower().rstrip(".")
+        wanted = contexts.get(name) or contexts.get(f"*.{name.partition('.')[2]}")
+        if wanted is not None:
+            connection.context = wanted
+
+    return choose
+
+
+def _names_of(certificate: Path) -> tuple[str, ...]:
+    """Read the DNS names that a certificate is valid for, in lower case."""
+    try:
+        read = x509.load_pem_x509_certificate(certificate.read_bytes())
+        names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return tuple(name.lower() for name in names.get_values_for_type(x509.DNSName))
+    except (OSError, ValueError, x509.ExtensionNotFound) as error:
+        raise ConfigError(f"sip.tls.more: {certificate}: {error}") from error
 
 
 def _load(context: ssl.SSLContext, settings: TlsSettings) -> None:
