@@ -44,7 +44,7 @@ from trunkline.sip.transports.tls import CertificateFiles
 from trunkline.sip.types import ContactPolicy, EarlyMedia, IncomingRequest, Reliability, Transport, UaConfig
 from trunkline.sip.ua import UserAgent
 from trunkline.trunks.doorkeeper import Doorkeeper
-from trunkline.trunks.loading import directory_of
+from trunkline.trunks.loading import directory_of, header_rules_of
 
 STOP_CALLS_S: Final = 5.0
 STOP_SIP_S: Final = 3.0
@@ -142,6 +142,7 @@ class App:
             metrics=self._metrics,
             register_expires_s=config.sip.register_expires_s,
             fleet=self.fleet,
+            headers=header_rules_of(config.sip),
         )
         self._webhooks = Webhooks(self._clock)
         self.sessions.otherwise = InboundCalls(

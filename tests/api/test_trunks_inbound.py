@@ -287,6 +287,32 @@ async def test_a_caller_that_hangs_up_while_the_application_thinks_rings_nobody(
             assert not any(name == "notifyIncomingCall" for name, _ in browser.seen)
 
 
+async def test_headers_of_calls_by_an_account_pass_by_the_allow_lists_of_sip():
+    lists = {"headers_out": ["X-Out"], "headers_in": ["X-In"]}
+    async with (
+        carriers(FIRST) as (server,),
+        gateway(sip={"host": "127.0.0.1", "port": 0, **lists}) as node,
+        node.browser() as browser,
+    ):
+        fields = {"sipLogin": "alice", "sipDomain": FIRST, "sipPort": server.sip_port, "sipRegisterRequired": True}
+        await browser.send("connection", fields)
+        await browser.expect("registered")
+        await browser.call("100", sipHeaders={"X-Out": "1", "X-Other": "2"})
+        invite = await server.got()
+        assert (header(invite, "X-Out"), header(invite, "X-Other")) == ("1", None)
+        await browser.expect("talk")
+        await browser.send("hangup", {"callId": "call-1"})
+        await browser.expect("finish")
+        contact = NameAddr.parse(dict(server.registers[0].headers)["Contact"])
+        extra = (("X-In", "3"), ("X-Other", "4"))
+        back = server.shell.invite(
+            InviteRequest(target_uri=str(contact.uri), sdp=phone_offer(), caller="bob", extra_headers=extra)
+        )
+        assert (await browser.expect("notifyIncomingCall"))["inviteParameters"] == {"X-In": "3"}
+        server.shell.hangup(back)
+        await browser.expect("finish")
+
+
 # --- who may ---
 
 

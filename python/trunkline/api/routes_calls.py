@@ -38,7 +38,7 @@ from trunkline.calls.trunks.course import Order
 from trunkline.errors import CallNotFound, NoRoute, TrunklineError
 from trunkline.ids import CallId
 from trunkline.sip.types import Account
-from trunkline.trunks.identity import Caller, user_of
+from trunkline.trunks.identity import Caller, allowed, user_of
 
 PREFIX: Final = "/rest-api/call"
 
@@ -198,6 +198,7 @@ def _by_account(node: Node, body: StartupRequest, account: Account) -> OutboundC
         body.visible_name or "",
         register_expires_s=node.config.sip.register_expires_s if body.sip_register_required else None,
         codecs=body.codec_terms(),
+        headers=allowed(tuple(body.sip_headers.items()), node.sessions.headers.outbound),
     )
 
 

@@ -168,7 +168,8 @@ class StartupRequest(SipFields):
     )
     caller: Text = Field(default=None, description="Ours: number of the caller, for calls over trunks.")
     sip_headers: SipHeaders = Field(
-        default={}, description="Ours: custom headers of the INVITE, for trunks whose `headers_out` names them."
+        default={},
+        description="Ours: custom headers of the INVITE; those that `headers_out` of the trunk or of `sip` names go out.",
     )
     codecs: CodecNames = Field(
         default=None,

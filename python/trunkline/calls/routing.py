@@ -15,7 +15,7 @@ from trunkline.calls.model import Side
 from trunkline.errors import NoRoute
 from trunkline.ids import CallId
 from trunkline.sdp.codecs import CodecTerms
-from trunkline.sip.types import Account
+from trunkline.sip.types import Account, HeaderFields
 from trunkline.trunks.model import MediaTerms
 
 MAX_DIALED: Final = 256
@@ -32,12 +32,13 @@ def route(
     *,
     register_expires_s: int | None = None,
     codecs: CodecTerms | None = None,
+    headers: HeaderFields = (),
 ) -> OutboundCall:
     """Return how to reach what was dialed, with this account.
 
     dialed: a number, with or without separators for the eye; a user; or a whole address. register_expires_s: register
-    the account for the time of the call. codecs: what the call wants of them. Raises NoRoute if nothing was dialed that
-    could be, or there is no account.
+    the account for the time of the call. codecs: what the call wants of them. headers: custom ones, which are allowed.
+    Raises NoRoute if nothing was dialed that could be, or there is no account.
     """
     if account is None:
         raise NoRoute("no SIP account to call with")
@@ -47,6 +48,7 @@ def route(
         display_name=printable(display_name),
         register_expires_s=register_expires_s,
         terms=MediaTerms(codecs=codecs or CodecTerms()),
+        headers=headers,
     )
 
 

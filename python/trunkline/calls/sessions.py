@@ -45,7 +45,7 @@ from trunkline.sip.types import (
     RegistrationFailed,
     RegistrationId,
 )
-from trunkline.trunks.identity import Caller, user_of
+from trunkline.trunks.identity import Caller, HeaderRules, allowed, user_of
 
 _log = get_logger(__name__)
 
@@ -61,7 +61,7 @@ class SessionRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOrder:
-    """A call that a browser asks for. offer: its SDP. headers: custom ones, for the trunk that lets them through.
+    """A call that a browser asks for. offer: its SDP. headers: custom ones; those that are allowed go out.
 
     trunk: name of the trunk or group to use; empty leaves it to the rules.
     """
@@ -164,7 +164,8 @@ class WebSession:
         """Call by the session's account; over trunks if it has none. NoRoute or CapacityError if that cannot be."""
         account, fleet = self.request.account, self._sessions.fleet
         if fleet is None or (account is not None and not order.trunk):
-            return route(order.callee, account, order.visible_name)
+            headers = allowed(order.headers, self._sessions.headers.outbound)
+            return route(order.callee, account, order.visible_name, headers=headers)
         fleet.check_web_calls()
         return fleet.outbound(
             Order(
@@ -323,6 +324,7 @@ class WebSession:
             session=self.id,
             visible_name=invite.display_name,
             app_key=self.request.app_key,
+            invite_parameters=dict(allowed(invite.headers, sessions.headers.inbound)),
         )
         sessions.controller.start(
             request,
@@ -370,6 +372,7 @@ class Sessions:
         metrics: Metrics,
         register_expires_s: int,
         fleet: Fleet | None = None,
+        headers: HeaderRules | None = None,
     ) -> None:
         self.controller = controller
         self.sip = sip
@@ -377,6 +380,7 @@ class Sessions:
         self.metrics = metrics
         self.register_expires_s = register_expires_s
         self.fleet = fleet
+        self.headers = headers or HeaderRules()
         self.otherwise: Callable[[IncomingInvite], None] | None = None
         """Takes calls that no registration here claims; without it they are refused."""
         self.by_registration: dict[RegistrationId, WebSession] = {}

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+HeaderName = Annotated[str, Field(min_length=2, max_length=64, pattern=r"^[A-Za-z0-9\-.!%*_+`'~]+$")]
 
 
 class Section(BaseModel):

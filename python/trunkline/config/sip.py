@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trunkline.config.section import Port, Section
+from trunkline.config.section import HeaderName, Port, Section
 
 SrtpSuiteName = Literal[
     "AEAD_AES_256_GCM",
@@ -153,6 +153,16 @@ class SipConfig(Section):
         le=65_535,
         description="Longest request sent by UDP; a longer one goes by TCP if the server takes that (RFC 3261). Raise "
         "it in a network that carries fragments and has servers without TCP.",
+    )
+    headers_out: tuple[HeaderName, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Custom headers that clients may send (`sipHeaders`) with calls by an account. Trunks have theirs.",
+    )
+    headers_in: tuple[HeaderName, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Headers of calls to an account that its client is shown (`inviteParameters`).",
     )
     contact_policy: Literal["never", "private", "always"] = Field(
         default="private",

@@ -9,12 +9,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from trunkline.config.section import Section
+from trunkline.config.section import HeaderName, Section
 from trunkline.config.sections import AudioCodecName
 from trunkline.dtmf import DtmfMode
 
 TrunkName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-HeaderName = Annotated[str, Field(min_length=2, max_length=64, pattern=r"^[A-Za-z0-9\-.!%*_+`'~]+$")]
 Network = IPv4Network | IPv6Network
 FinalStatus = Annotated[int, Field(ge=400, le=699)]
 

@@ -58,6 +58,14 @@ class IdentityPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderRules:
+    """Which custom headers pass with calls by accounts, each way. Names in lower case."""
+
+    outbound: frozenset[str] = frozenset()
+    inbound: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Who calls, as far as we know. number: user part, empty if there is none. privacy: words of Privacy that hold.
 

@@ -10,6 +10,7 @@ import re
 
 from pydantic import SecretStr
 
+from trunkline.config.sip import SipConfig
 from trunkline.config.trunks import (
     DestinationConfig,
     InboundUserConfig,
@@ -26,7 +27,7 @@ from trunkline.sip.digest import HashedPassword
 from trunkline.sip.headers import SipUri
 from trunkline.sip.types import Account, Transport
 from trunkline.trunks.health import HealthPolicy
-from trunkline.trunks.identity import FORBIDDEN_HEADERS, IdentityHeader, IdentityPolicy
+from trunkline.trunks.identity import FORBIDDEN_HEADERS, HeaderRules, IdentityHeader, IdentityPolicy
 from trunkline.trunks.limits import Limits
 from trunkline.trunks.model import (
     Destination,
@@ -65,6 +66,13 @@ def directory_of(trunks: dict[str, TrunkConfig], routing: RoutingConfig) -> Dire
         realm=routing.realm,
         is_dropping_strangers=routing.strangers == "drop",
         are_web_calls_allowed=routing.web_calls,
+    )
+
+
+def header_rules_of(config: SipConfig) -> HeaderRules:
+    """Return which headers pass with calls by accounts. ConfigError as `directory_of`."""
+    return HeaderRules(
+        outbound=_custom("sip", config.headers_out), inbound=frozenset(name.lower() for name in config.headers_in)
     )
 
 
@@ -108,7 +116,7 @@ def _trunk(name: str, config: TrunkConfig) -> Trunk:
             security=None if config.media_security is None else MediaSecurity(config.media_security),
             is_late_offer=config.late_offer,
         ),
-        headers_out=_custom(name, config.headers_out),
+        headers_out=_custom(f"trunks.{name}", config.headers_out),
         headers_in=frozenset(header.lower() for header in config.headers_in),
         numbers=_numbers(config.numbers),
         identity=IdentityPolicy(
@@ -175,10 +183,10 @@ def _user(name: str, config: InboundUserConfig) -> InboundUser:
     )
 
 
-def _custom(trunk: str, names: tuple[str, ...]) -> frozenset[str]:
+def _custom(section: str, names: tuple[str, ...]) -> frozenset[str]:
     lowered = frozenset(name.lower() for name in names)
     if strange := lowered & FORBIDDEN_HEADERS:
-        raise ConfigError(f"trunks.{trunk}.headers_out: not a custom header: {', '.join(sorted(strange))}")
+        raise ConfigError(f"{section}.headers_out: not a custom header: {', '.join(sorted(strange))}")
     return lowered
 
 
