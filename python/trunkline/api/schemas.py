@@ -169,7 +169,7 @@ class StartupRequest(SipFields):
     caller: Text = Field(default=None, description="Ours: number of the caller, for calls over trunks.")
     sip_headers: SipHeaders = Field(
         default={},
-        description="Ours: custom headers of the INVITE; those that `headers_out` of the trunk or of `sip` names go out.",
+        description="Ours: custom headers of the INVITE; `headers_out` of the trunk or of `sip` says which go out.",
     )
     codecs: CodecNames = Field(
         default=None,
