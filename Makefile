@@ -90,7 +90,7 @@ bench: $(STAMPS)/extension ## Measure Trunkline alone: CPU a packet, added laten
 
 .PHONY: bench-calls
 bench-calls: $(STAMPS)/extension $(STAMPS)/bench $(STAMPS)/peers ## Measure call set-up: calls a second, delay, memory, beside sippy and sipmessage
-	PYTHONPATH=. python -m benches.call_setup $(BENCH)
+	PYTHONPATH=. python -m benches.call_setup --out benches/results/calls $(BENCH)
 
 .PHONY: bench-peers
 bench-peers: $(STAMPS)/extension $(STAMPS)/bench-peers ## Measure Trunkline beside rtpengine, Janus and a bare forwarder

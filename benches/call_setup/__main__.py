@@ -6,18 +6,14 @@ import argparse
 import asyncio
 import json
 import os
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from benches.call_setup import codec, rows
-from benches.call_setup.table import Figures, markdown
+from benches.call_setup.table import PARTS, Figures, markdown, parts_of
 from benches.peers import report
 from benches.peers.__main__ import alone
 from benches.peers.process import Cores, watch_closely
-
-PARTS = ("codec", "sippy", "calls", "memory", "registrations")
 
 
 async def measure(only: list[str], cores: Cores, options: argparse.Namespace) -> Figures:
@@ -44,27 +40,6 @@ async def measure(only: list[str], cores: Cores, options: argparse.Namespace) ->
     return figures
 
 
-def plain(figures: Figures) -> dict[str, Any]:
-    """Everything that was measured, without each single delay."""
-
-    def loads(found: list[rows.Load]) -> list[dict[str, Any]]:
-        return [
-            {name: value for name, value in asdict(one).items() if name != "delays_s"}
-            | {"delay_p50_ms": one.delay_ms(0.5), "delay_p99_ms": one.delay_ms(0.99)}
-            for one in found
-        ]
-
-    return {
-        "codec": figures.codec and asdict(figures.codec),
-        "beside_sippy": {subject: loads(found) for subject, found in figures.paired.items()},
-        "most_calls_a_second": figures.most,
-        "tried": loads(figures.tried),
-        "half_load": loads(figures.half),
-        "memory": figures.memory and asdict(figures.memory),
-        "registrations": figures.lag and asdict(figures.lag),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
@@ -72,7 +47,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--rate", type=float, default=40, help="calls a second beside sippy")
     parser.add_argument("--guess", type=int, default=150, help="calls a second with which the search begins")
-    parser.add_argument("--out", type=Path, help="write .md and .json here (default: nothing is written)")
+    parser.add_argument("--out", type=Path, help="write these parts to .md and .json; others stay as they are there")
     options = parser.parse_args()
     free = sorted(os.sched_getaffinity(0))
     if len(free) < 2:
@@ -83,12 +58,14 @@ def main() -> None:
         figures = asyncio.run(measure(options.only, cores, options))
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     heading = f"{now}, commit {report.commit()}. {report.machine()}."
-    text = markdown(heading, figures)
-    print(f"\n{text}")
+    found = parts_of(heading, figures)
+    print(f"\n{markdown(found)}")
     if options.out is not None:
-        options.out.with_suffix(".md").write_text(text)
-        found = {"heading": heading} | plain(figures)
-        options.out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+        kept = options.out.with_suffix(".json")
+        known = json.loads(kept.read_text()) if kept.exists() else {}
+        found = {part: (known | found)[part] for part in PARTS if part in known | found}
+        kept.write_text(json.dumps(found, indent=1) + "\n")
+        options.out.with_suffix(".md").write_text(markdown(found))
 
 
 if __name__ == "__main__":

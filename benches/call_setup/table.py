@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field
+from typing import Any
 
 from benches.call_setup.codec import CodecFigures
 from benches.call_setup.rows import Lag, Load, Memory
 from benches.peers.report import table
 from benches.peers.stats import Spread, ratios
+
+PARTS = ("calls", "sippy", "codec", "memory", "registrations")
 
 
 @dataclass(slots=True)
@@ -24,18 +27,36 @@ class Figures:
     lag: Lag | None = None
 
 
-def markdown(heading: str, figures: Figures) -> str:
+Part = dict[str, Any]
+"""What one part has given, as it is kept: `heading` (when, where), `goals` and `loads` (rows of the tables)."""
+
+
+def parts_of(heading: str, figures: Figures) -> dict[str, Part]:
+    """Sort the rows by the part that has measured them."""
+    loads = {
+        "sippy": [(f"beside sippy, {name}", one) for name, found in figures.paired.items() for one in found],
+        "calls": [*(("search", one) for one in figures.tried), *(("half load", one) for one in figures.half)],
+    }
+    return {
+        part: {"heading": heading, "goals": goals, "loads": [_load(*each) for each in loads.get(part, ())]}
+        for part, goals in _goals(figures).items()
+        if goals
+    }
+
+
+def markdown(parts: dict[str, Part]) -> str:
     """One table of goals, one of loads."""
-    parts = ["# Call set-up", "Written by `make bench-calls`; `../README.md` says how it is measured.", heading]
-    parts.append(table(["work", "must reach", "aim for", "measured", "reached"], _goals(figures)))
-    loads = [
-        *(("beside sippy, " + subject, one) for subject, found in figures.paired.items() for one in found),
-        *(("search", one) for one in figures.tried),
-        *(("half load", one) for one in figures.half),
-    ]
+    headings: dict[str, list[str]] = {}
+    for name, part in parts.items():
+        headings.setdefault(part["heading"], []).append(name)
+    text = ["# Call set-up", "Written by `make bench-calls`; `../README.md` says how it is measured."]
+    text += [f"{', '.join(names)}: {heading}" for heading, names in headings.items()]
+    goals = [row for part in parts.values() for row in part["goals"]]
+    text.append(table(["work", "must reach", "aim for", "measured", "reached"], goals))
+    loads = [row for part in parts.values() for row in part["loads"]]
     if loads:
-        parts += ["## Loads", table(LOAD_HEADINGS, [_load(name, one) for name, one in loads])]
-    return "\n\n".join(parts) + "\n"
+        text += ["## Loads", table(LOAD_HEADINGS, loads)]
+    return "\n\n".join(text) + "\n"
 
 
 LOAD_HEADINGS = [
@@ -63,10 +84,12 @@ def _load(name: str, one: Load) -> list[str]:
     ]
 
 
-def _goals(figures: Figures) -> list[list[str]]:
-    found: list[list[str]] = []
+def _goals(figures: Figures) -> dict[str, list[list[str]]]:
+    found: dict[str, list[list[str]]] = {name: [] for name in PARTS}
     if figures.tried:
-        found.append(_goal("set-up and tear-down, calls/s", 250, 600, figures.most, f"{figures.most}", is_more=True))
+        found["calls"].append(
+            _goal("set-up and tear-down, calls/s", 250, 600, figures.most, f"{figures.most}", is_more=True)
+        )
     ratio = Spread.of(
         ratios(
             [one.cpu_ms_a_call for one in figures.paired["sippy"]],
@@ -75,23 +98,27 @@ def _goals(figures: Figures) -> list[list[str]]:
     )
     if figures.paired["sippy"]:
         shown = f"{ratio.show(2)} x"
-        found.append(_goal("calls per CPU second / sippy's", 2, 4, ratio.median, shown, is_more=True))
+        found["sippy"].append(_goal("calls per CPU second / sippy's", 2, 4, ratio.median, shown, is_more=True))
     if figures.half:
         middle = statistics.median(one.delay_ms(0.5) for one in figures.half)
         late = statistics.median(one.delay_ms(0.99) for one in figures.half)
-        found.append(_goal("delay of an INVITE at half load, p50, ms", 3, 1.5, middle, f"{middle:.2f}"))
-        found.append(_goal("delay of an INVITE at half load, p99, ms", 15, 8, late, f"{late:.2f}"))
+        found["calls"].append(_goal("delay of an INVITE at half load, p50, ms", 3, 1.5, middle, f"{middle:.2f}"))
+        found["calls"].append(_goal("delay of an INVITE at half load, p99, ms", 15, 8, late, f"{late:.2f}"))
     if figures.codec is not None:
         parsed = Spread.of(figures.codec.ratios)
         shown = f"{parsed.show(2)} x ({figures.codec.ours_us:.0f} us, sipmessage {figures.codec.theirs_us:.0f} us)"
-        found.append(_goal("read, type and write an INVITE / sipmessage's", 2, 20, parsed.median, shown, is_more=True))
+        found["codec"].append(
+            _goal("read, type and write an INVITE / sipmessage's", 2, 20, parsed.median, shown, is_more=True)
+        )
     if figures.memory is not None:
         settled = figures.memory.settled_kib
         shown = f"{settled:.1f} ({figures.memory.fresh_kib:.1f} while its transactions live)"
-        found.append(_goal("Python memory an established call, KiB", 40, 20, settled, shown))
+        found["memory"].append(_goal("Python memory an established call, KiB", 40, 20, settled, shown))
     if figures.lag is not None:
         shown = f"{figures.lag.p99_ms:.2f} (worst {figures.lag.worst_ms:.1f}, idle p99 {figures.lag.idle_p99_ms:.2f})"
-        found.append(_goal("10,000 bindings refreshed: loop late, p99, ms", 20, 5, figures.lag.p99_ms, shown))
+        found["registrations"].append(
+            _goal("10,000 bindings refreshed: loop late, p99, ms", 20, 5, figures.lag.p99_ms, shown)
+        )
     return found
 
 
