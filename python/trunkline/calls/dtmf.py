@@ -5,7 +5,6 @@ Owns nothing but the newest digits of one call that have no double yet.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from trunkline.calls.model import ReceivedDigit
@@ -20,7 +19,7 @@ class DoubleFilter:
     """Judges the digits of one call, in the order in which they come."""
 
     def __init__(self) -> None:
-        self._single: deque[ReceivedDigit] = deque(maxlen=_KEPT)
+        self._single: list[ReceivedDigit] = []
 
     def is_double(self, digit: ReceivedDigit) -> bool:
         """Say whether this digit came already, by another kind. Each digit has one double at most."""
@@ -31,4 +30,5 @@ class DoubleFilter:
                 self._single.remove(earlier)
                 return True
         self._single.append(digit)
+        del self._single[:-_KEPT]
         return False

@@ -5,7 +5,6 @@ Owns the queue of one dialog. Knows no SIP message.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -25,7 +24,7 @@ class InfoDigits:
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = send
-        self._digits: deque[Digit] = deque()
+        self._digits: list[Digit] = []
         """The one that is under way first."""
 
     def add(self, keys: str, duration_ms: int | None) -> None:
@@ -42,7 +41,7 @@ class InfoDigits:
         if status >= 300:
             _log.warning("dtmf_refused", status=status)
         if self._digits:
-            self._digits.popleft()
+            del self._digits[0]
             with suppress(InvalidCallState):  # the call ended: so did the digits
                 self._send_first()
 

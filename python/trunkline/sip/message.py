@@ -6,7 +6,7 @@ nothing with CR, LF or NUL is ever written that did not come in that way.   RFC 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -70,7 +70,7 @@ class HeaderList:
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         """Build from fields of our own; LocalProtocolError on CR, LF or NUL."""
         self._fields: list[tuple[str, str, str]] = []
-        self._index: dict[str, list[str]] | None = None
+        self._index: dict[str, tuple[str, ...]] | None = None
         """Values by name in lower case, made when they are first asked for after a change."""
         self._typed: dict[str, Any] = {}
         for name, value in fields:
@@ -144,25 +144,26 @@ class HeaderList:
 
     def get_all(self, name: str) -> tuple[str, ...]:
         """Values of all fields of this name, in order."""
-        return tuple(self._values(name.lower()))
+        return self._values(name.lower())
 
     @property
     def repeated(self) -> tuple[str, ...]:
         """Names of which there is more than one field, in lower case."""
         return tuple(key for key, values in self._by_name().items() if len(values) > 1)
 
-    def _values(self, key: str) -> Sequence[str]:
+    def _values(self, key: str) -> tuple[str, ...]:
         return (self._index or self._by_name()).get(key, ())
 
-    def _by_name(self) -> dict[str, list[str]]:
+    def release(self) -> None:
+        """Give back the memory of what can be derived anew: nobody is expected to ask for it soon."""
+        self._index, self._typed = None, {}
+
+    def _by_name(self) -> dict[str, tuple[str, ...]]:
         index = self._index
         if index is None:
             index = self._index = {}
             for known, _, value in self._fields:
-                if known in index:
-                    index[known].append(value)
-                else:
-                    index[known] = [value]
+                index[known] = (*index[known], value) if known in index else (value,)
         return index
 
     def _change(self) -> None:

@@ -5,7 +5,6 @@ RFC 3261 section 13.3.1.4; RFC 3262 section 3.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -82,7 +81,7 @@ class ReliableProvisionals:
         self._transaction = transaction
         self._on_lost = on_lost
         self._number = core.rng.randrange(1, 2**31)
-        self._queue: deque[_Numbered] = deque()
+        self._queue: list[_Numbered] = []
         self._interval_s = 0.0
 
     @property
@@ -103,7 +102,7 @@ class ReliableProvisionals:
         """Take a PRACK; returns the response that it is for, None if it is for none that waits."""
         if not self._queue or rack.number != self._queue[0].number or rack.cseq != self._transaction.request.cseq:
             return None
-        acknowledged = self._queue.popleft()
+        acknowledged = self._queue.pop(0)
         self._cancel()
         if self._queue:
             self._begin(now)

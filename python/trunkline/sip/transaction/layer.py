@@ -148,3 +148,4 @@ class TransactionLayer:
             mark = _mark(transaction.request)
             if self._first_of.get(mark) is transaction:
                 del self._first_of[mark]
+        transaction.release()

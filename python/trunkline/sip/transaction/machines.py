@@ -125,6 +125,10 @@ class Transaction(ABC):
         self._layer.timers.set(self, timer, now + interval)
 
     @abstractmethod
+    def release(self) -> None:
+        """Give back the memory of what only a living transaction needs: its call may keep it for hours."""
+
+    @abstractmethod
     def _do(self, now: float, action: Action, message: Message | None) -> None:
         """Carry one action out."""
 
@@ -155,6 +159,11 @@ class ClientTransaction(Transaction):
             is_timeout = action is Action.REPORT_TIMEOUT
             self._user.handle_failure(now, Failure.TIMEOUT if is_timeout else Failure.TRANSPORT)
 
+    def release(self) -> None:
+        """Drop the bytes that were repeated."""
+        self._data = b""
+        self.request.headers.release()
+
     def abandon(self, now: float) -> None:
         """Wait no longer: an INVITE that was cancelled has no timer of its own.   RFC 3261 section 9.1."""
         self._enter(now, State.TERMINATED)
@@ -180,6 +189,11 @@ class ServerTransaction(Transaction):
     def is_answered(self) -> bool:
         """Whether a final response was sent."""
         return self.state not in (State.TRYING, State.PROCEEDING)
+
+    def release(self) -> None:
+        """Drop the bytes that were repeated."""
+        self._last = None
+        self.request.headers.release()
 
     def respond(self, now: float, response: Response) -> None:
         """Send a response. A second final one is dropped, save a repeated 2xx to INVITE."""
