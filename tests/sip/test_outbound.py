@@ -236,6 +236,30 @@ def test_connection_that_closes_is_a_lost_flow_and_all_its_bindings_are_renewed_
     assert len(edge.requests("REGISTER")) == 100
 
 
+def test_server_that_closes_after_each_answer_is_not_flooded(network: Network, alice: Agent) -> None:
+    edge = Edge(network)
+
+    def answer_and_close(message: Message) -> None:
+        edge.answer(message)
+        path = Path(Transport.TCP, US, SERVER, 7)
+        network.at(network.now + 0.1, lambda: (alice.ua.handle_unreachable(network.now, path), alice.drain())[-1])
+
+    edge.on_message = answer_and_close
+    register(alice, transport=Transport.TCP)
+    network.run(2000)
+    times = network.sent(alice, "REGISTER")
+    assert times[1] - times[0] < 1, "the first loss may be bad luck"
+    assert 8 <= len(times) <= 25
+    network.run(3000)
+    edge.on_message = edge.answer
+    network.run(1000)
+    alice.ua.handle_unreachable(network.now, Path(Transport.TCP, US, SERVER, 8))
+    alice.drain()
+    before = len(edge.requests("REGISTER"))
+    network.run(0.1)
+    assert len(edge.requests("REGISTER")) == before + 1, "forgiven"
+
+
 def test_loss_of_another_connection_changes_nothing(network: Network, alice: Agent) -> None:
     edge = Edge(network)
     register(alice, transport=Transport.TCP)

@@ -25,6 +25,8 @@ _TEMPORARY = frozenset((408, 423, 429, 480, 491))
 """Refusals below 500 after which trying again can help."""
 _MAX_EXPIRES_S = 86_400
 _MAX_ROUTES = 16
+_STABLE_S = 120.0
+"""A way that lasts for so long was a good one (RFC 5626 section 4.5)."""
 _FLOW_TIMER_S = range(10, 3_601)
 """What we take of Flow-Timer; less would be a flood, more is no keep-alive."""
 
@@ -73,6 +75,8 @@ class Registration:
         self._sip_call_id = core.token()
         self._cseq = 0
         self._failures = 0
+        self._short_flows = 0
+        self._bound_at = 0.0
         self._has_raised_expires = False
         self._may_be_bound = False
         self._wants_to_end = False
@@ -107,8 +111,12 @@ class Registration:
 
     def handle_flow_lost(self, now: float, delay_s: float) -> None:
         """Register on a new way: calls no longer find us on the one that is lost.   RFC 5626 section 4.5."""
-        if self.state is State.REGISTERED and self._client is None:
-            self._core.timers.set(self, _NEXT, now + delay_s)
+        if self.state is not State.REGISTERED or self._client is not None:
+            return
+        self._short_flows = self._short_flows + 1 if now - self._bound_at < _STABLE_S else 0
+        if self._short_flows > 1:  # a server that closes after each answer would be flooded
+            delay_s += self._pause(self._short_flows - 2)
+        self._core.timers.set(self, _NEXT, now + delay_s)
 
     def hurry(self, now: float, delay_s: float) -> None:
         """Register after the delay, since what was in the way may be gone; a Retry-After is kept to."""
@@ -155,6 +163,7 @@ class Registration:
             self._failed(now, 480, "The registrar did not keep the binding", None)
             return
         self.state = State.REGISTERED
+        self._bound_at = now
         has_recovered, self._failures = self._failures > 0, 0
         self._has_raised_expires = False
         if self._wants_to_end:
@@ -192,11 +201,14 @@ class Registration:
 
     def _back_off(self, retry_after_s: int | None) -> float:
         """Double from retry_min_s to retry_max_s, less up to a half so that many clients do not come together."""
-        config = self._core.config
-        ceiling: float = min(config.retry_max_s, config.retry_min_s * (1 << min(self._failures, 16)))
+        wait = self._pause(self._failures)
         self._failures += 1
-        wait = ceiling * self._core.rng.uniform(0.5, 1.0)
         return wait if retry_after_s is None else max(wait, min(retry_after_s, _MAX_EXPIRES_S))
+
+    def _pause(self, times: int) -> float:
+        config = self._core.config
+        ceiling: float = min(config.retry_max_s, config.retry_min_s * (1 << min(times, 16)))
+        return ceiling * self._core.rng.uniform(0.5, 1.0)
 
     def _raise_expires(self, response: Response) -> bool:
         """Accept the registrar's Min-Expires, once an attempt.   RFC 3261 section 10.2.8."""
