@@ -12,7 +12,9 @@ from node import Gateway, gateway
 
 from fakes import phone_answer
 from trunkline.calls.trunks.line import Outcome
-from trunkline.sip.types import InviteConfirmed, InviteEnded, ReferRequest
+from trunkline.errors import MediaError
+from trunkline.ids import MediaCallId
+from trunkline.sip.types import InviteConfirmed, InviteEnded, InviteFailed, ReferRequest
 from trunkline.trunks.limits import Way
 
 FIRST, SECOND = "127.0.0.2", "127.0.0.3"
@@ -325,3 +327,25 @@ async def test_a_call_that_is_given_up_while_it_rings_is_counted_as_that():
         await node.until("c-1", "RING")
         await until_ended(node)
         assert (await trunk(node, "t"))["attempts"]["outbound"] == {"abandoned": 1}
+
+
+async def test_a_node_that_has_lost_its_media_refuses_calls_both_ways_and_holds_no_line():
+    def lost() -> MediaCallId:
+        raise MediaError("no_worker")
+
+    settings = routing("t", inbound=[{"trunks": ["t"]}], web_calls=True)
+    async with (
+        carriers(FIRST) as (carrier,),
+        gateway(trunks={"t": carrier.trunk()}, routing=settings) as node,
+        node.browser() as browser,
+    ):
+        await browser.send("connection", {})
+        await browser.expect("getUserData")
+        node.media.new_call = lost  # type: ignore[method-assign]
+        assert await startup(node) == 500
+        carrier.call_gateway(node, "+4930123")
+        assert (await carrier.wait(InviteFailed, 20)).status == 500
+        await browser.call("+4930123")
+        await browser.expect("fail")
+        line = next(iter(node.app.fleet))
+        assert not any(line.capacity.active.values())

@@ -25,7 +25,6 @@ from trunkline.calls.trunks.fleet import Fleet
 from trunkline.calls.trunks.inbound import Arrival
 from trunkline.calls.web_leg import WebLeg
 from trunkline.errors import (
-    CallExists,
     CallNotFound,
     CapacityError,
     InvalidCallState,
@@ -151,14 +150,13 @@ class WebSession:
                 partial(SipLeg, sip=sessions.sip, what=outbound),
                 self._forget,
             )
-        except (CallExists, CapacityError) as error:
+        except TrunklineError as error:
             if outbound is not None and outbound.course is not None:
                 outbound.course.over()
-            if isinstance(error, CallExists):
+            if not isinstance(error, CapacityError | NoRoute):
                 raise
-            self._refuse(request, CallEnd(EndReason.CAPACITY, phrase=str(error)))
-        except NoRoute as error:
-            self._refuse(request, CallEnd(EndReason.NO_ROUTE, phrase=str(error)))
+            reason = EndReason.CAPACITY if isinstance(error, CapacityError) else EndReason.NO_ROUTE
+            self._refuse(request, CallEnd(reason, phrase=str(error)))
 
     def _route(self, order: CallOrder) -> OutboundCall:
         """Call by the session's account; over trunks if it has none. NoRoute or CapacityError if that cannot be."""

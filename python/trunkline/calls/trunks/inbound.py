@@ -21,7 +21,7 @@ from trunkline.calls.trunks.course import Order
 from trunkline.calls.trunks.fleet import Fleet, Source
 from trunkline.calls.trunks.line import Outcome
 from trunkline.calls.trunks.webhook import Webhooks
-from trunkline.errors import CapacityError, NoRoute
+from trunkline.errors import CapacityError, NoRoute, TrunklineError
 from trunkline.observability.logging import get_logger
 from trunkline.sip.types import HeaderFields, IncomingInvite, InviteEnded, InviteFailed
 from trunkline.trunks.choice import inbound_rule
@@ -142,7 +142,7 @@ class InboundCalls:
                     self._ask(arrival, destination.to, fallback)
                 case _:
                     assert_never(destination.to)
-        except (NoRoute, CapacityError) as error:
+        except TrunklineError as error:
             _log.warning("inbound_call_failed", trunk=arrival.source.name, error=str(error))
             self._send_on(arrival, fallback, error.sip_status)
 
@@ -199,7 +199,7 @@ class InboundCalls:
                 lambda context: SipLeg(context, self._sip, outbound),
                 over,
             )
-        except CapacityError:
+        except TrunklineError:
             if outbound.course is not None:
                 outbound.course.over()
             raise
