@@ -11,6 +11,8 @@ PORT = 5060
 DOMAIN = "phones.test"
 USERS = {"web": "web-secret", "phone": "phone-secret", "other": "other-secret"}
 """Accounts of the tests: login -> password."""
+NO_REFER = "other"
+"""Whose calls the server lets nobody transfer, as many carriers do."""
 
 _CONFIG = """\
 debug=1
@@ -57,6 +59,10 @@ request_route {
         exit;
     }
     if (has_totag()) {
+        if (is_method("REFER") && $tU == "@NO_REFER@") {
+            sl_send_reply("405", "Method Not Allowed");
+            exit;
+        }
         if (loose_route()) {
             t_relay();
         } else if (is_method("ACK")) {
@@ -141,6 +147,7 @@ def _render(address: str, users: Mapping[str, str], routes: Mapping[str, str]) -
         for number, uri in routes.items()
     )
     values = {"ADDRESS": address, "PORT": str(PORT), "DOMAIN": DOMAIN, "USERS": user_lines, "ROUTES": route_lines}
+    values["NO_REFER"] = NO_REFER
     text = _CONFIG
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)

@@ -18,7 +18,7 @@ _UDP = 17
 
 @dataclass(frozen=True, slots=True)
 class RtpPacket:
-    """One packet seen. at_s: kernel time in seconds. payload_bytes: all behind the fixed header."""
+    """One packet seen. at_s: kernel time in seconds. payload: all behind the fixed header."""
 
     at_s: float
     source_port: int
@@ -28,7 +28,12 @@ class RtpPacket:
     timestamp: int
     ssrc: int
     has_marker: bool
-    payload_bytes: int
+    payload: bytes
+
+    @property
+    def payload_bytes(self) -> int:
+        """Its length."""
+        return len(self.payload)
 
 
 class RtpTap:
@@ -87,9 +92,7 @@ def _parse(data: bytes, at_s: float) -> RtpPacket | None:
     first, second, seq, timestamp, ssrc = struct.unpack_from("!BBHII", body, 8)
     if first >> 6 != 2 or 192 <= second <= 223:
         return None
-    return RtpPacket(
-        at_s, source, destination, second & 0x7F, seq, timestamp, ssrc, bool(second & 0x80), len(body) - 20
-    )
+    return RtpPacket(at_s, source, destination, second & 0x7F, seq, timestamp, ssrc, bool(second & 0x80), body[20:])
 
 
 def longest_gap_s(packets: list[RtpPacket], skip_s: float = 1.0) -> float:
