@@ -345,6 +345,38 @@ async def test_a_new_offer_that_cannot_be_met_is_refused_and_the_call_goes_on():
         assert reason(call) is None
 
 
+_FAX = (
+    "m=image 21000 udptl t38\r\na=T38FaxVersion:0\r\na=T38MaxBitRate:14400\r\n"
+    "m=application 21002 UDP/BFCP *\r\nm=video 0 RTP/AVP 31\r\n"
+)
+
+
+async def test_fax_and_unknown_media_beside_audio_are_refused_line_by_line():
+    async with world() as w:
+        _, call, invite = await answered(w)
+        await w.sip_says(ReinviteReceived(invite, phone_offer("PCMU") + _FAX))
+        (_, _, answer, status) = w.sip.verbs("answer_reinvite")[-1]
+        assert status == 200
+        lines = [(each.media, each.protocol, each.port > 0) for each in parse(answer).media]
+        assert lines == [
+            ("audio", "RTP/AVP", True),
+            ("image", "udptl", False),
+            ("application", "UDP/BFCP", False),
+            ("video", "RTP/AVP", False),
+        ]
+        assert call.state is CallState.ESTABLISHED
+
+
+async def test_an_offer_of_nothing_but_fax_is_refused_and_the_call_goes_on_with_its_audio():
+    async with world() as w:
+        _, call, invite = await answered(w)
+        set_before = w.media.endpoint("rtp")[1].remotes_set
+        session = phone_offer("PCMU").partition("m=")[0]
+        await w.sip_says(ReinviteReceived(invite, session + _FAX))
+        assert w.sip.verbs("answer_reinvite")[-1] == ("answer_reinvite", invite, None, 488)
+        assert (call.state, w.media.endpoint("rtp")[1].remotes_set) == (CallState.ESTABLISHED, set_before)
+
+
 async def test_a_reinvite_without_an_offer_gets_ours_and_its_answer_is_taken_from_the_ack():
     async with world() as w:
         _, call, invite = await answered(w)
