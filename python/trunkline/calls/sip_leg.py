@@ -136,7 +136,7 @@ class SipLeg(NoClient, SipMedia):
         """Whether the far side has agreed to call somebody else."""
         self._has_consulted = False
         """Whether that is somebody with whom we have a call."""
-        self._what = what
+        self._what = what if incoming is None else replace(incoming, sdp=None, headers=())  # an INVITE has kilobytes
         self._referral: ReferReceived | None = None
         """A transfer that the far side has asked for, until its outcome is told."""
         self._replacement: IncomingInvite | None = None
@@ -510,6 +510,7 @@ class _MovedLeg(SipLeg):
         self._origin: SipLeg | None = origin
         self._is_asking = False
         self._remote_offer = None
+        self._policy = origin._policy
         self._invite = origin._invite
         self._takes_info = origin._takes_info
         self._listen(origin.handle)
