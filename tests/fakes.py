@@ -34,15 +34,19 @@ from trunkline.sdp.model import SessionIdentity
 from trunkline.sdp.parser import parse
 from trunkline.sip.types import (
     Account,
+    HeaderFields,
     IncomingRequestId,
     InviteId,
     InviteRequest,
     MessageId,
     MessageRequest,
+    Path,
     ProbeId,
     ReferId,
     ReferRequest,
+    RegisterRequest,
     RegistrationId,
+    RequestId,
 )
 
 ACCOUNT = Account(login="alice", password="secret", domain="sip.example")
@@ -268,6 +272,27 @@ class FakeSip:
     def hangup(self, invite: InviteId, status: int | None = None, reason: str | None = None) -> None:
         self._do("hangup", invite, status, reason)
 
+    def refuse(self, invite: InviteId, status: int, reason: str | None = None, headers: HeaderFields = ()) -> None:
+        self._do("refuse", invite, status, reason, headers)
+
+    def move(self, invite: InviteId, flow: Path) -> None:
+        self._do("move", invite, flow)
+
+    def forward_register(self, request: RegisterRequest) -> RequestId:
+        self._do("forward_register", request)
+        return RequestId(len(self.verbs("forward_register")))
+
+    def respond(
+        self,
+        request: IncomingRequestId,
+        status: int,
+        *,
+        reason: str | None = None,
+        headers: HeaderFields = (),
+        body: bytes = b"",
+    ) -> None:
+        self._do("respond", request, status, reason, headers)
+
     def reinvite(self, invite: InviteId, sdp: str) -> None:
         self._do("reinvite", invite, sdp)
 
@@ -280,9 +305,6 @@ class FakeSip:
     def send_message(self, message: MessageRequest) -> MessageId:
         self._do("send_message", message)
         return MessageId(next(self._ids))
-
-    def respond(self, request: IncomingRequestId, status: int) -> None:
-        self._do("respond", request, status)
 
     def refer(self, invite: InviteId, request: ReferRequest) -> ReferId:
         self._do("refer", invite, request)

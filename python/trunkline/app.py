@@ -22,6 +22,7 @@ from trunkline.api.server import HttpServers
 from trunkline.calls.controller import CallController, ControllerSettings
 from trunkline.calls.legs.sip_party import SipAccess
 from trunkline.calls.model import LegKind, TransferPolicy
+from trunkline.calls.pages import PageGate, PageRegistrations, PageSettings, PageSwitch, PageUser
 from trunkline.calls.ports import MediaPort
 from trunkline.calls.registry import Registry
 from trunkline.calls.run.clocks import RunSettings
@@ -30,7 +31,7 @@ from trunkline.calls.sip_events import SipEvents
 from trunkline.calls.trunks.fleet import Fleet
 from trunkline.calls.trunks.inbound import InboundCalls
 from trunkline.calls.trunks.webhook import Webhooks
-from trunkline.config import CallsConfig, Config, MediaConfig, SipConfig
+from trunkline.config import CallsConfig, Config, MediaConfig, PageUserConfig, SipConfig
 from trunkline.demo.phone import DemoPhone
 from trunkline.media.types import AudioFile, Source, Tone
 from trunkline.observability.logging import get_logger
@@ -38,10 +39,12 @@ from trunkline.observability.metrics import Metrics
 from trunkline.observability.trunks import TrunkMetrics
 from trunkline.sdp.codecs import CodecPolicy
 from trunkline.sdp.security import MediaSecurity, SecurityPolicy
+from trunkline.sip.digest import HashedPassword
+from trunkline.sip.registrar import BindingLimits
 from trunkline.sip.resolver import DnsResolver
 from trunkline.sip.transport import Listener, SipShell, StreamLimits, TlsSettings
 from trunkline.sip.transports.tls import CertificateFiles
-from trunkline.sip.types import ContactPolicy, EarlyMedia, IncomingRequest, Reliability, Transport, UaConfig
+from trunkline.sip.types import Account, ContactPolicy, EarlyMedia, Hop, Reliability, Transport, UaConfig
 from trunkline.sip.ua import UserAgent
 from trunkline.trunks.doorkeeper import Doorkeeper
 from trunkline.trunks.loading import directory_of, header_rules_of
@@ -114,8 +117,9 @@ class App:
         self._is_stopping = False
         directory = directory_of(config.trunks, config.routing)
         self._events = SipEvents()
+        pages, gate = _page_settings(config.sip), PageGate(Doorkeeper(directory, rng))
         self.sip = SipShell(
-            UserAgent(_ua_config(config.sip), rng, gate=Doorkeeper(directory, rng)),
+            UserAgent(_ua_config(config.sip), rng, accept_methods=_methods(pages), gate=gate),
             _listeners(config.sip),
             self._events.handle,
             limits=_stream_limits(config.sip),
@@ -148,6 +152,16 @@ class App:
         self.sessions.otherwise = InboundCalls(
             self.fleet, controller=self.controller, sip=access, users=self.sessions, webhooks=self._webhooks
         ).take
+        self._pages = PageRegistrations(pages, sip=access, clock=self._clock, metrics=self._metrics, rng=rng)
+        gate.is_contact = self._pages.is_contact
+        self._switch = PageSwitch(
+            self._pages,
+            controller=self.controller,
+            sip=access,
+            clock=self._clock,
+            metrics=self._metrics,
+            otherwise=self.sessions.take,
+        )
         self.demo = DemoPhone(config.demo, self._media, rng) if config.demo.enabled else None
         self._node = Node(
             config=config,
@@ -161,7 +175,6 @@ class App:
             demo=self._demo_account,
         )
         self.http = HttpServers(make_api(self._node), config.http)
-        self._events.on_request(self._refuse_request)
         self._metrics.read_media_drops(lambda: self._media.drops)
         self._metrics.read_media(lambda: self._media.counters)
         self._metrics.media_dead_workers.set_function(lambda: self._media.dead_workers)
@@ -210,6 +223,7 @@ class App:
 
     async def _stop_calls(self) -> None:
         await self.controller.stop(STOP_CALLS_S)
+        self._pages.stop()
         self.sessions.close_all()
         if self._node.sockets:
             # They end once their last frames are out; the servers cut off those that do not.
@@ -252,10 +266,6 @@ class App:
             numbers=tuple(PhoneNumber(number=entry.number, title=entry.title) for entry in info.numbers),
         )
 
-    def _refuse_request(self, request: IncomingRequest) -> None:
-        """Answer what the user agent leaves to us: nothing that we do yet (RFC 3261 section 8.2.1)."""
-        self.sip.respond(request.id, 405)
-
 
 def _new_media_plane() -> MediaPlane:
     # Not at the top: importing this module must work where the compiled one is not built.
@@ -275,6 +285,54 @@ def _ua_config(config: SipConfig) -> UaConfig:
         early_media=EarlyMedia(config.early_media),
         session_expires_s=config.session_expires_s,
     )
+
+
+def _methods(pages: PageSettings) -> frozenset[str]:
+    return frozenset({"REGISTER"}) if pages.is_used else frozenset()
+
+
+def _page_settings(config: SipConfig) -> PageSettings:
+    pages, upstream = config.registrar, config.registrar.upstream
+    return PageSettings(
+        users={user.login: _page_user(user) for user in pages.users},
+        realm=pages.realm,
+        algorithms=pages.algorithms,
+        upstream=None if upstream is None else Hop(upstream.host, upstream.port, _transport(upstream.transport)),
+        limits=BindingLimits(
+            min_expires_s=pages.min_expires_s,
+            max_expires_s=pages.max_expires_s,
+            per_address=pages.max_contacts,
+            total=pages.max_bindings,
+        ),
+        reconnect_s=pages.reconnect_s,
+        register_expires_s=config.register_expires_s,
+    )
+
+
+def _page_user(user: PageUserConfig) -> PageUser:
+    secret, account = user.password or user.ha1, user.account
+    assert secret is not None
+    text = secret.get_secret_value()
+    return PageUser(
+        login=user.login,
+        password=HashedPassword(text.lower()) if user.password is None else text,
+        display_name=user.display_name,
+        account=None
+        if account is None
+        else Account(
+            login=account.login,
+            password=account.password.get_secret_value(),
+            domain=account.domain,
+            authentication_name=account.authentication_name,
+            outbound_proxy=account.outbound_proxy,
+            port=account.port,
+            transport=_transport(account.transport),
+        ),
+    )
+
+
+def _transport(name: str | None) -> Transport | None:
+    return None if name is None else Transport(name)
 
 
 def _listeners(config: SipConfig) -> tuple[Listener, ...]:

@@ -29,15 +29,19 @@ from trunkline.sdp.codecs import CodecPolicy
 from trunkline.sdp.security import SecurityPolicy
 from trunkline.sip.types import (
     Account,
+    HeaderFields,
     IncomingRequestId,
     InviteId,
     InviteRequest,
     MessageId,
     MessageRequest,
+    Path,
     ProbeId,
     ReferId,
     ReferRequest,
+    RegisterRequest,
     RegistrationId,
+    RequestId,
 )
 
 
@@ -109,6 +113,27 @@ class SipPort(Protocol):
     def hangup(self, invite: InviteId, status: int | None = None, reason: str | None = None) -> None:
         """CANCEL, BYE or refuse, whichever fits; dead ids are ignored."""
 
+    def refuse(self, invite: InviteId, status: int, reason: str | None = None, headers: HeaderFields = ()) -> None:
+        """Refuse an inbound INVITE with headers besides. InvalidCallState once answered or ended."""
+
+    def move(self, invite: InviteId, flow: Path) -> None:
+        """Go on with a call on another flow; dead ids are ignored."""
+
+    def forward_register(self, request: RegisterRequest) -> RequestId:
+        """Pass a REGISTER on; `RequestAnswered` follows. LocalProtocolError if it cannot be put on the wire."""
+        ...
+
+    def respond(
+        self,
+        request: IncomingRequestId,
+        status: int,
+        *,
+        reason: str | None = None,
+        headers: HeaderFields = (),
+        body: bytes = b"",
+    ) -> None:
+        """Answer a request outside dialogs; ids that are over are ignored."""
+
     def reinvite(self, invite: InviteId, sdp: str) -> None:
         """Offer a changed session. InvalidCallState if the call is not confirmed or an offer is under way."""
 
@@ -121,9 +146,6 @@ class SipPort(Protocol):
     def send_message(self, message: MessageRequest) -> MessageId:
         """Send a text. LocalProtocolError if it cannot be put on the wire."""
         ...
-
-    def respond(self, request: IncomingRequestId, status: int) -> None:
-        """Answer a text; ids that are over are ignored."""
 
     def refer(self, invite: InviteId, request: ReferRequest) -> ReferId:
         """Ask for a transfer. InvalidCallState if a call it names is not confirmed."""

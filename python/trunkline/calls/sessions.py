@@ -384,7 +384,7 @@ class Sessions:
         self.by_registration: dict[RegistrationId, WebSession] = {}
         self.messages = Messages(sip, metrics, self.by_registration)
         self._sessions: dict[SessionId, WebSession] = {}
-        sip.events.on_incoming(self._incoming)
+        sip.events.on_incoming(self.take)
 
     def __len__(self) -> int:
         """Count open connections."""
@@ -423,7 +423,7 @@ class Sessions:
                 return True
         return False
 
-    def _incoming(self, invite: IncomingInvite) -> None:
+    def take(self, invite: IncomingInvite) -> None:
         """Ring the browser whose registration was called; an unknown contact is answered 404.
 
         A call that replaces one of ours goes there.

@@ -5,6 +5,7 @@ sources.
 """
 
 from trunkline.config.loading import Config, load
+from trunkline.config.registrar import PageUserConfig, RegistrarConfig
 from trunkline.config.sections import (
     AudioCodecName,
     CallsConfig,
@@ -26,6 +27,8 @@ __all__ = [
     "LogConfig",
     "MediaConfig",
     "NodeConfig",
+    "PageUserConfig",
+    "RegistrarConfig",
     "SipConfig",
     "SipTlsConfig",
     "TlsConfig",

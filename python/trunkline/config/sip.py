@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from trunkline.config.registrar import RegistrarConfig
 from trunkline.config.section import HeaderName, Port, Section
 
 SrtpSuiteName = Literal[
@@ -101,6 +102,7 @@ class SipConfig(Section):
         "others' pages out.",
     )
     tls: SipTlsConfig = SipTlsConfig()
+    registrar: RegistrarConfig = RegistrarConfig()
     advertised_host: str | None = Field(
         default=None,
         description="Address or name in our Via and Contact. Default: the local address towards each peer. Set it "

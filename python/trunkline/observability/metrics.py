@@ -118,6 +118,12 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.page_bindings = Gauge(
+            "trunkline_page_bindings",
+            "Pages that have registered by SIP over WebSocket.",
+            registry=self.registry,
+        )
+
         self._leg_mos = self._leg_histogram("trunkline_leg_mos", "MOS by the E-model", _MOS_BUCKETS)
         self._leg_jitter = self._leg_histogram("trunkline_leg_jitter_seconds", "Mean jitter", _JITTER_BUCKETS_S)
         self._leg_loss = self._leg_histogram(

@@ -165,9 +165,17 @@ def _merged(
 
 
 def _toml(settings: Mapping[str, Mapping[str, Any]]) -> str:
-    # A JSON scalar or array of scalars is also a TOML value.
     lines: list[str] = []
     for section, values in settings.items():
         lines.append(f"[{section}]")
-        lines += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+        lines += [f"{name} = {_toml_value(value)}" for name, value in values.items()]
     return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    """Write a value: a JSON scalar is also one of TOML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_toml_value(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
+    return json.dumps(value)
