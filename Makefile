@@ -105,7 +105,7 @@ bench-jitter: ## Replay jitter traces through our jitter buffer and through the 
 
 .PHONY: bench-codecs
 bench-codecs: $(STAMPS)/build-tools $(STAMPS)/rust-peers ## Measure what codecs cost a frame, beside other libraries
-	cargo bench --locked --bench codecs --bench calls
+	cargo bench --locked --bench codecs --bench calls --bench resampler
 
 .PHONY: bench-srtp
 bench-srtp: $(STAMPS)/build-tools $(STAMPS)/rust-peers ## Measure what protection costs a packet, beside libsrtp

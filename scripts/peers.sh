@@ -6,7 +6,7 @@ set -euo pipefail
 
 case "${1:-}" in
   e2e) packages=(baresip-core chromium iproute2 kamailio libbcg729-0 nodejs npm sip-tester) ;;
-  rust) packages=(libsrtp2-1 libbcg729-0) ;;
+  rust) packages=(libsrtp2-1 libbcg729-0 libspeexdsp1) ;;
   bench) packages=(janus rtpengine-daemon) ;;
   *)
     echo "usage: peers.sh e2e|rust|bench" >&2
