@@ -44,6 +44,7 @@ impl Bridge {
 fn impairment(codec: Kind) -> Option<emodel::Impairment> {
     match codec {
         Kind::Pcmu | Kind::Pcma => Some(emodel::G711),
+        Kind::G722 => Some(emodel::G722),
         Kind::G729 => Some(emodel::G729A),
         Kind::Opus => Some(emodel::OPUS),
         Kind::Cn | Kind::TelephoneEvent => None,

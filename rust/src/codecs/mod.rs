@@ -5,9 +5,10 @@
 //! calls decides what is lost (see [`jitter`](crate::jitter)) and when a frame is due. Payloads come from the network, so
 //! every decoder takes any bytes and answers with samples or an error.
 //!
-//! RFC 3551 (static payload types, G.729), 7587 (Opus), 3389 (comfort noise), 4733 (telephone-event).
+//! RFC 3551 (static payload types, G.722, G.729), 7587 (Opus), 3389 (comfort noise), 4733 (telephone-event).
 
 mod g711;
+mod g722;
 mod g729;
 mod opus;
 mod silence;
@@ -61,6 +62,8 @@ pub enum Kind {
     Pcmu,
     /// G.711 A-law (RFC 3551 section 4.5.14).
     Pcma,
+    /// G.722 at 64 kbit/s (RFC 3551 section 4.5.2).
+    G722,
     /// G.729 with Annexes A and B (RFC 3551 section 4.5.6).
     G729,
     /// Comfort noise (RFC 3389).
@@ -71,7 +74,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [Self::Opus, Self::Pcmu, Self::Pcma, Self::G729, Self::Cn, Self::TelephoneEvent];
+    pub const ALL: [Self; 7] =
+        [Self::Opus, Self::Pcmu, Self::Pcma, Self::G722, Self::G729, Self::Cn, Self::TelephoneEvent];
 
     /// The canonical spelling of the encoding name in `rtpmap`.
     #[must_use]
@@ -80,6 +84,7 @@ impl Kind {
             Self::Opus => "opus",
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
+            Self::G722 => "G722",
             Self::G729 => "G729",
             Self::Cn => "CN",
             Self::TelephoneEvent => "telephone-event",
@@ -95,7 +100,7 @@ impl Kind {
     /// Whether packets of this kind carry coded audio, so that an encoder and a decoder exist.
     #[must_use]
     pub const fn is_speech(self) -> bool {
-        matches!(self, Self::Opus | Self::Pcmu | Self::Pcma | Self::G729)
+        matches!(self, Self::Opus | Self::Pcmu | Self::Pcma | Self::G722 | Self::G729)
     }
 }
 
@@ -125,7 +130,7 @@ impl Codec {
         let fits = match kind {
             // RFC 7587 section 7: always "opus/48000/2", whatever is sent. Some stacks leave the 2 out.
             Kind::Opus => clock_rate_hz == 48_000 && (1..=2).contains(&channels),
-            Kind::Pcmu | Kind::Pcma | Kind::G729 => clock_rate_hz == 8_000 && channels == 1,
+            Kind::Pcmu | Kind::Pcma | Kind::G722 | Kind::G729 => clock_rate_hz == 8_000 && channels == 1,
             Kind::Cn | Kind::TelephoneEvent => (8_000..=48_000).contains(&clock_rate_hz) && channels == 1,
         };
         if !fits {
@@ -171,15 +176,19 @@ impl Codec {
     pub const fn native_sample_rate_hz(&self) -> u32 {
         match self.kind {
             Kind::Opus => 48_000,
+            Kind::G722 => g722::SAMPLE_RATE_HZ,
             Kind::Pcmu | Kind::Pcma | Kind::G729 | Kind::Cn | Kind::TelephoneEvent => 8_000,
         }
     }
 
-    /// The rate at which PCM should travel between this codec and `other` with no resampler: the lower of the two
-    /// native rates, which every codec of ours can run at.
+    /// The rate at which to run this codec beside PCM at `other_hz`, with no resampler if it can be: Opus runs at any of
+    /// its rates, so at the lowest that loses nothing of the other side; the others have one rate.
     #[must_use]
-    pub fn common_sample_rate_hz(&self, other: &Self) -> u32 {
-        self.native_sample_rate_hz().min(other.native_sample_rate_hz())
+    pub fn sample_rate_beside(&self, other_hz: u32) -> u32 {
+        match self.kind {
+            Kind::Opus => opus::rate_beside(other_hz),
+            _ => self.native_sample_rate_hz(),
+        }
     }
 
     /// The largest payload that a jitter buffer need hold for this codec, in bytes.
@@ -189,7 +198,7 @@ impl Codec {
             // What fits into a datagram of 1,500 bytes; one frame is at most 1,275 bytes (RFC 6716 section 3.4).
             Kind::Opus => 1_460,
             // 120 ms at a byte a sample.
-            Kind::Pcmu | Kind::Pcma => 960,
+            Kind::Pcmu | Kind::Pcma | Kind::G722 => 960,
             // 120 ms at ten bytes a frame; a description of silence is shorter than the frame in its place.
             Kind::G729 => 120,
             Kind::Cn | Kind::TelephoneEvent => 64,
@@ -204,6 +213,7 @@ impl Codec {
             Kind::Opus => Ok(Box::new(opus::Decoder::new(sample_rate_hz)?)),
             Kind::Pcmu => Ok(Box::new(g711::Coder::new(Law::Ulaw, sample_rate_hz)?)),
             Kind::Pcma => Ok(Box::new(g711::Coder::new(Law::Alaw, sample_rate_hz)?)),
+            Kind::G722 => Ok(Box::new(g722::Decoder::new(sample_rate_hz)?)),
             Kind::G729 => Ok(Box::new(g729::Decoder::new(sample_rate_hz)?)),
             Kind::Cn | Kind::TelephoneEvent => Err(CodecError::NotSpeech),
         }
@@ -218,6 +228,7 @@ impl Codec {
             Kind::Opus => Ok(Box::new(opus::Encoder::new(settings, &self.opus)?)),
             Kind::Pcmu => Ok(Box::new(g711::Coder::new(Law::Ulaw, settings.sample_rate_hz)?)),
             Kind::Pcma => Ok(Box::new(g711::Coder::new(Law::Alaw, settings.sample_rate_hz)?)),
+            Kind::G722 => Ok(Box::new(g722::Encoder::new(settings.sample_rate_hz)?)),
             Kind::G729 => Ok(Box::new(g729::Encoder::new(settings, self.g729)?)),
             Kind::Cn | Kind::TelephoneEvent => Err(CodecError::NotSpeech),
         }
@@ -227,7 +238,7 @@ impl Codec {
 /// How an encoder should run. A codec ignores what it has no use for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncoderSettings {
-    /// Rate of the PCM given to the encoder: 8,000 for G.711 and G.729; 8,000, 12,000, 16,000, 24,000 or 48,000 for Opus.
+    /// Rate of the PCM given to the encoder: 8,000 for G.711 and G.729; 16,000 for G.722; 8,000, 12,000, 16,000, 24,000 or 48,000 for Opus.
     pub sample_rate_hz: u32,
     /// Opus complexity, 0 (least CPU) to 10.
     pub complexity: u8,
@@ -351,12 +362,14 @@ mod tests {
     }
 
     #[test]
-    fn picks_a_rate_that_needs_no_resampler() {
+    fn picks_a_rate_that_needs_no_resampler_if_it_can() {
         let opus = Codec::new("opus", 48_000, 2, []).unwrap();
         let pcmu = Codec::new("PCMU", 8_000, 1, []).unwrap();
-        assert_eq!(opus.common_sample_rate_hz(&pcmu), 8_000);
-        assert_eq!(opus.common_sample_rate_hz(&opus), 48_000);
-        assert!(opus.decoder(8_000).is_ok() && pcmu.decoder(8_000).is_ok());
+        assert_eq!(
+            [8_000, 16_000, 32_000, 44_100, 48_000].map(|hz| opus.sample_rate_beside(hz)),
+            [8_000, 16_000, 48_000, 48_000, 48_000]
+        );
+        assert_eq!(pcmu.sample_rate_beside(48_000), 8_000);
     }
 
     #[test]

@@ -97,6 +97,11 @@ fn rate(sample_rate_hz: u32) -> Result<c_int, CodecError> {
     c_int::try_from(sample_rate_hz).map_err(|_| CodecError::BadSampleRate)
 }
 
+/// The lowest rate that holds all that PCM at `other_hz` can have.
+pub(super) fn rate_beside(other_hz: u32) -> u32 {
+    SAMPLE_RATES_HZ.into_iter().find(|rate_hz| *rate_hz >= other_hz).unwrap_or(48_000)
+}
+
 /// Samples of `units` times 2.5 ms.
 const fn samples(sample_rate_hz: u32, units: usize) -> usize {
     sample_rate_hz as usize / 400 * units

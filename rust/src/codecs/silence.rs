@@ -2,7 +2,7 @@
 //!
 //! RFC 6716 section 3.1 and 3.2 (Opus packets), 3551 (G.711, G.729), 3389 (comfort noise).
 
-use super::{Codec, Kind, Law, g729};
+use super::{Codec, Kind, Law, g722, g729};
 
 /// Opus frames are measured in units of 2.5 ms; a packet has at most 120 ms (RFC 6716 section 3.2.5, R5).
 const MAX_UNITS: u8 = 48;
@@ -23,6 +23,7 @@ impl Codec {
         match self.kind() {
             Kind::Pcmu => fill(silence, payload.len(), Law::Ulaw.silence()),
             Kind::Pcma => fill(silence, payload.len(), Law::Alaw.silence()),
+            Kind::G722 => fill(silence, payload.len(), g722::SILENCE),
             Kind::G729 => write_g729_silence(g729::frame_count(payload)?, silence),
             Kind::Cn => fill(silence, 1, NO_NOISE),
             Kind::Opus => write_opus_silence(opus_units(payload)?, silence),
@@ -34,7 +35,7 @@ impl Codec {
     #[must_use]
     pub fn duration_us(&self, payload: &[u8]) -> u64 {
         match self.kind() {
-            Kind::Pcmu | Kind::Pcma => payload.len() as u64 * 125,
+            Kind::Pcmu | Kind::Pcma | Kind::G722 => payload.len() as u64 * 125,
             Kind::G729 => g729::frame_count(payload).unwrap_or(0) as u64 * 10_000,
             Kind::Opus => u64::from(opus_units(payload).unwrap_or(0)) * 2_500,
             Kind::Cn | Kind::TelephoneEvent => 0,

@@ -5,6 +5,7 @@
 //! (mu-law); see [`tone::amplitude`].
 
 pub mod cn;
+pub mod extrapolation;
 pub mod plc;
 pub mod resample;
 pub mod timescale;

@@ -22,6 +22,9 @@ pub const G729A: Impairment = Impairment { ie: 11.0, bpl: 19.0 };
 /// says nothing of the wider band.
 pub const OPUS: Impairment = G711;
 
+/// G.722 is measured on the wide-band scale only (Appendix IV): the same estimate.
+pub const G722: Impairment = G711;
+
 /// One direction of a call, as far as a gateway knows it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Path {
