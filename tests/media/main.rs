@@ -26,3 +26,4 @@ mod sources;
 mod srtp_legs;
 mod support;
 mod transport;
+mod wideband;

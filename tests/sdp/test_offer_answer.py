@@ -356,6 +356,22 @@ def test_answers_g729_with_the_silence_suppression_that_both_take(
     assert negotiated.audio.send[0] == Codec(18, "G729", 8_000, 1, sent)
 
 
+@pytest.mark.parametrize("rtpmap", [(), ("a=rtpmap:9 G722/8000",), ("a=rtpmap:9 g722/8000/1",)])
+def test_answers_g722_with_its_clock_of_8000_hz(rtpmap: tuple[str, ...]) -> None:
+    text = offer("m=audio 4000 RTP/AVP 9 0", *rtpmap)
+    negotiated = answer_offer(parse(text), LOCAL, CodecPolicy(audio=("G722", "PCMU")), IDENTITY)
+    lines = list(negotiated.description.media[0].lines())
+    assert lines[0] == "m=audio 31000 RTP/AVP 9 0"
+    assert "a=rtpmap:9 G722/8000" in lines
+    assert negotiated.audio.send[0] == Codec(9, "G722", 8_000)
+
+
+def test_leaves_g722_alone_that_claims_its_sample_rate_for_a_clock() -> None:
+    text = offer("m=audio 4000 RTP/AVP 96 0", "a=rtpmap:96 G722/16000")
+    negotiated = answer_offer(parse(text), LOCAL, CodecPolicy(audio=("G722", "PCMU")), IDENTITY)
+    assert [codec.name for codec in negotiated.audio.send] == ["PCMU"]
+
+
 def test_a_policy_must_name_codecs_that_exist() -> None:
     for names in (("G728",), ()):
         with pytest.raises(ValueError, match="codec"):

@@ -33,6 +33,8 @@ _OURS = {
         Codec(111, "opus", 48_000, 2, opus.OURS),
         Codec(0, "PCMU", 8_000),
         Codec(8, "PCMA", 8_000),
+        # 16,000 samples a second under a clock of 8,000 Hz (RFC 3551 4.5.2).
+        Codec(9, "G722", 8_000),
         # G.729 with silence suppression, which is what an absent annexb means as well (RFC 4856 2.1.9).
         Codec(18, "G729", 8_000, 1, (("annexb", "yes"),)),
     )

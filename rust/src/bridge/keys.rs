@@ -9,6 +9,7 @@
 use std::time::Instant;
 
 use crate::codecs::{Codec, Decoder, MAX_PACKET_MS};
+use crate::dsp::resample::Resampler;
 use crate::dtmf::{Detector, DtmfError, END_TIMEOUT, Kind, Received, Receiver};
 use crate::net::{Pt, Ssrc};
 use crate::pipeline::{Format, Inbound};
@@ -17,7 +18,7 @@ use crate::rtp::Header;
 /// Clock of telephone-events until a packet says otherwise (RFC 4733 section 2.5.1.1).
 const EVENT_CLOCK_RATE_HZ: u32 = 8_000;
 
-/// Rate at which audio is listened to: every codec of ours decodes to it, and no digit has a wave above half of it.
+/// Rate at which audio is listened to: no digit has a wave above half of it.
 const LISTENING_RATE_HZ: u32 = 8_000;
 
 const LONGEST_PACKET_SAMPLES: usize = (LISTENING_RATE_HZ / 1_000 * MAX_PACKET_MS) as usize;
@@ -39,11 +40,19 @@ struct Source {
 /// A listener beside the audio's way.
 struct Tones {
     detector: Detector,
-    decoder: Option<(Pt, Box<dyn Decoder>)>,
+    ear: Option<Ear>,
     pcm: [i16; LONGEST_PACKET_SAMPLES],
     /// Unwrapped sequence number and samples of the newest packet.
     newest: Option<(u32, u32)>,
     heard_at: Option<Instant>,
+}
+
+/// The decoder of one payload type.
+struct Ear {
+    pt: Pt,
+    decoder: Box<dyn Decoder>,
+    /// For codecs that do not decode to our rate, with room for what they decode to.
+    resampler: Option<(Resampler, Box<[i16]>)>,
 }
 
 impl Keys {
@@ -59,7 +68,7 @@ impl Keys {
         }
         self.tones = Detector::new(LISTENING_RATE_HZ).filter(|_| is_listening).map(|detector| {
             let pcm = [0; LONGEST_PACKET_SAMPLES];
-            Box::new(Tones { detector, decoder: None, pcm, newest: None, heard_at: None })
+            Box::new(Tones { detector, ear: None, pcm, newest: None, heard_at: None })
         });
     }
 
@@ -159,15 +168,37 @@ impl Tones {
 
     /// Fills the front of `pcm`; returns how much of it.
     fn decode(&mut self, payload: &[u8], pt: Pt, codec: &Codec) -> Option<usize> {
-        if self.decoder.as_ref().is_none_or(|(known, _)| *known != pt) {
-            self.decoder = Some((pt, codec.decoder(LISTENING_RATE_HZ).ok()?));
+        if self.ear.as_ref().is_none_or(|ear| ear.pt != pt) {
+            self.ear = Some(Ear::new(pt, codec)?);
         }
-        let (_, decoder) = self.decoder.as_mut()?;
-        decoder.decode(payload, &mut self.pcm).ok()
+        self.ear.as_mut()?.decode(payload, &mut self.pcm)
     }
 
     /// When a digit ends because its stream fell silent.
     fn poll_timeout(&self) -> Option<Instant> {
         self.heard_at.filter(|_| self.detector.is_tone()).map(|at| at + END_TIMEOUT)
+    }
+}
+
+impl Ear {
+    fn new(pt: Pt, codec: &Codec) -> Option<Self> {
+        let rate_hz = codec.sample_rate_beside(LISTENING_RATE_HZ);
+        let decoder = codec.decoder(rate_hz).ok()?;
+        let resampler = if rate_hz == LISTENING_RATE_HZ {
+            None
+        } else {
+            let longest = usize::try_from(rate_hz * MAX_PACKET_MS / 1_000).ok()?;
+            Some((Resampler::new(rate_hz, LISTENING_RATE_HZ).ok()?, vec![0; longest].into_boxed_slice()))
+        };
+        Some(Self { pt, decoder, resampler })
+    }
+
+    /// Fills the front of `pcm`, at our rate; returns how much of it.
+    fn decode(&mut self, payload: &[u8], pcm: &mut [i16]) -> Option<usize> {
+        let Some((resampler, room)) = &mut self.resampler else { return self.decoder.decode(payload, pcm).ok() };
+        let decoded = self.decoder.decode(payload, room).ok()?;
+        let samples = resampler.output_samples(decoded).min(pcm.len());
+        resampler.process(room.get(..decoded)?, &mut pcm[..samples]);
+        Some(samples)
     }
 }

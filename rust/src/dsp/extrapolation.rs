@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(pcm, [0; 320]);
         let mut noise = vec![0; 3_200];
         let mut generator = crate::dsp::cn::Generator::new(7);
-        generator.set_level(10);
+        generator.set(&crate::dsp::cn::Description::parse(&[10]).unwrap());
         (0..10).for_each(|_| generator.fill(&mut noise));
         let level = level_dbm0(&noise);
         extrapolator.receive(&mut noise);

@@ -201,7 +201,7 @@ impl Pipeline {
                 self.pass(now, &Inbound { payload, ..*packet }, format, sink)
             }
             Route::Transcode(codec) => {
-                let sample_rate_hz = self.voice()?.sample_rate_hz();
+                let sample_rate_hz = self.voice_for(&codec)?;
                 self.ear.hear(now, packet, &codec, sample_rate_hz)?;
                 self.start_pace(now, Duration::from_millis(u64::from(self.ptime_ms / 2)));
                 Ok(())
@@ -443,10 +443,36 @@ impl Pipeline {
         self.voice.as_mut().ok_or(DropReason::Codec)
     }
 
-    /// The rate at which PCM travels: the lowest native rate of all who share it.
+    /// Makes the encoder fit for all that `codec`, of the other leg, lets through, and returns its rate.
+    ///
+    /// It was made for the codec that the other leg named first. One that is heard instead and has more needs a rate of
+    /// its own: the encoder begins anew, at most once for each of its rates, but not amid digits that it sounds.
+    fn voice_for(&mut self, codec: &Codec) -> Result<u32, DropReason> {
+        let voice = self.voice()?;
+        let (rate_hz, format) = (voice.sample_rate_hz(), voice.format());
+        let wanted_hz = format.codec.sample_rate_beside(codec.native_sample_rate_hz());
+        if wanted_hz <= rate_hz || self.is_dialling() {
+            return Ok(rate_hz);
+        }
+        let settings = EncoderSettings { sample_rate_hz: wanted_hz, ..self.settings };
+        self.voice = Some(Voice::new(format, self.ptime_ms, &settings).map_err(|_| DropReason::Codec)?);
+        self.played = self.played();
+        (self.ear, self.sampler) = (Ear::default(), Sampler::default());
+        self.forget_tones();
+        Ok(wanted_hz)
+    }
+
+    /// The rate at which the encoder runs: what suits the codec that the other leg named first, or else a player.
     fn sample_rate_hz(&self, format: Format) -> u32 {
-        let transcoded = self.routes.transcoded().map(|codec| codec.common_sample_rate_hz(&format.codec));
-        transcoded.min().unwrap_or_else(|| format.codec.native_sample_rate_hz().min(PLAYER_RATE_HZ))
+        let other_hz = self.routes.transcoded().next().map(|codec| codec.native_sample_rate_hz());
+        format.codec.sample_rate_beside(other_hz.unwrap_or(PLAYER_RATE_HZ))
+    }
+
+    /// Tones are made at the rate of the encoder, which may be another now.
+    fn forget_tones(&mut self) {
+        if matches!(self.digits, Some(Digits::Tones(_))) {
+            self.digits = None;
+        }
     }
 
     /// The queue of outgoing digits, made when it is first needed: events if there is a payload type for them, best
@@ -474,10 +500,8 @@ impl Pipeline {
         self.played = self.played();
         (self.ear, self.sampler) = (Ear::default(), Sampler::default());
         self.voice = None;
-        // Tones are made at the rate of the encoder, which may be another now; a held key cannot come up any more.
-        if matches!(self.digits, Some(Digits::Tones(_))) {
-            self.digits = None;
-        }
+        self.forget_tones();
+        // A held key cannot come up any more.
         self.release(0);
         if let Some(player) = self.player.take() {
             self.player = self.voice().ok().map(|voice| voice.sample_rate_hz()).map(|rate| player.at_rate(rate));

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use crate::codecs::MAX_PACKET_MS;
+use crate::dsp::resample::Resampler;
 use crate::dsp::tone::{MAX_CADENCE, MAX_FREQUENCIES, Oscillator};
 use crate::dtmf::Digit;
 
@@ -65,7 +67,7 @@ impl Source {
     }
 }
 
-/// Recorded mono audio at the two rates that encoders run at.
+/// Recorded mono audio at the two rates that encoders mostly run at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clip {
     /// At 8,000 Hz.
@@ -95,7 +97,15 @@ pub(super) struct Player {
 enum State {
     Tone(Box<Oscillator>),
     Digits { keypad: Box<Keypad>, next: usize },
-    Clip { position: usize },
+    Clip(Box<ClipState>),
+}
+
+/// Where in a clip its player is.
+#[derive(Debug)]
+struct ClipState {
+    position: usize,
+    /// For encoders that run at another rate than the clip was kept at, with room for what goes in.
+    resampler: Option<(Resampler, Box<[i16]>)>,
 }
 
 impl Player {
@@ -108,7 +118,7 @@ impl Player {
                 State::Tone(Box::new(oscillator.with_cadence(cadence_ms.iter().map(|ms| samples(*ms)))))
             }
             Source::Digits { .. } => State::Digits { keypad: Box::new(Keypad::new(sample_rate_hz)), next: 0 },
-            Source::Clip { .. } => State::Clip { position: 0 },
+            Source::Clip { clip, .. } => State::Clip(Box::new(ClipState::new(clip, sample_rate_hz))),
         };
         Self { source, sample_rate_hz, state }
     }
@@ -135,42 +145,60 @@ impl Player {
                 keypad.fill(pcm);
                 keypad.is_active()
             }
-            (State::Clip { position }, Source::Clip { clip, is_looped }) => {
-                let (samples, step) = clip.at_rate(self.sample_rate_hz);
-                play_clip(samples, step, *is_looped, position, pcm)
+            (State::Clip(state), Source::Clip { clip, is_looped }) => {
+                state.fill(clip.at_rate(self.sample_rate_hz).0, *is_looped, pcm)
             }
-            (State::Digits { .. } | State::Clip { .. }, _) => false,
+            (State::Digits { .. } | State::Clip(_), _) => false,
         }
     }
 }
 
 impl Clip {
-    /// Samples for an output rate, and how many output samples each of them lasts. Rates of ours are multiples of
-    /// 8,000 or (12,000) come close enough only by holding samples; no encoder is run at such a rate.
-    fn at_rate(&self, sample_rate_hz: u32) -> (&[i16], usize) {
-        let hold = |own_rate: u32| usize::try_from(sample_rate_hz / own_rate).unwrap_or(1).max(1);
+    /// The samples that suit an output rate, and theirs.
+    fn at_rate(&self, sample_rate_hz: u32) -> (&[i16], u32) {
         match &self.wide {
-            Some(wide) if sample_rate_hz >= 16_000 => (wide, hold(16_000)),
-            _ => (&self.narrow, hold(8_000)),
+            Some(wide) if sample_rate_hz > 8_000 => (wide, 16_000),
+            _ => (&self.narrow, 8_000),
         }
     }
 }
 
-fn play_clip(samples: &[i16], hold: usize, is_looped: bool, position: &mut usize, pcm: &mut [i16]) -> bool {
-    let length = samples.len() * hold;
-    for sample in pcm.iter_mut() {
-        if *position >= length && is_looped {
+impl ClipState {
+    fn new(clip: &Clip, sample_rate_hz: u32) -> Self {
+        let (_, own_hz) = clip.at_rate(sample_rate_hz);
+        let longest = usize::try_from(own_hz * MAX_PACKET_MS / 1_000).unwrap_or(0);
+        let resampler = Resampler::new(own_hz, sample_rate_hz).ok().filter(|_| own_hz != sample_rate_hz);
+        Self { position: 0, resampler: resampler.map(|resampler| (resampler, vec![0; longest].into_boxed_slice())) }
+    }
+
+    /// Fills the whole of `pcm`, at most [`MAX_PACKET_MS`]. Returns whether there is more to come.
+    fn fill(&mut self, samples: &[i16], is_looped: bool, pcm: &mut [i16]) -> bool {
+        let Some((resampler, room)) = &mut self.resampler else {
+            copy(samples, is_looped, &mut self.position, pcm);
+            return is_looped || self.position < samples.len();
+        };
+        let length = resampler.input_samples(pcm.len()).min(room.len());
+        copy(samples, is_looped, &mut self.position, &mut room[..length]);
+        resampler.process(&room[..length], pcm);
+        is_looped || self.position < samples.len() + resampler.delay_samples()
+    }
+}
+
+/// Copies what comes next at `position`, and silence behind the end.
+fn copy(samples: &[i16], is_looped: bool, position: &mut usize, pcm: &mut [i16]) {
+    for sample in pcm {
+        if *position >= samples.len() && is_looped {
             *position = 0;
         }
-        *sample = samples.get(*position / hold).copied().unwrap_or(0);
-        *position = (*position + 1).min(length);
+        *sample = samples.get(*position).copied().unwrap_or(0);
+        *position = position.saturating_add(1);
     }
-    is_looped || *position < length
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dsp::testing::tone_level_dbm0;
 
     fn clip(is_looped: bool) -> Source {
         Source::Clip { clip: Arc::new(Clip { narrow: vec![1, 2, 3], wide: None }), is_looped }
@@ -184,6 +212,24 @@ mod tests {
         assert_eq!(pcm, [1, 2]);
         assert!(!player.fill(&mut pcm));
         assert_eq!(pcm, [3, 0]);
+    }
+
+    #[test]
+    fn a_clip_sounds_the_same_at_any_rate_of_an_encoder() {
+        let mut narrow = vec![0; 8_000];
+        Oscillator::new(&[1_000.0], -10.0, 8_000).fill(&mut narrow);
+        let source = Source::Clip { clip: Arc::new(Clip { narrow, wide: None }), is_looped: true };
+        for (rate_hz, samples) in [(8_000, 160), (16_000, 320), (32_000, 640), (44_100, 882), (48_000, 960)] {
+            let mut player = Player::new(source.clone(), rate_hz);
+            let mut heard = Vec::new();
+            for _ in 0..20 {
+                let mut pcm = vec![0; samples];
+                player.fill(&mut pcm);
+                heard.extend(pcm);
+            }
+            let level = tone_level_dbm0(&heard[heard.len() / 2..], 1_000.0, rate_hz);
+            assert!((level + 10.0).abs() < 0.1, "{level} dBm0 at {rate_hz} Hz");
+        }
     }
 
     #[test]

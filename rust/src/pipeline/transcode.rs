@@ -1,12 +1,13 @@
 //! Transcode: packets of the other leg become PCM, and PCM becomes packets of this leg's codec, on this leg's clock.
 //!
-//! [`Ear`] is the first half: one jitter buffer with decoder for each payload type of the source. [`Voice`] is the
-//! second: the encoder with its frame. Both are made when a stream is set up, or once for each payload type that is
-//! really used; no frame allocates.
+//! [`Ear`] is the first half: for each payload type of the source a jitter buffer with decoder, and a resampler where
+//! decoder and encoder have no rate in common. [`Voice`] is the second: the encoder with its frame. Both are made when a
+//! stream is set up, or once for each payload type that is really used; no frame allocates.
 
 use std::time::{Duration, Instant};
 
-use crate::codecs::{Codec, CodecError, Encoded, Encoder, EncoderSettings};
+use crate::codecs::{Codec, CodecError, Encoded, Encoder, EncoderSettings, MAX_PACKET_MS};
+use crate::dsp::resample::Resampler;
 use crate::error::DropReason;
 use crate::jitter::{Config, Content, Inserted, Packet, Playout};
 use crate::net::Pt;
@@ -24,7 +25,7 @@ const MAX_PAYLOAD_BYTES: usize = 1_400;
 /// Decodes whatever the source sends.
 #[derive(Default)]
 pub(super) struct Ear {
-    playouts: Vec<(Pt, Playout)>,
+    lines: Vec<Line>,
     /// Which of them plays.
     current: Option<usize>,
     heard_at: Option<Instant>,
@@ -32,7 +33,7 @@ pub(super) struct Ear {
 }
 
 impl Ear {
-    /// Takes one packet of a speech codec, to be decoded at `sample_rate_hz`.
+    /// Takes one packet of a speech codec, to be heard at `sample_rate_hz`, which is the same for every packet.
     pub(super) fn hear(
         &mut self,
         now: Instant,
@@ -62,9 +63,9 @@ impl Ear {
 
     /// Fills the whole of `pcm` with what is to be heard at `now`.
     pub(super) fn pull(&mut self, now: Instant, pcm: &mut [i16]) {
-        match self.current.and_then(|index| self.playouts.get_mut(index)) {
-            Some((_, playout)) => {
-                playout.pull(now, pcm);
+        match self.current.and_then(|index| self.lines.get_mut(index)) {
+            Some(line) => {
+                line.pull(now, pcm);
                 self.meter.hear(pcm);
             }
             None => pcm.fill(0),
@@ -73,7 +74,7 @@ impl Ear {
 
     /// What was pulled so far, and how the buffers fared.
     pub(super) fn played(&self) -> Played {
-        let playout = self.playouts.iter().fold(PlayoutFigures::default(), |sum, (_, playout)| {
+        let playout = self.lines.iter().fold(PlayoutFigures::default(), |sum, Line { playout, .. }| {
             let stats = playout.stats();
             let ms = |samples: u64| samples * 1_000 / u64::from(playout.sample_rate_hz().max(1));
             sum.then(PlayoutFigures {
@@ -90,40 +91,83 @@ impl Ear {
 
     fn select(&mut self, pt: Pt, codec: &Codec, sample_rate_hz: u32) -> Result<usize, DropReason> {
         if let Some(current) = self.current
-            && self.playouts.get(current).is_some_and(|(known, _)| *known == pt)
+            && self.lines.get(current).is_some_and(|line| line.pt == pt)
         {
             return Ok(current);
         }
-        let known = self.playouts.iter().position(|(known, _)| *known == pt);
+        let known = self.lines.iter().position(|line| line.pt == pt);
         let index = if let Some(index) = known {
-            self.playouts[index].1.reset();
+            self.lines[index].reset();
             index
         } else {
-            let decoder = codec.decoder(sample_rate_hz).map_err(|_| DropReason::Codec)?;
-            let config = Config::new(codec.clock_rate_hz(), codec.max_payload_bytes());
             // Nearly every source has one type of payload only.
-            self.playouts.reserve_exact(1);
-            self.playouts.push((pt, Playout::new(config, decoder)));
-            self.playouts.len() - 1
+            self.lines.reserve_exact(1);
+            self.lines.push(Line::new(pt, codec, sample_rate_hz).ok_or(DropReason::Codec)?);
+            self.lines.len() - 1
         };
         self.current = Some(index);
         Ok(index)
     }
 
     fn insert(&mut self, now: Instant, index: usize, packet: &Inbound<'_>, content: Content) -> Result<(), DropReason> {
-        let Some((_, playout)) = self.playouts.get_mut(index) else { return Err(DropReason::Codec) };
+        let Some(line) = self.lines.get_mut(index) else { return Err(DropReason::Codec) };
         if packet.is_restart {
-            playout.reset();
+            line.reset();
         }
         let packet =
             Packet { seq: packet.header.seq.0, timestamp: packet.header.timestamp, content, payload: packet.payload };
         self.heard_at = Some(now);
-        match playout.insert(now, &packet) {
+        match line.playout.insert(now, &packet) {
             Inserted::Kept => Ok(()),
             Inserted::Duplicate => Err(DropReason::Duplicate),
             Inserted::Late => Err(DropReason::Late),
             Inserted::Stray => Err(DropReason::RtpSequence),
             Inserted::Malformed => Err(DropReason::Codec),
+        }
+    }
+}
+
+/// What one payload type goes through.
+struct Line {
+    pt: Pt,
+    playout: Playout,
+    /// From the decoder's rate to the encoder's, where they differ, with room for what goes in.
+    resampler: Option<(Resampler, Box<[i16]>)>,
+}
+
+impl Line {
+    /// None if the codec cannot be decoded, or not be heard at this rate.
+    fn new(pt: Pt, codec: &Codec, sample_rate_hz: u32) -> Option<Self> {
+        let decoder = codec.decoder(codec.sample_rate_beside(sample_rate_hz)).ok()?;
+        let config = Config::new(codec.clock_rate_hz(), codec.max_payload_bytes());
+        let playout = Playout::new(config, decoder);
+        let rate_hz = playout.sample_rate_hz();
+        let resampler = if rate_hz == sample_rate_hz {
+            None
+        } else {
+            let longest = usize::try_from(rate_hz * MAX_PACKET_MS / 1_000).ok()?;
+            Some((Resampler::new(rate_hz, sample_rate_hz).ok()?, vec![0; longest].into_boxed_slice()))
+        };
+        Some(Self { pt, playout, resampler })
+    }
+
+    /// Fills the whole of `pcm`, at most [`MAX_PACKET_MS`].
+    fn pull(&mut self, now: Instant, pcm: &mut [i16]) {
+        let Some((resampler, room)) = &mut self.resampler else {
+            self.playout.pull(now, pcm);
+            return;
+        };
+        let samples = resampler.input_samples(pcm.len()).min(room.len());
+        let input = &mut room[..samples];
+        self.playout.pull(now, input);
+        resampler.process(input, pcm);
+    }
+
+    /// Forgets the stream.
+    fn reset(&mut self) {
+        self.playout.reset();
+        if let Some((resampler, _)) = &mut self.resampler {
+            resampler.reset();
         }
     }
 }

@@ -60,6 +60,10 @@ pub(crate) fn pcma() -> Format {
     Format { pt: Pt(8), codec: codec("PCMA", 8_000, 1) }
 }
 
+pub(crate) fn g722() -> Format {
+    Format { pt: Pt(9), codec: codec("G722", 8_000, 1) }
+}
+
 pub(crate) fn g729() -> Format {
     Format { pt: Pt(18), codec: codec("G729", 8_000, 1) }
 }

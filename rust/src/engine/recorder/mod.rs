@@ -16,7 +16,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::bridge::CallId;
-use crate::codecs::Kind;
 use crate::endpoint::EndpointId;
 use crate::error::MediaError;
 use crate::pipeline::{Channel, Ending, Record, TapReader, tap};
@@ -200,7 +199,8 @@ impl Recorder {
         if !has_audio && !is_last {
             return Ok(());
         }
-        let is_wide = packets.iter().any(|(record, _)| record.kind == Kind::Opus);
+        let codecs = packets.iter().filter_map(|(record, _)| record.codec());
+        let is_wide = codecs.map(|codec| codec.native_sample_rate_hz()).any(|native_hz| native_hz > NARROW_HZ);
         let rate_hz = if is_wide { WIDE_HZ } else { NARROW_HZ };
         self.begin(session, rate_hz)
     }

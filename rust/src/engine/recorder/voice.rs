@@ -3,7 +3,7 @@
 //! A lost packet is taken from the copy in the next one (Opus), concealed by its codec, or by repetition of the pitch
 //! (G.711 Appendix I).
 
-use crate::codecs::{Codec, Decoder, Kind, MAX_PACKET_MS};
+use crate::codecs::{Decoder, Kind, MAX_PACKET_MS};
 use crate::dsp::plc::{Concealer, DELAY_SAMPLES, FRAME_SAMPLES};
 use crate::pipeline::Record;
 
@@ -17,11 +17,10 @@ pub(super) struct Voice {
 }
 
 impl Voice {
-    /// For the codec of `record`, at `rate_hz` or its own rate if that is lower. None if there is no such codec.
+    /// For the codec of `record`, at `rate_hz` if it runs at that, else at a rate of its own. None if there is no such codec.
     pub(super) fn new(record: &Record, rate_hz: u32) -> Option<Self> {
-        let channels = if record.kind == Kind::Opus { 2 } else { 1 };
-        let codec = Codec::new(record.kind.name(), record.clock_rate_hz, channels, []).ok()?;
-        let rate_hz = rate_hz.min(codec.native_sample_rate_hz());
+        let codec = record.codec()?;
+        let rate_hz = codec.sample_rate_beside(rate_hz.min(codec.native_sample_rate_hz()));
         let mut decoder = codec.decoder(rate_hz).ok()?;
         let mut frame = vec![0; usize::try_from(rate_hz / 1_000 * MAX_PACKET_MS).unwrap_or(0)];
         let conceals = decoder.conceal(frame.get_mut(..usize::try_from(rate_hz / 100).unwrap_or(0))?);

@@ -73,6 +73,15 @@ pub struct Record {
     pub is_digit: bool,
 }
 
+impl Record {
+    /// What decodes it. None if there is nothing that does.
+    #[must_use]
+    pub fn codec(&self) -> Option<Codec> {
+        let channels = if self.kind == Kind::Opus { 2 } else { 1 };
+        Codec::new(self.kind.name(), self.clock_rate_hz, channels, []).ok()
+    }
+}
+
 #[derive(Debug)]
 struct State {
     started: std::sync::OnceLock<Instant>,
