@@ -8,8 +8,18 @@ from test_outbound import answered
 from world import HOLD_MUSIC, RING_S, World, reason, world
 
 from fakes import ACCOUNT, browser_answer, phone_answer, phone_offer
+from trunkline.calls.call_run import INBOX_LIMIT
 from trunkline.calls.events import FollowRequested
-from trunkline.calls.model import Call, CallRequest, CallState, CallStatus, EndReason, TransferPolicy, TransferStatus
+from trunkline.calls.model import (
+    Call,
+    CallEnd,
+    CallRequest,
+    CallState,
+    CallStatus,
+    EndReason,
+    TransferPolicy,
+    TransferStatus,
+)
 from trunkline.calls.player_leg import PlayerLeg
 from trunkline.calls.routing import route
 from trunkline.calls.sip_leg import SipLeg
@@ -18,6 +28,7 @@ from trunkline.ids import CallId
 from trunkline.media.types import Direction
 from trunkline.sip.types import (
     EndCause,
+    InfoReceived,
     InviteAnswered,
     InviteEnded,
     InviteFailed,
@@ -242,6 +253,26 @@ async def test_a_browser_gives_a_transfer_up_by_hanging_up_its_successor():
         assert [each[1] for each in w.sip.verbs("hangup")] == [second]
         assert told(w)[-1] == 603
         assert call.state is CallState.ESTABLISHED
+
+
+async def test_rest_gives_a_transfer_up_by_ending_its_successor():
+    async with world() as w:
+        _, call, _, second = await referred(w)
+        w.controller.hang_up(successor(w).id, CallEnd(EndReason.TERMINATED))
+        await w.settle()
+        assert [each[1] for each in w.sip.verbs("hangup")] == [second]
+        assert call.state is CallState.ESTABLISHED
+
+
+async def test_a_successor_can_be_ended_by_its_far_side_however_much_waits():
+    async with world() as w:
+        await referred(w)
+        await arrive(w)
+        invite = w.sent_invite()[0]
+        for _ in range(INBOX_LIMIT + 5):
+            w.events.handle(InfoReceived(invite, "1", 100))
+        await w.sip_says(InviteEnded(invite, EndCause.REMOTE_BYE))
+        assert reason(successor(w)) is EndReason.NORMAL
 
 
 async def test_a_second_transfer_is_refused_while_one_is_under_way():

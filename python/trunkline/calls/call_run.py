@@ -125,8 +125,9 @@ class CallRun:
             if isinstance(event, Request):
                 event.reply(CallNotFound(f"no call {self.call.id}"))
             return
-        if len(self._inbox) >= INBOX_LIMIT and input_of(event) is not Input.ENDED:
-            _log.warning("call_event_dropped", call_id=self.call.id, kind=input_of(event).value)
+        plain = event.event if isinstance(event, SuccessorEvent) else event
+        if len(self._inbox) >= INBOX_LIMIT and input_of(plain) is not Input.ENDED:
+            _log.warning("call_event_dropped", call_id=self.call.id, kind=input_of(plain).value)
             if isinstance(event, Request):
                 event.reply(CapacityError("too much happens in the call"))
             return

@@ -19,6 +19,7 @@ from trunkline.calls.events import (
     CallEvent,
     DtmfMethod,
     DtmfRequested,
+    FollowRequested,
     HangupRequested,
     Reply,
     Request,
@@ -186,7 +187,13 @@ class CallController:
                 self._metrics.observe_leg(leg.kind.value, heard)
 
     def hang_up(self, call_id: CallId, end: CallEnd) -> None:
-        """End a call. CallNotFound if there is none."""
+        """End a call. CallNotFound if there is none. Of a successor that is being called, the transfer is given up."""
+        if call_id not in self._runs:
+            successors = ((run, run.call.successor) for run in self._runs.values())
+            followed = next((run for run, call in successors if call is not None and call.id == call_id), None)
+            if followed is not None:
+                followed.post(FollowRequested(False, lambda _: None))
+                return
         self._run(call_id).post(HangupRequested(end))
 
     def send_dtmf(self, call_id: CallId, side: Side, digits: str, method: DtmfMethod) -> None:
