@@ -5,7 +5,10 @@
 set -euo pipefail
 
 case "${1:-}" in
-  e2e) packages=(baresip-core chromium iproute2 kamailio libbcg729-0 nodejs npm sip-tester) ;;
+  e2e)
+    packages=(baresip-core chromium iproute2 kamailio kamailio-tls-modules kamailio-websocket-modules libbcg729-0)
+    packages+=(nodejs npm sip-tester)
+    ;;
   rust) packages=(libsrtp2-1 libbcg729-0 libspeexdsp1) ;;
   bench) packages=(janus rtpengine-daemon) ;;
   *)
@@ -19,14 +22,14 @@ command -v dpkg-query >/dev/null || {
   echo "Not a Debian system: install these yourself: ${packages[*]}" >&2
   exit 0
 }
-# A program may also come from elsewhere than a Debian package (Node often does).
+# A program may also come from elsewhere than a Debian package (Node often does); libraries and modules do not.
 declare -A program=(
   [baresip-core]=baresip [chromium]=chromium [iproute2]=ip [janus]=janus [kamailio]=kamailio
   [nodejs]=node [npm]=npm [rtpengine-daemon]=rtpengine [sip-tester]=sipp
 )
 missing=()
 for package in "${packages[@]}"; do
-  if [[ $package == lib* ]]; then
+  if [ -z "${program[$package]:-}" ]; then
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
   else
     PATH="$PATH:/usr/sbin:/sbin" command -v "${program[$package]}" >/dev/null || missing+=("$package")

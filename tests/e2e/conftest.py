@@ -18,6 +18,7 @@ from harness.baresip import Baresip, PhoneSettings
 from harness.gateway import HTTP_PORT, Gateway
 from harness.kamailio import DOMAIN, USERS, Kamailio
 from harness.kamailio import PORT as KAMAILIO_PORT
+from harness.needs import need
 from harness.network import CORE, Network
 from harness.phone_page import PhonePage
 from harness.repeats import Repeats
@@ -30,13 +31,6 @@ ARTIFACTS = Path(__file__).resolve().parents[1] / ".artifacts"
 TIMEOUT_S = 240
 """For all runs of one test together; each wait within has its own, shorter one."""
 ORIGIN = f"http://{CORE}:{HTTP_PORT}"
-
-_PEERS = {
-    "baresip": "baresip-core",
-    "chromium": "chromium",
-    "kamailio": "kamailio",
-    "sipp": "sip-tester",
-}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,11 +61,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(line)
 
 
-def _need(program: str) -> None:
-    is_installed = shutil.which(program) is not None or Path("/usr/sbin", program).exists()
-    require(is_installed, f"{program} is not installed: apt-get install {_PEERS[program]}")
-
-
 @pytest.fixture(scope="session")
 def network() -> Iterator[Network]:
     """The two hosts."""
@@ -93,7 +82,7 @@ def artifacts(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def kamailio(network: Network, artifacts: Path) -> Iterator[Kamailio]:
     """A SIP server with the accounts of USERS, and numbers that lead to SIPp's usual port."""
-    _need("kamailio")
+    need("kamailio")
     routes = {"7000": f"sip:7000@{CORE}:6060", "7100": f"sip:7100@{CORE}:6060;transport=tcp"}
     with Kamailio(network.core, artifacts / "kamailio", USERS, routes) as server:
         yield server
@@ -102,7 +91,7 @@ def kamailio(network: Network, artifacts: Path) -> Iterator[Kamailio]:
 @pytest.fixture
 def phone(network: Network, kamailio: Kamailio, artifacts: Path) -> Iterator[Callable[..., Baresip]]:
     """Start baresip phones, registered at the SIP server. Keywords are fields of PhoneSettings."""
-    _need("baresip")
+    need("baresip")
     with ExitStack() as phones:
 
         def start(login: str = "phone", **changes: Any) -> Baresip:
@@ -121,7 +110,7 @@ def phone(network: Network, kamailio: Kamailio, artifacts: Path) -> Iterator[Cal
 @pytest.fixture(scope="module")
 def chromium(network: Network) -> Iterator[Browser]:
     """One browser for the tests of a module; each test has tabs of its own."""
-    _need("chromium")
+    need("chromium")
     with browsers.chromium(network.edge, ARTIFACTS / "chromium", ORIGIN) as browser:
         yield browser
 

@@ -47,6 +47,7 @@ module aufile.so
 module aubridge.so
 module sndfile.so
 {encryption}
+{tls}
 module_tmp uuid.so
 module_tmp account.so
 module_app menu.so
@@ -60,6 +61,7 @@ snd_path recordings
 class PhoneSettings:
     """One phone. answers: `auto` or `manual`. codec: the only one it offers and takes.
 
+    certificate: PEM file with certificate and key, for a phone whose transport is TLS.
     encryption: `srtp` (SDES beside RTP/AVP, if the far side can), `srtp-mand` (SDES or no call), `dtls_srtp`, or none.
     """
 
@@ -74,6 +76,7 @@ class PhoneSettings:
     tone_hz: float = 700.0
     tone_dbfs: float = -12.0
     encryption: str = ""
+    certificate: Path | None = None
 
 
 def _encryption_modules(settings: PhoneSettings) -> str:
@@ -120,6 +123,7 @@ class Baresip(Process):
                 interface=interface,
                 control=control,
                 encryption=_encryption_modules(settings),
+                tls="" if settings.certificate is None else f"sip_certificate {settings.certificate}",
             )
         )
         (folder / "accounts").write_text(

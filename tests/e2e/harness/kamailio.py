@@ -6,8 +6,11 @@ from pathlib import Path
 
 from harness.network import Host
 from harness.processes import Process
+from sip.certificates import Files
 
 PORT = 5060
+TLS_PORT = 5061
+WS_PORT = 5066
 DOMAIN = "phones.test"
 USERS = {"web": "web-secret", "phone": "phone-secret", "other": "other-secret"}
 """Accounts of the tests: login -> password."""
@@ -15,6 +18,7 @@ NO_REFER = "other"
 """Whose calls the server lets nobody transfer, as many carriers do."""
 
 _CONFIG = """\
+@EDGES@
 debug=1
 log_stderror=yes
 children=2
@@ -39,6 +43,7 @@ loadmodule "siputils.so"
 loadmodule "xlog.so"
 loadmodule "auth.so"
 loadmodule "htable.so"
+@EDGE_MODULES@
 modparam("htable", "htable", "users=>size=4;")
 modparam("registrar", "max_expires", 3600)
 modparam("registrar", "append_branches", 1)
@@ -49,7 +54,10 @@ event_route[htable:mod-init] {
 @USERS@
 }
 
+@EDGE_EVENTS@
+
 request_route {
+@EDGE_ARRIVAL@
     if (!mf_process_maxfwd_header("10")) {
         sl_send_reply("483", "Too Many Hops");
         exit;
@@ -64,6 +72,7 @@ request_route {
             exit;
         }
         if (loose_route()) {
+@EDGE_WITHIN@
             t_relay();
         } else if (is_method("ACK")) {
             if (t_check_trans()) t_relay();
@@ -99,6 +108,7 @@ request_route {
         consume_credentials();
     }
     record_route();
+@EDGE_REPLIES@
 @ROUTES@
     if ($sht(users=>$rU) == $null) {
         sl_send_reply("404", "Not Found");
@@ -113,16 +123,66 @@ request_route {
 }
 """
 
+_EDGES = {
+    "EDGES": """\
+enable_tls=yes
+tcp_accept_no_cl=yes
+listen=tls:@ADDRESS@:@TLS_PORT@
+listen=tcp:@ADDRESS@:@WS_PORT@
+""",
+    "EDGE_MODULES": """\
+loadmodule "tls.so"
+loadmodule "xhttp.so"
+loadmodule "websocket.so"
+loadmodule "nathelper.so"
+modparam("tls", "certificate", "@CERTIFICATE@")
+modparam("tls", "private_key", "@KEY@")
+modparam("tls", "tls_method", "TLSv1.2+")
+modparam("nathelper|registrar", "received_avp", "$avp(RECEIVED)")
+""",
+    "EDGE_EVENTS": """\
+event_route[xhttp:request] {
+    set_reply_close();
+    set_reply_no_connect();
+    if ($Rp == @WS_PORT@ && $hdr(Upgrade) =~ "websocket" && $rm =~ "GET" && ws_handle_handshake()) exit;
+    xhttp_reply("404", "Not Found", "", "");
+}
+
+onreply_route[EDGE] {
+    if (proto == WS || proto == TLS) add_contact_alias();
+}
+""",
+    "EDGE_ARRIVAL": """\
+    if (proto == WS || proto == TLS) {
+        force_rport();
+        if (is_method("REGISTER")) fix_nated_register();
+        else if (is_method("INVITE|UPDATE")) add_contact_alias();
+    }
+""",
+    "EDGE_WITHIN": '            if ($du == $null || $du == "") handle_ruri_alias();',
+    "EDGE_REPLIES": '    t_on_reply("EDGE");',
+}
+"""What it takes to speak TLS and WebSocket too: clients there are answered on the connection that they opened."""
+
 
 class Kamailio(Process):
-    """The server on its host. users: login -> password. routes: number -> SIP URI of a peer that does not register."""
+    """The server on its host. users: login -> password. routes: number -> SIP URI of a peer that does not register.
+
+    certificate: of a server that also speaks TLS, and SIP over WebSocket.
+    """
 
     def __init__(
-        self, host: Host, folder: Path, users: Mapping[str, str], routes: Mapping[str, str] | None = None
+        self,
+        host: Host,
+        folder: Path,
+        users: Mapping[str, str],
+        routes: Mapping[str, str] | None = None,
+        certificate: Files | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "kamailio.cfg"
-        config.write_text(_render(host.address, users, routes or {}))
+        config.write_text(_render(host.address, users, routes or {}, certificate))
+        self._has_edges = certificate is not None
         # -DD: stay in the foreground; -m, -M: megabytes of shared and private memory.
         argv = ["kamailio", "-f", str(config), "-DD", "-E", "-m", "64", "-M", "8", "-P", str(folder / "kamailio.pid")]
         super().__init__(host.command([*argv, "-Y", str(folder)]), folder / "kamailio.log")
@@ -132,6 +192,9 @@ class Kamailio(Process):
         """Wait until both sockets are bound."""
         self.wait_for_port(PORT, "tcp")
         self.wait_for_port(PORT, "udp")
+        if self._has_edges:
+            self.wait_for_port(TLS_PORT, "tcp")
+            self.wait_for_port(WS_PORT, "tcp")
 
     def contact_of(self, login: str) -> str:
         """Return the URI at which the login last registered."""
@@ -140,7 +203,7 @@ class Kamailio(Process):
         return str(contacts[-1])
 
 
-def _render(address: str, users: Mapping[str, str], routes: Mapping[str, str]) -> str:
+def _render(address: str, users: Mapping[str, str], routes: Mapping[str, str], certificate: Files | None) -> str:
     user_lines = "\n".join(f'    $sht(users=>{login}) = "{password}";' for login, password in users.items())
     route_lines = "\n".join(
         f'    if ($rU == "{number}") {{ $ru = "{uri}"; if (!t_relay()) sl_reply_error(); exit; }}'
@@ -149,6 +212,11 @@ def _render(address: str, users: Mapping[str, str], routes: Mapping[str, str]) -
     values = {"ADDRESS": address, "PORT": str(PORT), "DOMAIN": DOMAIN, "USERS": user_lines, "ROUTES": route_lines}
     values["NO_REFER"] = NO_REFER
     text = _CONFIG
+    for name, part in _EDGES.items():
+        text = text.replace(f"@{name}@", "" if certificate is None else part)
+    if certificate is not None:
+        values["CERTIFICATE"], values["KEY"] = str(certificate.certificate), str(certificate.key)
+        values["TLS_PORT"], values["WS_PORT"] = str(TLS_PORT), str(WS_PORT)
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     return text
