@@ -61,6 +61,7 @@ impl Plan {
             "pcmu" => Sounds { a: Sound::stamped(), b: Sound::stamped() },
             "opus-pcmu" => Sounds { a: Sound::opus(), b: Sound::pcmu() },
             "pcma-pcmu" => Sounds { a: Sound::pcma(), b: Sound::pcmu() },
+            "g729-pcmu" => Sounds { a: Sound::g729(), b: Sound::pcmu() },
             _ => return None,
         };
         let mut seconds = || args.next()?.parse().ok().map(Duration::from_secs_f64);
@@ -76,7 +77,7 @@ impl Plan {
 
 fn main() {
     let Some(plan) = Plan::from_args() else {
-        println!("usage: generator HOST CALLS pcmu|opus-pcmu|pcma-pcmu WARM_UP_S MEASURE_S STORM");
+        println!("usage: generator HOST CALLS pcmu|opus-pcmu|pcma-pcmu|g729-pcmu WARM_UP_S MEASURE_S STORM");
         std::process::exit(2);
     };
     let identity = Identity::generate();

@@ -76,6 +76,11 @@ impl Sound {
         Self::spoken(Codec::new("PCMA", 8_000, 1, []).unwrap(), 8, 160)
     }
 
+    /// G.729 out, G.729 back: leg A of a transcoded call.
+    pub(crate) fn g729() -> Self {
+        Self::spoken(Codec::new("G729", 8_000, 1, [("annexb", "no")]).unwrap(), 18, 160)
+    }
+
     fn spoken(codec: Codec, pt: u8, timestamp_step: u32) -> Self {
         let mut encoder = codec.encoder(&EncoderSettings::default()).unwrap();
         let mut payload_of = |frame: usize| {

@@ -119,6 +119,8 @@ def _capacity_goals(results: Results) -> list[Goal]:
     return [
         goal("capacity", "RTP <-> RTP: calls a core / rtpengine", 2, 3),
         goal("laws", "PCMA <-> PCMU: calls a core / rtpengine", 4, 5),
+        goal("opus-calls", "Opus <-> PCMU: calls a core / rtpengine", 4, 6),
+        goal("g729-calls", "G.729 <-> PCMU: calls a core / rtpengine", 1.5, 2.2),
     ]
 
 

@@ -32,10 +32,12 @@ from trunkline.observability.logging import configure
 
 PCMU = Codec(0, "PCMU", 8_000)
 PCMA = Codec(8, "PCMA", 8_000)
-OPUS = Codec(111, "opus", 48_000, 2)
+# As the SDP of the peers has them (sdp.py).
+OPUS = Codec(111, "opus", 48_000, 2, (("maxaveragebitrate", "24000"), ("maxplaybackrate", "8000")))
+G729 = Codec(18, "G729", 8_000, 1, (("annexb", "no"),))
 SALT_BYTES = {"AES_CM_128_HMAC_SHA1_80": 14, "AEAD_AES_128_GCM": 12}
 KEY_BYTES = 16
-SPOKEN_BY_A = {"pcmu": PCMU, "pcma-pcmu": PCMA, "opus-pcmu": OPUS}
+SPOKEN_BY_A = {"pcmu": PCMU, "pcma-pcmu": PCMA, "opus-pcmu": OPUS, "g729-pcmu": G729}
 PORTS = (12_000, 31_999)
 FRAME_MS = 20
 QUESTIONS = 256

@@ -79,4 +79,6 @@ ROWS: tuple[Row, ...] = (
 SEARCHES: tuple[Search, ...] = (
     Search("capacity", "RTP <-> RTP", Security.NONE, Sound.PCMU, (TRUNKLINE, RTPENGINE, FORWARDER), (700, 600, 900)),
     Search("laws", "PCMA <-> PCMU, transcoded", Security.NONE, Sound.LAWS, (TRUNKLINE, RTPENGINE), (700, 300)),
+    Search("opus-calls", "Opus <-> PCMU", Security.NONE, Sound.OPUS, (TRUNKLINE, RTPENGINE), (130, 40)),
+    Search("g729-calls", "G.729 <-> PCMU", Security.NONE, Sound.G729, (TRUNKLINE, RTPENGINE), (180, 150)),
 )

@@ -17,6 +17,8 @@ from benches.peers.bencode import Value
 from benches.peers.generator import Generator, ssrc_of_leg
 from benches.peers.process import free_port, program, started
 from benches.peers.sdp import (
+    G729,
+    OPUS,
     PCMA,
     PCMU,
     browser_offer,
@@ -29,6 +31,7 @@ from benches.peers.sdp import (
 from benches.peers.work import LOOPBACK, Address, Security, Sound, Target, Work
 
 NOBODY = (LOOPBACK, 9)
+_SPOKEN_BY_A = {Sound.LAWS: PCMA, Sound.OPUS: OPUS, Sound.G729: G729}
 PORTS = (12_000, 31_999)
 ANSWER_TIMEOUT_S = 1.0
 START_LIMIT_S = 10.0
@@ -118,9 +121,10 @@ class RunningRtpEngine:
             return [browser_target(for_a), Target(media_address(for_b))]
         key = call.encode().ljust(sdes_key_bytes(work.security), b".")
         crypto = (work.security, base64.b64encode(key).decode()) if work.security.is_sdes else None
-        is_transcoded = work.sound is Sound.LAWS
-        offer = phone_sdp(far_a, PCMA if is_transcoded else PCMU, crypto)
-        codec: dict[str, Value] = {"transcode": ["PCMU"], "mask": ["PCMA"]} if is_transcoded else {}
+        spoken = _SPOKEN_BY_A.get(work.sound, PCMU)
+        offer = phone_sdp(far_a, spoken, crypto)
+        name = spoken.split(" ")[1].split("/")[0]
+        codec: dict[str, Value] = {} if spoken is PCMU else {"transcode": ["PCMU"], "mask": [name]}
         for_a, for_b = self._negotiate(call, offer, phone_sdp(far_b, PCMU), codec)
         security: tuple[str, ...] = ()
         if crypto:

@@ -7,7 +7,13 @@ import re
 
 from benches.peers.work import Address, Identity, Security, Target
 
-PCMU, PCMA = "0 PCMU/8000", "8 PCMA/8000"
+PCMU, PCMA, G729, OPUS = "0 PCMU/8000", "8 PCMA/8000", "18 G729/8000", "111 opus/48000/2"
+
+PARAMETERS = {
+    G729: "annexb=no",
+    # The same bit rate for every relay.
+    OPUS: "useinbandfec=0;maxaveragebitrate=24000;maxplaybackrate=8000;sprop-maxcapturerate=8000",
+}
 
 
 def phone_sdp(far: Address, codec: str, crypto: tuple[Security, str] | None = None) -> str:
@@ -22,6 +28,7 @@ def phone_sdp(far: Address, codec: str, crypto: tuple[Security, str] | None = No
         "t=0 0",
         f"m=audio {port} {'RTP/SAVP' if crypto else 'RTP/AVP'} {payload_type}",
         f"a=rtpmap:{codec}",
+        *([f"a=fmtp:{payload_type} {PARAMETERS[codec]}"] if codec in PARAMETERS else []),
         "a=ptime:20",
         "a=sendrecv",
     ]

@@ -38,6 +38,7 @@ class Sound(StrEnum):
     PCMU = "pcmu"
     LAWS = "pcma-pcmu"
     OPUS = "opus-pcmu"
+    G729 = "g729-pcmu"
 
     @property
     def is_timed_by_marks(self) -> bool:
