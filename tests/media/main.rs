@@ -9,6 +9,7 @@ mod addresses;
 mod allocation;
 mod attacks;
 mod calls;
+mod changes;
 mod coalescing;
 mod digits;
 mod floods;

@@ -88,6 +88,13 @@ impl Lab {
         leg
     }
 
+    /// Gives a leg that was made by `rtp_leg_on` another description of its stream.
+    pub(crate) fn describe_anew(&mut self, leg: LegIndex, stream: &StreamParameters) {
+        let remote =
+            Remote::Rtp { rtp: Self::far_rtp(), rtcp: Self::far_rtcp(), is_muxed: false, security: Security::Clear };
+        self.bridge.set_remote(self.now, leg, remote, stream, &mut self.outbox).unwrap();
+    }
+
     /// A browser-side leg with a client that has connected to it.
     pub(crate) fn web_leg(&mut self, formats: &[Format]) -> (LegIndex, Client) {
         let local: SocketAddr = "203.0.113.1:3478".parse().unwrap();
