@@ -45,6 +45,8 @@ async def trunkline(core: int, target_port: int, *, is_traced: bool = False) -> 
             "webrtc_port": 0,
             "rtp_port_min": RTP_PORTS[0],
             "rtp_port_max": RTP_PORTS[1],
+            "first_packet_s": 0,  # nobody speaks
+            "inactivity_s": 0,
         },
         "calls": {"max_calls": 10_000},
     }
