@@ -23,6 +23,7 @@ mod muting;
 mod pairings;
 mod playing;
 mod reports;
+mod silences;
 mod sources;
 mod srtp_legs;
 mod support;

@@ -6,6 +6,7 @@
 //! Who has the stream, first come first: digits, the player, the other leg.
 
 mod continuity;
+mod hush;
 mod keypad;
 mod mute;
 mod output;
@@ -29,6 +30,7 @@ use crate::rtp::Header;
 pub use player::{Clip, Source};
 pub use tap::{Channel, Copied, Ending, Reader as TapReader, Record, Tap, tap};
 
+use hush::Hush;
 use keypad::Keypad;
 use mute::Mute;
 use output::Output;
@@ -116,6 +118,7 @@ pub struct Pipeline {
     sampler: Sampler,
     ear: Ear,
     voice: Option<Voice>,
+    hush: Option<Box<Hush>>,
     player: Option<Player>,
     digits: Option<Digits>,
     mute: Mute,
@@ -143,6 +146,7 @@ impl Pipeline {
             sampler: Sampler::default(),
             ear: Ear::default(),
             voice: None,
+            hush: None,
             player: None,
             digits: None,
             mute: Mute::default(),
@@ -206,7 +210,12 @@ impl Pipeline {
                 self.start_pace(now, Duration::from_millis(u64::from(self.ptime_ms / 2)));
                 Ok(())
             }
-            Route::Noise => self.ear.hear_noise(now, packet),
+            Route::Noise(pt, codec) => {
+                let sample_rate_hz = self.voice_for(&codec)?;
+                self.ear.hear_noise(now, packet, (pt, &codec), sample_rate_hz)?;
+                self.start_pace(now, Duration::from_millis(u64::from(self.ptime_ms / 2)));
+                Ok(())
+            }
         }
     }
 
@@ -381,6 +390,7 @@ impl Pipeline {
     fn speak(&mut self, now: Instant, moment: u32, is_first: bool, sink: &mut impl Sink) {
         let Some(voice) = &mut self.voice else { return };
         let format = voice.format();
+        let mut is_noise = false;
         match (&mut self.digits, &mut self.player) {
             (Some(Digits::Tones(keypad)), _) if keypad.is_active() => {
                 self.ear.pull(now, voice.pcm());
@@ -393,8 +403,21 @@ impl Pipeline {
                 }
             }
             _ => {
-                self.ear.pull(now, voice.pcm());
+                is_noise = self.ear.pull(now, voice.pcm()) && !self.mute.is_on();
                 self.mute.apply(voice.pcm());
+            }
+        }
+        let mut is_first = is_first;
+        if let Some(hush) = &mut self.hush {
+            let format = hush.format();
+            match if is_noise { hush.describe(voice.pcm(), self.ptime_ms) } else { hush::Outcome::Speech } {
+                hush::Outcome::Packet(payload) => {
+                    let header = self.output.next(now, moment, format.pt, (moment, false));
+                    return sink.send(&header, format.codec.clock_rate_hz(), payload);
+                }
+                hush::Outcome::Nothing => return,
+                // The first packet after silence is marked, so that the far side may set its delay anew (RFC 3551 4.1).
+                hush::Outcome::Speech => is_first |= !is_noise && hush.end(),
             }
         }
         match voice.encode() {
@@ -439,6 +462,7 @@ impl Pipeline {
             let format = self.audio().ok_or(DropReason::NotReady)?;
             let settings = EncoderSettings { sample_rate_hz: self.sample_rate_hz(format), ..self.settings };
             self.voice = Some(Voice::new(format, self.ptime_ms, &settings).map_err(|_| DropReason::Codec)?);
+            self.hush = Hush::beside(&format.codec, &self.send).map(Box::new);
         }
         self.voice.as_mut().ok_or(DropReason::Codec)
     }

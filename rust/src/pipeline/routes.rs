@@ -14,8 +14,8 @@ pub(super) enum Route {
     Convert(Format, Law),
     /// Is decoded and encoded anew.
     Transcode(Codec),
-    /// Comfort noise for the decoder.
-    Noise,
+    /// Comfort noise for the decoder of this speech, which is in between.
+    Noise(Pt, Codec),
 }
 
 /// The ways of all payload types of a source.
@@ -35,15 +35,19 @@ impl Routes {
             });
             let keeps_ptime = theirs.codec.kind() == Kind::Opus || is_same_ptime;
             Some(match (theirs.codec.kind(), same) {
-                // Digits go from key to key, not from packet to packet.
-                (Kind::TelephoneEvent, _) => return None,
-                (Kind::Cn, Some(ours)) => Route::Relay(*ours),
-                (Kind::Cn, None) => Route::Noise,
+                // Digits go from key to key, not from packet to packet. Noise goes the way of the speech about it.
+                (Kind::TelephoneEvent | Kind::Cn, _) => return None,
                 (_, Some(ours)) if keeps_ptime => Route::Relay(*ours),
                 _ => other_law.filter(|_| is_same_ptime).unwrap_or(Route::Transcode(theirs.codec)),
             })
         };
-        Self(source.iter().filter_map(|theirs| Some((theirs.pt, route(theirs)?))).collect())
+        let mut routes: Vec<_> = source.iter().filter_map(|theirs| Some((theirs.pt, route(theirs)?))).collect();
+        for theirs in source.iter().filter(|theirs| theirs.codec.kind() == Kind::Cn) {
+            if let Some(route) = noise_route(theirs, source, send, &routes) {
+                routes.push((theirs.pt, route));
+            }
+        }
+        Self(routes)
     }
 
     /// The way of one payload type.
@@ -55,9 +59,22 @@ impl Routes {
     pub(super) fn transcoded(&self) -> impl Iterator<Item = Codec> {
         self.0.iter().filter_map(|(_, route)| match route {
             Route::Transcode(codec) => Some(*codec),
-            Route::Relay(_) | Route::Convert(..) | Route::Noise => None,
+            Route::Relay(_) | Route::Convert(..) | Route::Noise(..) => None,
         })
     }
+}
+
+/// The way of comfort noise: on to who takes it, if the speech that it interrupts goes on as well; else it is made into
+/// noise, which who takes no such packets hears without end.
+fn noise_route(theirs: &Format, source: &[Format], send: &[Format], routes: &[(Pt, Route)]) -> Option<Route> {
+    let clock_rate_hz = theirs.codec.clock_rate_hz();
+    let speech = source
+        .iter()
+        .find(|format| format.codec.kind().is_speech() && format.codec.clock_rate_hz() == clock_rate_hz)?;
+    let ours = send.iter().find(|ours| is_same_codec(ours.codec, theirs.codec));
+    let is_passed =
+        routes.iter().any(|(pt, route)| *pt == speech.pt && matches!(route, Route::Relay(_) | Route::Convert(..)));
+    Some(ours.filter(|_| is_passed).map_or(Route::Noise(speech.pt, speech.codec), |ours| Route::Relay(*ours)))
 }
 
 /// The law of a G.711 codec.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::codecs::{Codec, CodecError, Encoded, Encoder, EncoderSettings, MAX_PACKET_MS};
 use crate::dsp::resample::Resampler;
 use crate::error::DropReason;
-use crate::jitter::{Config, Content, Inserted, Packet, Playout};
+use crate::jitter::{Config, Content, Inserted, Packet, Playout, Signal};
 use crate::net::Pt;
 use crate::quality::{Meter, Played, PlayoutFigures};
 
@@ -29,6 +29,8 @@ pub(super) struct Ear {
     /// Which of them plays.
     current: Option<usize>,
     heard_at: Option<Instant>,
+    /// What was heard last was the noise of somebody silent.
+    is_noise: bool,
     meter: Meter,
 }
 
@@ -45,31 +47,44 @@ impl Ear {
         self.insert(now, index, packet, Content::Speech)
     }
 
-    /// Takes a comfort noise packet, if speech is being decoded.
-    pub(super) fn hear_noise(&mut self, now: Instant, packet: &Inbound<'_>) -> Result<(), DropReason> {
-        let index = self.current.ok_or(DropReason::Codec)?;
+    /// Takes a comfort noise packet amid the speech of `codec`, which may have been heard by others so far.
+    pub(super) fn hear_noise(
+        &mut self,
+        now: Instant,
+        packet: &Inbound<'_>,
+        (pt, codec): (Pt, &Codec),
+        sample_rate_hz: u32,
+    ) -> Result<(), DropReason> {
+        let index = match self.current {
+            Some(current) => current,
+            None => self.select(pt, codec, sample_rate_hz)?,
+        };
         self.insert(now, index, packet, Content::ComfortNoise)
     }
 
-    /// Whether there is, or was until lately, something to hear.
+    /// Whether there is something to hear, or was until lately. Who has said that he is silent may be so for long.
     pub(super) fn is_active(&self, now: Instant) -> bool {
-        self.current.is_some() && self.heard_at.is_some_and(|at| now.saturating_duration_since(at) < HOLD)
+        let is_held = || self.heard_at.is_some_and(|at| now.saturating_duration_since(at) < HOLD);
+        self.current.is_some() && (self.is_noise || is_held())
     }
 
     /// Stops playing: the source sends something that is not decoded here, or nothing.
     pub(super) fn rest(&mut self) {
         self.current = None;
+        self.is_noise = false;
     }
 
-    /// Fills the whole of `pcm` with what is to be heard at `now`.
-    pub(super) fn pull(&mut self, now: Instant, pcm: &mut [i16]) {
-        match self.current.and_then(|index| self.lines.get_mut(index)) {
-            Some(line) => {
-                line.pull(now, pcm);
-                self.meter.hear(pcm);
-            }
-            None => pcm.fill(0),
-        }
+    /// Fills the whole of `pcm` with what is to be heard at `now`. Returns whether that is the noise of somebody silent.
+    pub(super) fn pull(&mut self, now: Instant, pcm: &mut [i16]) -> bool {
+        self.is_noise = if let Some(line) = self.current.and_then(|index| self.lines.get_mut(index)) {
+            let signal = line.pull(now, pcm);
+            self.meter.hear(pcm);
+            signal == Signal::Noise
+        } else {
+            pcm.fill(0);
+            false
+        };
+        self.is_noise
     }
 
     /// What was pulled so far, and how the buffers fared.
@@ -152,15 +167,15 @@ impl Line {
     }
 
     /// Fills the whole of `pcm`, at most [`MAX_PACKET_MS`].
-    fn pull(&mut self, now: Instant, pcm: &mut [i16]) {
+    fn pull(&mut self, now: Instant, pcm: &mut [i16]) -> Signal {
         let Some((resampler, room)) = &mut self.resampler else {
-            self.playout.pull(now, pcm);
-            return;
+            return self.playout.pull(now, pcm);
         };
         let samples = resampler.input_samples(pcm.len()).min(room.len());
         let input = &mut room[..samples];
-        self.playout.pull(now, input);
+        let signal = self.playout.pull(now, input);
         resampler.process(input, pcm);
+        signal
     }
 
     /// Forgets the stream.

@@ -5,8 +5,8 @@ use super::{Description, MIDDLE, QUIETEST, STEP};
 /// Reflection coefficients that are sent: enough for the slope and two peaks of a background.
 pub(super) const ORDER: usize = 8;
 
-/// What is left of earlier frames with each new one: the noise of about the last 100 ms is described.
-const MEMORY: f64 = 0.8;
+/// What is left of earlier frames with each new one: the noise of about the last 200 ms is described.
+const MEMORY: f64 = 0.9;
 
 /// Keeps the recursion from perfect predictors: white noise 40 dB below.
 const FLOOR: f64 = 1.000_1;
