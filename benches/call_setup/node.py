@@ -20,7 +20,7 @@ from typing import Any
 
 import uvloop
 
-from trunkline.app import App
+from trunkline.app import App, calm_collector
 from trunkline.config.loading import load
 from trunkline.observability.logging import configure
 from trunkline.sip.types import Account, RegistrationId
@@ -72,6 +72,7 @@ async def main() -> None:
         tracemalloc.start()
     gateway = Gateway(settings)
     await gateway.app.start()
+    calm_collector()
     write_line("started")
     while (question := await read_line()) is not None:
         write_line(await gateway.answer(question))

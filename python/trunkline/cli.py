@@ -131,7 +131,7 @@ def _run(config: Config) -> None:
 async def _serve(config: Config) -> None:
     """Start the app, wait for a signal, stop the app. A second signal ends the process at once."""
     # Not at the top: `check-config` works without the compiled module.
-    from trunkline.app import App
+    from trunkline.app import App, calm_collector
 
     loop = asyncio.get_running_loop()
     stop_asked = asyncio.Event()
@@ -145,6 +145,7 @@ async def _serve(config: Config) -> None:
         loop.add_signal_handler(number, ask_to_stop)
     node = App(config)
     await node.start()
+    calm_collector()
     try:
         if config.demo.enabled:
             typer.echo(_welcome(config))

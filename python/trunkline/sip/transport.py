@@ -48,6 +48,9 @@ __all__ = ["Listener", "SipShell", "StreamLimits", "TlsSettings"]
 
 _TURN_S = 0.01
 """How long messages are handled before the sockets are looked at again."""
+_TIMERS_PER_TURN = 16
+"""How many deadlines are served before messages get their turn: bindings that began together are
+refreshed together."""
 UDP_MAX_BYTES = 1_300
 """RFC 3261 section 18.1.1, for a path whose MTU is not known."""
 
@@ -276,7 +279,7 @@ class SipShell:
 
     def _handle_timeout(self) -> None:
         self._timer = None
-        self._guard(lambda: self._ua.handle_timeout(self._now()))
+        self._guard(lambda: self._ua.handle_timeout(self._now(), most=_TIMERS_PER_TURN))
 
     def _guard(self, turn: Callable[[], None]) -> None:
         """Run one turn of the core; an error of ours costs this turn, not the node."""

@@ -296,9 +296,11 @@ class UserAgent:
         """Learn that the machine's addresses or routes have changed: failed registrations are tried again."""
         self._accounts.handle_network_change(now)
 
-    def handle_timeout(self, now: float) -> None:
-        """Run what is due."""
-        while (due := self._core.timers.pop_due(now)) is not None:
+    def handle_timeout(self, now: float, *, most: int | None = None) -> None:
+        """Run what is due: all, or so many; `poll_timeout` then still says that it is time."""
+        count = 0
+        while (most is None or count < most) and (due := self._core.timers.pop_due(now)) is not None:
+            count += 1
             owner, name = due
             owner.handle_timer(now, name)
 
