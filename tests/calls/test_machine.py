@@ -4,7 +4,7 @@ import asyncio
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from world import PATH, World
 
@@ -202,23 +202,26 @@ async def play(script: list[tuple[str, bool]], *, is_incoming: bool, transfers: 
             assert call.state is CallState.ENDED, script
             assert call.end is not None
         ends = [each for each in w.web.shown if each[0] == "status" and each[1] in ("FINISH", "FAILED", "BUSY")]
-        assert len(ends) >= len(w.controller.find()), "the browser was told of every end"
+        # The first call was the browser's at its beginning, even if the API has taken it since.
+        mine = [call for call in w.controller.find() if call.request.session is not None or call.request.parent is None]
+        assert len(ends) >= len(mine), "the browser was told of every end"
         w.assert_nothing_left()
         hung_up = [each[1] for each in w.sip.verbs("hangup")]
         assert len(set(hung_up)) == len(hung_up), "each dialog is hung up at most once"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(STEPS), st.booleans()), max_size=12),
     st.booleans(),
     st.sampled_from(TransferPolicy),
 )
+@example([("picked_up", False), ("refer", False)], True, TransferPolicy.FOLLOW)
 def test_no_order_of_events_leaves_a_call_half_open(script, is_incoming, transfers):
     asyncio.run(play(script, is_incoming=is_incoming, transfers=transfers))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.booleans()), max_size=12), st.booleans())
 def test_no_order_of_events_leaves_a_transfer_half_followed(script, is_incoming):
     begin = [("answer" if is_incoming else "answered", True), ("refer", True)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from trunkline.calls import quality
@@ -290,6 +291,7 @@ class CallRun:
             case Action.PICK_UP, AnswerRequested():
                 player = PlayerLeg(self._host.context(call, Side.B, self.post))
                 await self._replace(Side.B, player, CallEnd(EndReason.ANSWERED_ELSEWHERE))
+                call.request = replace(call.request, session=None)  # the API's from here on, and whoever follows
             case Action.HOLD_LEG, HoldRequested(side):
                 await self._legs[side.other].offer_again(Direction.SENDONLY)
                 call.holder, call.is_held_for_transfer = side, event.is_for_transfer
