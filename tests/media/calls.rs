@@ -57,10 +57,11 @@ impl Scene {
             at_browser.extend(self.browser.received());
             at_phone.extend(self.phone.received());
         }
-        // A worker that had to wait for the processor still owes some. The first packet of a phone is on probation.
+        // A worker that had to wait for the processor still owes some of a relay's. The first packet of a phone is on
+        // probation. A jitter buffer is not waited for: it would take the pause for the network's.
         let wanted = usize::try_from(frames).unwrap() - 1;
         let deadline = now() + 10 * FRAME;
-        while at_browser.len().min(at_phone.len()) < wanted && now() < deadline {
+        while web.0.codec == phone.0.codec && at_browser.len().min(at_phone.len()) < wanted && now() < deadline {
             sleep_until(now() + FRAME / 10);
             at_browser.extend(self.browser.received());
             at_phone.extend(self.phone.received());
