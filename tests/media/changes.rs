@@ -189,6 +189,28 @@ fn what_is_no_frame_of_its_codec_is_never_louder_than_the_voice() {
     }
 }
 
+#[test]
+fn numbers_that_jump_back_at_packets_of_no_use_silence_nobody() {
+    let (mut lab, a, _) = joined(&stream(&[pcmu(), g729()]), &stream(&[pcmu()]));
+    let mut talker = Talker::new(pcmu(), TONE_HZ);
+    let mut ear = Ear::new(B.rtp, pcmu());
+    for round in 0..200 {
+        if round == 50 {
+            // So many ahead are 300 behind.
+            (0..u16::MAX - 299).for_each(|_| talker.lose());
+            ear = Ear::new(B.rtp, pcmu());
+        }
+        let mut packet = talker.packet(20, false);
+        if (50..53).contains(&round) {
+            // No frame of G.729 has so many bytes.
+            packet.as_mut().unwrap()[1] = g729().pt.0;
+            packet.as_mut().unwrap().truncate(12 + 13);
+        }
+        pass(&mut lab, (a, packet), &mut ear, 20);
+    }
+    assert!(ear.heard.seconds() > 2.8, "only {:.2} s heard", ear.heard.seconds());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
 
@@ -199,7 +221,8 @@ proptest! {
         let known = all();
         for to in [pcmu(), opus()] {
             let (mut lab, a, _) = joined(&stream(&known), &stream(&[to]));
-            let mut talker = Talker::new(pcmu(), TONE_HZ);
+            let speech = *known.iter().find(|format| format.codec.kind() == Kind::Pcmu).unwrap();
+            let mut talker = Talker::new(speech, TONE_HZ);
             let mut sent = 0;
             for (which, jump, payload) in &packets {
                 let mut data = talker.wrap(payload);
@@ -216,6 +239,13 @@ proptest! {
                 sent += lab.sent_through(B.rtp).len();
             }
             prop_assert!(sent <= 2 * packets.len() + 20, "{} packets out of {}", sent, packets.len());
+            // Who speaks well afterwards is heard.
+            let mut ear = Ear::new(B.rtp, to);
+            for _ in 0..150 {
+                pass(&mut lab, (a, talker.packet(20, false)), &mut ear, 20);
+            }
+            let share = ear.heard.after_ms(1_500).share_of(TONE_HZ);
+            prop_assert!(share > 0.8, "{} Hz has only {} of the power towards {:?}", TONE_HZ, share, to.codec.kind());
         }
     }
 }

@@ -152,8 +152,13 @@ impl Tones {
             self.newest = None;
         }
         let missing = match self.newest {
-            Some((newest, _)) if packet.extended_seq <= newest => return,
-            Some((newest, samples)) => (packet.extended_seq - newest - 1).saturating_mul(samples),
+            Some((newest, samples)) => {
+                let ahead = packet.extended_seq.wrapping_sub(newest);
+                if ahead.cast_signed() <= 0 {
+                    return;
+                }
+                (ahead - 1).saturating_mul(samples)
+            }
             None => 0,
         };
         // What cannot be decoded here is counted where the audio goes.

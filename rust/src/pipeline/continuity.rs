@@ -78,7 +78,7 @@ impl Continuity {
         if course.source == header.ssrc && course.clock_rate_hz == clock_rate_hz && !packet.is_restart {
             let ahead = packet.extended_seq.wrapping_sub(course.newest.extended_seq);
             if ahead.cast_signed() <= 0 {
-                return if packet.extended_seq < course.first_extended_seq {
+                return if packet.extended_seq.wrapping_sub(course.first_extended_seq).cast_signed() < 0 {
                     Err(DropReason::Late)
                 } else {
                     Ok(course.place(packet))

@@ -19,10 +19,10 @@ const MAX_TRANSIT_CHANGE_S: u32 = 5;
 /// A packet that belongs to the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
-    /// Sequence number unwrapped to 32 bits. Its lower half is the number on the wire.
+    /// Sequence number unwrapped to 32 bits, wrapping there. Its lower half is the number on the wire. After a restart
+    /// it is further ahead than any loss, so that who has not seen the first packet notices, too.
     pub extended_seq: u32,
     /// The stream begins with this packet: the first of all, of another SSRC, or after a jump in the sequence.
-    /// Extended numbers from before are not comparable.
     pub is_restart: bool,
 }
 
@@ -62,6 +62,8 @@ pub struct Source {
     clock_rate_hz: u32,
     probation: u8,
     current: Option<State>,
+    /// Whole cycles of the numbers before the source in use began.
+    lead: u32,
     candidate: Option<Candidate>,
     /// Jitter of all packets of the present clock rate.
     jitter: JitterSum,
@@ -120,7 +122,7 @@ impl Source {
     #[must_use]
     pub const fn new(clock_rate_hz: u32, probation: u8) -> Self {
         let (jitter, jitter_before) = (JitterSum { packets: 0, sum_ts: 0, max_ts: 0 }, (0, 0.0, 0.0));
-        Self { clock_rate_hz, probation, current: None, candidate: None, jitter, jitter_before }
+        Self { clock_rate_hz, probation, current: None, lead: 0, candidate: None, jitter, jitter_before }
     }
 
     /// Judge one packet and count it.   RFC 3550 A.1.
@@ -134,7 +136,7 @@ impl Source {
                 state.has_left = false;
                 state.update_jitter(now, header.timestamp, self.clock_rate_hz);
                 self.jitter.add(state.jitter_q4 >> 4);
-                return Ok(Accepted { extended_seq, is_restart: false });
+                return Ok(Accepted { extended_seq: self.lead.wrapping_add(extended_seq), is_restart: false });
             }
             if !self.is_proven(header, Self::UNAUTHENTICATED_PROBATION) {
                 return Err(DropReason::RtpSequence);
@@ -148,8 +150,14 @@ impl Source {
 
     /// Forget the source in use, since the far side is another one now: its first packet is taken at once.
     pub fn renew(&mut self) {
-        self.current = None;
+        self.end_current();
         self.candidate = None;
+    }
+
+    fn end_current(&mut self) {
+        if let Some(state) = self.current.take() {
+            self.lead = self.lead.wrapping_add(state.highest_seq & !u32::from(u16::MAX)).wrapping_add(FIRST_CYCLE);
+        }
     }
 
     /// The source said goodbye: another one takes over at once, and there is nothing to report of it.   RFC 3550 6.3.4.
@@ -218,6 +226,7 @@ impl Source {
     }
 
     fn restart(&mut self, now: Instant, header: &Header) -> Accepted {
+        self.end_current();
         self.candidate = None;
         let seq = FIRST_CYCLE | u32::from(header.seq.0);
         self.current = Some(State {
@@ -232,7 +241,7 @@ impl Source {
             jitter_q4: 0,
             has_left: false,
         });
-        Accepted { extended_seq: seq, is_restart: true }
+        Accepted { extended_seq: self.lead.wrapping_add(seq), is_restart: true }
     }
 }
 
