@@ -11,6 +11,7 @@ use crate::calls::Scene;
 use crate::support::browser::{Browser, Client};
 use crate::support::memory::Lab;
 use crate::support::phone::{Phone, datagrams};
+use crate::support::stalls::in_real_time;
 use crate::support::{PATIENCE, Rig, RtpPort, WebPort, new_call, now, opus, pcmu, sleep_until, stream};
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -87,149 +88,159 @@ fn forged_check(web: &WebPort) -> Vec<u8> {
 
 #[test]
 fn a_far_side_that_sends_ten_times_its_rate_is_cut_down() {
-    let mut rig = Rig::new();
-    let mut beside = CallBeside::new(&mut rig);
-    let call = new_call();
-    let (flooded, quiet) = (rig.rtp_port(call), rig.rtp_port(call));
-    let (mut flooder, victim) = (Phone::new(rig.ip), Phone::new(rig.ip));
-    rig.set_remote(call, flooded.id, flooder.remote(), stream(&[pcmu()]));
-    rig.set_remote(call, quiet.id, victim.remote(), stream(&[pcmu()]));
-    rig.join(call, flooded.id, quiet.id);
+    in_real_time(|| {
+        let mut rig = Rig::new();
+        let mut beside = CallBeside::new(&mut rig);
+        let call = new_call();
+        let (flooded, quiet) = (rig.rtp_port(call), rig.rtp_port(call));
+        let (mut flooder, victim) = (Phone::new(rig.ip), Phone::new(rig.ip));
+        rig.set_remote(call, flooded.id, flooder.remote(), stream(&[pcmu()]));
+        rig.set_remote(call, quiet.id, victim.remote(), stream(&[pcmu()]));
+        rig.join(call, flooded.id, quiet.id);
 
-    let start = now();
-    let mut heard = 0;
-    beside.is_undisturbed_by(|_| {
-        for _ in 0..10 {
-            flooder.send(flooded.rtp, pcmu().pt, 160, &[0x66; 160]);
-        }
+        let start = now();
+        let mut heard = 0;
+        beside.is_undisturbed_by(|_| {
+            for _ in 0..10 {
+                flooder.send(flooded.rtp, pcmu().pt, 160, &[0x66; 160]);
+            }
+            heard += victim.received().len();
+        });
+        let took = now() - start;
         heard += victim.received().len();
+        let share = usize::try_from(took.as_millis() / 4).unwrap() + 130;
+        assert!((300..=share).contains(&heard), "{heard} packets in {took:?}");
+        assert!(rig.drops("rtp_rate") > 100, "only {} counted", rig.drops("rtp_rate"));
     });
-    let took = now() - start;
-    heard += victim.received().len();
-    let share = usize::try_from(took.as_millis() / 4).unwrap() + 130;
-    assert!((300..=share).contains(&heard), "{heard} packets in {took:?}");
-    assert!(rig.drops("rtp_rate") > 100, "only {} counted", rig.drops("rtp_rate"));
 }
 
 #[test]
 fn a_flood_of_stun_is_not_answered_and_disturbs_nobody() {
-    let mut rig = Rig::new();
-    let mut beside = CallBeside::new(&mut rig);
-    let call = new_call();
-    let web = rig.web_port(call);
-    let mut browser = Browser::new(rig.ip, &web);
-    rig.set_remote(call, web.id, browser.client.remote(), stream(&[opus()]));
-    browser.connect(PATIENCE);
-    let stranger = Phone::new(STRANGER);
-    let unsigned = forged_check(&web);
-    let nobodys = b"\0\x01\0\x0c\x21\x12\xa4\x42aaaaaaaaaaaa\0\x06\0\x07nobody:";
-    beside.is_undisturbed_by(|_| {
-        rig.after_burst(|| {
-            for _ in 0..50 {
-                stranger.rtp.send_to(&unsigned, web.address).unwrap();
-                stranger.rtp.send_to(nobodys, web.address).unwrap();
-                browser.send(&unsigned);
-            }
-            150
+    in_real_time(|| {
+        let mut rig = Rig::new();
+        let mut beside = CallBeside::new(&mut rig);
+        let call = new_call();
+        let web = rig.web_port(call);
+        let mut browser = Browser::new(rig.ip, &web);
+        rig.set_remote(call, web.id, browser.client.remote(), stream(&[opus()]));
+        browser.connect(PATIENCE);
+        let stranger = Phone::new(STRANGER);
+        let unsigned = forged_check(&web);
+        let nobodys = b"\0\x01\0\x0c\x21\x12\xa4\x42aaaaaaaaaaaa\0\x06\0\x07nobody:";
+        beside.is_undisturbed_by(|_| {
+            rig.after_burst(|| {
+                for _ in 0..50 {
+                    stranger.rtp.send_to(&unsigned, web.address).unwrap();
+                    stranger.rtp.send_to(nobodys, web.address).unwrap();
+                    browser.send(&unsigned);
+                }
+                150
+            });
         });
+        assert_eq!(datagrams(&stranger.rtp).len(), 0, "no answer, no error response");
+        assert!(rig.drops("stun_integrity") >= u64::from(FRAMES) * 90, "{}", rig.drops("stun_integrity"));
+        // The browser that was connected still is.
+        let check = browser.client.check();
+        browser.send(&check);
+        sleep_until(now() + 5 * FRAME);
+        assert!(!datagrams(&browser.socket).is_empty(), "a good check is answered");
     });
-    assert_eq!(datagrams(&stranger.rtp).len(), 0, "no answer, no error response");
-    assert!(rig.drops("stun_integrity") >= u64::from(FRAMES) * 90, "{}", rig.drops("stun_integrity"));
-    // The browser that was connected still is.
-    let check = browser.client.check();
-    browser.send(&check);
-    sleep_until(now() + 5 * FRAME);
-    assert!(!datagrams(&browser.socket).is_empty(), "a good check is answered");
 }
 
 #[test]
 fn a_flood_of_hello_fragments_disturbs_nobody_and_the_handshake_still_completes() {
-    let mut rig = Rig::new();
-    let mut beside = CallBeside::new(&mut rig);
-    let call = new_call();
-    let web = rig.web_port(call);
-    let mut browser = Browser::new(rig.ip, &web);
-    rig.set_remote(call, web.id, browser.client.remote(), stream(&[opus()]));
-    // From here on the browser's address is proven, and its DTLS is heard.
-    let check = browser.client.check();
-    browser.send(&check);
-    beside.is_undisturbed_by(|frame| {
-        rig.after_burst(|| {
-            for number in 0..40_u16 {
-                let seq = u16::try_from(frame % 3).unwrap();
-                browser.send(&hello_fragment(seq, 1_400 + number, 100 + number * 4, &[0x55; 3]));
-                browser.send(&hello_fragment(seq, 60_000, number, &[0x55; 300]));
-            }
-            80
+    in_real_time(|| {
+        let mut rig = Rig::new();
+        let mut beside = CallBeside::new(&mut rig);
+        let call = new_call();
+        let web = rig.web_port(call);
+        let mut browser = Browser::new(rig.ip, &web);
+        rig.set_remote(call, web.id, browser.client.remote(), stream(&[opus()]));
+        // From here on the browser's address is proven, and its DTLS is heard.
+        let check = browser.client.check();
+        browser.send(&check);
+        beside.is_undisturbed_by(|frame| {
+            rig.after_burst(|| {
+                for number in 0..40_u16 {
+                    let seq = u16::try_from(frame % 3).unwrap();
+                    browser.send(&hello_fragment(seq, 1_400 + number, 100 + number * 4, &[0x55; 3]));
+                    browser.send(&hello_fragment(seq, 60_000, number, &[0x55; 300]));
+                }
+                80
+            });
         });
+        assert!(rig.drops("dtls_fragment") >= u64::from(FRAMES) * 40, "{}", rig.drops("dtls_fragment"));
+        browser.connect(PATIENCE);
     });
-    assert!(rig.drops("dtls_fragment") >= u64::from(FRAMES) * 40, "{}", rig.drops("dtls_fragment"));
-    browser.connect(PATIENCE);
 }
 
 #[test]
 fn rtcp_with_lying_lengths_is_counted_and_disturbs_nobody() {
-    let mut rig = Rig::new();
-    let mut beside = CallBeside::new(&mut rig);
-    let to = beside.ports[0].rtcp;
-    let rtcp = beside.caller.rtcp.try_clone().unwrap();
-    let lies: [&[u8]; 5] = [
-        &[0x80, 200, 0xff, 0xff, 0, 0, 0, 1],
-        &[0x9f, 201, 0, 1, 0, 0, 0, 1],
-        &[0x81, 202, 0, 2, 0, 0, 0, 1, 1, 0xff, b'a', 0],
-        &[0x80, 201, 0, 0],
-        &[0x81],
-    ];
-    beside.is_undisturbed_by(|_| {
-        rig.after_burst(|| {
-            for lie in lies {
-                for _ in 0..10 {
-                    rtcp.send_to(lie, to).unwrap();
+    in_real_time(|| {
+        let mut rig = Rig::new();
+        let mut beside = CallBeside::new(&mut rig);
+        let to = beside.ports[0].rtcp;
+        let rtcp = beside.caller.rtcp.try_clone().unwrap();
+        let lies: [&[u8]; 5] = [
+            &[0x80, 200, 0xff, 0xff, 0, 0, 0, 1],
+            &[0x9f, 201, 0, 1, 0, 0, 0, 1],
+            &[0x81, 202, 0, 2, 0, 0, 0, 1, 1, 0xff, b'a', 0],
+            &[0x80, 201, 0, 0],
+            &[0x81],
+        ];
+        beside.is_undisturbed_by(|_| {
+            rig.after_burst(|| {
+                for lie in lies {
+                    for _ in 0..10 {
+                        rtcp.send_to(lie, to).unwrap();
+                    }
                 }
-            }
-            50
+                50
+            });
         });
+        let counted = rig.drops("rtcp_malformed") + rig.drops("unclassified") + rig.drops("unverified_source");
+        assert!(counted >= u64::from(FRAMES) * 40, "only {counted} counted");
     });
-    let counted = rig.drops("rtcp_malformed") + rig.drops("unclassified") + rig.drops("unverified_source");
-    assert!(counted >= u64::from(FRAMES) * 40, "only {counted} counted");
 }
 
 #[test]
 fn numbers_may_wrap_with_packets_out_of_order_in_the_clear_and_encrypted() {
-    let mut scene = Scene::new(&[pcmu()], &[pcmu()]);
-    scene.browser.client.seq = SeqNo(65_500);
-    scene.phone.seq = SeqNo(65_500);
-    let packets = 80_u8;
-    let (mut at_browser, mut at_phone) = (Vec::new(), Vec::new());
-    let start = now();
-    for pair in 0..packets / 2 {
-        // Every fourth pair changes places.
-        let [first, second] = if pair % 4 == 3 { [1, 0] } else { [0, 1] };
-        let value = |place: u8| [pair * 2 + place; 160];
-        let mut web = [0, 1].map(|place| {
-            scene.browser.client.timestamp += 160;
-            let at = (scene.browser.client.timestamp, false);
-            Some(scene.browser.client.packet(pcmu().pt, at, &value(place)))
-        });
-        let seq = scene.phone.seq;
-        for place in [first, second] {
-            scene.browser.send(&web[usize::from(place)].take().unwrap());
-            scene.phone.seq = if place == 0 { seq } else { seq.next() };
-            let timestamp = 7_000 + (u32::from(pair) * 2 + u32::from(place)) * 160;
-            scene.phone.send_marked(scene.port.rtp, pcmu().pt, (timestamp, false), &value(place));
+    in_real_time(|| {
+        let mut scene = Scene::new(&[pcmu()], &[pcmu()]);
+        scene.browser.client.seq = SeqNo(65_500);
+        scene.phone.seq = SeqNo(65_500);
+        let packets = 80_u8;
+        let (mut at_browser, mut at_phone) = (Vec::new(), Vec::new());
+        let start = now();
+        for pair in 0..packets / 2 {
+            // Every fourth pair changes places.
+            let [first, second] = if pair % 4 == 3 { [1, 0] } else { [0, 1] };
+            let value = |place: u8| [pair * 2 + place; 160];
+            let mut web = [0, 1].map(|place| {
+                scene.browser.client.timestamp += 160;
+                let at = (scene.browser.client.timestamp, false);
+                Some(scene.browser.client.packet(pcmu().pt, at, &value(place)))
+            });
+            let seq = scene.phone.seq;
+            for place in [first, second] {
+                scene.browser.send(&web[usize::from(place)].take().unwrap());
+                scene.phone.seq = if place == 0 { seq } else { seq.next() };
+                let timestamp = 7_000 + (u32::from(pair) * 2 + u32::from(place)) * 160;
+                scene.phone.send_marked(scene.port.rtp, pcmu().pt, (timestamp, false), &value(place));
+            }
+            scene.phone.seq = seq.next().next();
+            sleep_until(start + 2 * FRAME * (u32::from(pair) + 1));
+            at_browser.extend(scene.browser.received());
+            at_phone.extend(scene.phone.received());
         }
-        scene.phone.seq = seq.next().next();
-        sleep_until(start + 2 * FRAME * (u32::from(pair) + 1));
-        at_browser.extend(scene.browser.received());
-        at_phone.extend(scene.phone.received());
-    }
-    for (heard, side) in [(&at_browser, "browser"), (&at_phone, "phone")] {
-        let mut values: Vec<u8> = heard.iter().map(|packet| packet.payload[0]).collect();
-        values.sort_unstable();
-        values.dedup();
-        assert!(values.len() >= usize::from(packets) - 2, "{} of {packets} at the {side}", values.len());
-        assert!(heard.iter().all(|packet| packet.header.ssrc == heard[0].header.ssrc));
-    }
+        for (heard, side) in [(&at_browser, "browser"), (&at_phone, "phone")] {
+            let mut values: Vec<u8> = heard.iter().map(|packet| packet.payload[0]).collect();
+            values.sort_unstable();
+            values.dedup();
+            assert!(values.len() >= usize::from(packets) - 2, "{} of {packets} at the {side}", values.len());
+            assert!(heard.iter().all(|packet| packet.header.ssrc == heard[0].header.ssrc));
+        }
+    });
 }
 
 #[test]

@@ -7,6 +7,7 @@ use trunkline_media::pipeline::Format;
 
 use crate::calls::{Scene, assert_unbroken, decode};
 use crate::support::phone::Packet;
+use crate::support::stalls::in_real_time;
 use crate::support::{opus, pcma, pcmu};
 
 const WEB_HZ: f64 = 440.0;
@@ -56,28 +57,34 @@ fn assert_muted([before, while_muted, after]: &[Vec<Packet>; 3], format: Format,
 
 #[test]
 fn a_side_that_is_muted_is_not_heard_in_any_kind_of_pipeline_and_hears_on() {
-    for (web, phone) in [(pcmu(), pcmu()), (opus(), opus()), (opus(), pcmu()), (pcma(), pcmu())] {
-        let [before, muted, after] = phases(web, phone, |scene| scene.web.id, Voice::Says);
-        assert_muted(&[before.0, muted.0, after.0], phone, WEB_HZ);
-        decode(&muted.1, web).heard.after_ms(200).assert_tone(PHONE_HZ, -10.0, 0.3);
-    }
+    in_real_time(|| {
+        for (web, phone) in [(pcmu(), pcmu()), (opus(), opus()), (opus(), pcmu()), (pcma(), pcmu())] {
+            let [before, muted, after] = phases(web, phone, |scene| scene.web.id, Voice::Says);
+            assert_muted(&[before.0, muted.0, after.0], phone, WEB_HZ);
+            decode(&muted.1, web).heard.after_ms(200).assert_tone(PHONE_HZ, -10.0, 0.3);
+        }
+    });
 }
 
 #[test]
 fn a_side_that_is_deafened_hears_nothing_and_is_heard() {
-    let [before, muted, after] = phases(opus(), pcmu(), |scene| scene.web.id, Voice::Hears);
-    assert_muted(&[before.1, muted.1, after.1], opus(), PHONE_HZ);
-    decode(&muted.0, pcmu()).heard.after_ms(200).assert_tone(WEB_HZ, -10.0, 0.3);
+    in_real_time(|| {
+        let [before, muted, after] = phases(opus(), pcmu(), |scene| scene.web.id, Voice::Hears);
+        assert_muted(&[before.1, muted.1, after.1], opus(), PHONE_HZ);
+        decode(&muted.0, pcmu()).heard.after_ms(200).assert_tone(WEB_HZ, -10.0, 0.3);
+    });
 }
 
 #[test]
 fn a_mute_stays_when_the_side_is_joined_anew() {
-    let mut scene = Scene::new(&[pcmu()], &[pcmu()]);
-    let (web, port) = (scene.web.id, scene.port.id);
-    mute(&mut scene, web, Voice::Says, Muted::Audio);
-    scene.rig.tell(scene.call, Command::Unbridge { endpoint: web });
-    scene.rig.join(scene.call, web, port);
-    let (_, at_phone) = scene.talk(20, (pcmu(), WEB_HZ), (pcmu(), PHONE_HZ));
-    assert!(at_phone.len() >= 18);
-    assert!(at_phone.iter().all(|packet| packet.payload == [0xff; 160]), "silence of mu-law");
+    in_real_time(|| {
+        let mut scene = Scene::new(&[pcmu()], &[pcmu()]);
+        let (web, port) = (scene.web.id, scene.port.id);
+        mute(&mut scene, web, Voice::Says, Muted::Audio);
+        scene.rig.tell(scene.call, Command::Unbridge { endpoint: web });
+        scene.rig.join(scene.call, web, port);
+        let (_, at_phone) = scene.talk(20, (pcmu(), WEB_HZ), (pcmu(), PHONE_HZ));
+        assert!(at_phone.len() >= 18);
+        assert!(at_phone.iter().all(|packet| packet.payload == [0xff; 160]), "silence of mu-law");
+    });
 }

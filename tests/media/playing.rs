@@ -13,6 +13,7 @@ use trunkline_media::pipeline::Source;
 use crate::calls::{Scene, assert_unbroken, decode};
 use crate::support::phone::{Packet, Phone};
 use crate::support::sound::Speaker;
+use crate::support::stalls::in_real_time;
 use crate::support::{Rig, RtpPort, new_call, now, opus, pcmu, sleep_until, stream};
 
 fn alone() -> (Rig, CallId, RtpPort, Phone) {
@@ -47,44 +48,50 @@ fn wait_for_end(rig: &mut Rig, wanted: EndpointId) {
 
 #[test]
 fn a_tone_plays_into_a_leg_that_has_no_other_side() {
-    let (mut rig, call, port, mut phone) = alone();
-    rig.play(call, port.id, tone(440.0));
-    let received = listen(&mut phone, port, 50);
-    assert_unbroken(&received, 160);
-    decode(&received, pcmu()).heard.assert_tone(440.0, -15.0, 0.9);
-    let stats = rig.stats(call, port.id);
-    assert!(stats.received.packets >= 48, "what the phone says is counted");
+    in_real_time(|| {
+        let (mut rig, call, port, mut phone) = alone();
+        rig.play(call, port.id, tone(440.0));
+        let received = listen(&mut phone, port, 50);
+        assert_unbroken(&received, 160);
+        decode(&received, pcmu()).heard.assert_tone(440.0, -15.0, 0.9);
+        let stats = rig.stats(call, port.id);
+        assert!(stats.received.packets >= 48, "what the phone says is counted");
 
-    rig.tell(call, Command::StopPlay { endpoint: port.id });
-    phone.received();
-    assert_eq!(listen(&mut phone, port, 10), []);
+        rig.tell(call, Command::StopPlay { endpoint: port.id });
+        phone.received();
+        assert_eq!(listen(&mut phone, port, 10), []);
+    });
 }
 
 #[test]
 fn a_player_is_heard_instead_of_the_other_leg_and_then_the_leg_again() {
-    let mut scene = Scene::new(&[opus()], &[pcmu()]);
-    scene.talk(20, (opus(), 1_000.0), (pcmu(), 1_700.0));
-    scene.rig.play(scene.call, scene.port.id, tone(440.0));
-    let (_, while_playing) = scene.talk(40, (opus(), 1_000.0), (pcmu(), 1_700.0));
-    scene.rig.tell(scene.call, Command::StopPlay { endpoint: scene.port.id });
-    let (_, afterwards) = scene.talk(40, (opus(), 1_000.0), (pcmu(), 1_700.0));
+    in_real_time(|| {
+        let mut scene = Scene::new(&[opus()], &[pcmu()]);
+        scene.talk(20, (opus(), 1_000.0), (pcmu(), 1_700.0));
+        scene.rig.play(scene.call, scene.port.id, tone(440.0));
+        let (_, while_playing) = scene.talk(40, (opus(), 1_000.0), (pcmu(), 1_700.0));
+        scene.rig.tell(scene.call, Command::StopPlay { endpoint: scene.port.id });
+        let (_, afterwards) = scene.talk(40, (opus(), 1_000.0), (pcmu(), 1_700.0));
 
-    decode(&while_playing, pcmu()).heard.after_ms(100).assert_tone(440.0, -15.0, 0.6);
-    decode(&afterwards, pcmu()).heard.after_ms(200).assert_tone(1_000.0, -10.0, 0.5);
-    let all: Vec<Packet> = while_playing.into_iter().chain(afterwards).collect();
-    assert!(all.windows(2).all(|pair| pair[1].header.seq == pair[0].header.seq.next()), "one stream");
+        decode(&while_playing, pcmu()).heard.after_ms(100).assert_tone(440.0, -15.0, 0.6);
+        decode(&afterwards, pcmu()).heard.after_ms(200).assert_tone(1_000.0, -10.0, 0.5);
+        let all: Vec<Packet> = while_playing.into_iter().chain(afterwards).collect();
+        assert!(all.windows(2).all(|pair| pair[1].header.seq == pair[0].header.seq.next()), "one stream");
+    });
 }
 
 #[test]
 fn digits_play_as_tones_and_end() {
-    let (mut rig, call, port, mut phone) = alone();
-    let digits = "7".chars().filter_map(Digit::from_char).collect();
-    rig.play(call, port.id, Source::Digits { digits, on_ms: 200, off_ms: 40 });
-    let heard = decode(&listen(&mut phone, port, 25), pcmu()).heard;
-    wait_for_end(&mut rig, port.id);
-    let first = crate::support::sound::Heard { samples: heard.samples[..1_600].to_vec(), rate_hz: 8_000 };
-    assert!(first.share_of(852.0) > 0.4 && first.share_of(1_209.0) > 0.4);
-    assert!((0.2..0.3).contains(&heard.seconds()), "{}", heard.seconds());
+    in_real_time(|| {
+        let (mut rig, call, port, mut phone) = alone();
+        let digits = "7".chars().filter_map(Digit::from_char).collect();
+        rig.play(call, port.id, Source::Digits { digits, on_ms: 200, off_ms: 40 });
+        let heard = decode(&listen(&mut phone, port, 25), pcmu()).heard;
+        wait_for_end(&mut rig, port.id);
+        let first = crate::support::sound::Heard { samples: heard.samples[..1_600].to_vec(), rate_hz: 8_000 };
+        assert!(first.share_of(852.0) > 0.4 && first.share_of(1_209.0) > 0.4);
+        assert!((0.2..0.3).contains(&heard.seconds()), "{}", heard.seconds());
+    });
 }
 
 /// A WAV file of half a second of a tone.
@@ -104,28 +111,32 @@ fn write_wav(name: &str, rate_hz: u32, frequency_hz: f64) -> PathBuf {
 
 #[test]
 fn a_file_plays_at_the_legs_rate_and_ends() {
-    let (mut rig, call, port, mut phone) = alone();
-    let path = write_wav("44k", 44_100, 600.0);
-    let source = PlaySource::File { path: path.clone(), is_looped: false };
-    rig.tell(call, Command::Play { endpoint: port.id, source });
-    let received = listen(&mut phone, port, 40);
-    wait_for_end(&mut rig, port.id);
-    std::fs::remove_file(path).unwrap();
-    let heard = decode(&received, pcmu()).heard;
-    assert!((0.45..0.56).contains(&heard.seconds()), "{}", heard.seconds());
-    heard.assert_tone(600.0, -10.0, 0.45);
+    in_real_time(|| {
+        let (mut rig, call, port, mut phone) = alone();
+        let path = write_wav("44k", 44_100, 600.0);
+        let source = PlaySource::File { path: path.clone(), is_looped: false };
+        rig.tell(call, Command::Play { endpoint: port.id, source });
+        let received = listen(&mut phone, port, 40);
+        wait_for_end(&mut rig, port.id);
+        std::fs::remove_file(path).unwrap();
+        let heard = decode(&received, pcmu()).heard;
+        assert!((0.45..0.56).contains(&heard.seconds()), "{}", heard.seconds());
+        heard.assert_tone(600.0, -10.0, 0.45);
+    });
 }
 
 #[test]
 fn what_cannot_be_played_is_refused() {
-    let (mut rig, call, port, _phone) = alone();
-    let file = |path: &str| PlaySource::File { path: path.into(), is_looped: true };
-    let mut refusal = |source| rig.refusal(call, Command::Play { endpoint: port.id, source });
-    assert_eq!(refusal(file("/nonexistent.wav")), "unplayable_source");
-    assert_eq!(refusal(file("/dev/null")), "unplayable_source");
-    assert_eq!(refusal(PlaySource::Ready(tone(-1.0))), "unplayable_source");
+    in_real_time(|| {
+        let (mut rig, call, port, _phone) = alone();
+        let file = |path: &str| PlaySource::File { path: path.into(), is_looped: true };
+        let mut refusal = |source| rig.refusal(call, Command::Play { endpoint: port.id, source });
+        assert_eq!(refusal(file("/nonexistent.wav")), "unplayable_source");
+        assert_eq!(refusal(file("/dev/null")), "unplayable_source");
+        assert_eq!(refusal(PlaySource::Ready(tone(-1.0))), "unplayable_source");
 
-    let early = rig.rtp_port(call);
-    let command = Command::Play { endpoint: early.id, source: PlaySource::Ready(tone(440.0)) };
-    assert_eq!(rig.refusal(call, command), "invalid_parameter", "no codec is known yet");
+        let early = rig.rtp_port(call);
+        let command = Command::Play { endpoint: early.id, source: PlaySource::Ready(tone(440.0)) };
+        assert_eq!(rig.refusal(call, command), "invalid_parameter", "no codec is known yet");
+    });
 }

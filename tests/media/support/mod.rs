@@ -7,6 +7,7 @@ pub(crate) mod memory;
 pub(crate) mod phone;
 pub(crate) mod secure;
 pub(crate) mod sound;
+pub(crate) mod stalls;
 pub(crate) mod talk;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
