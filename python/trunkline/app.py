@@ -150,9 +150,6 @@ class App:
             headers=header_rules_of(config.sip),
         )
         self._webhooks = Webhooks(self._clock)
-        self.sessions.otherwise = InboundCalls(
-            self.fleet, controller=self.controller, sip=access, users=self.sessions, webhooks=self._webhooks
-        ).take
         self._pages = PageRegistrations(pages, sip=access, clock=self._clock, metrics=self._metrics, rng=rng)
         gate.is_contact = self._pages.is_contact
         self._switch = PageSwitch(
@@ -162,7 +159,15 @@ class App:
             clock=self._clock,
             metrics=self._metrics,
             otherwise=self.sessions.take,
+            fleet=self.fleet,
         )
+        self.sessions.otherwise = InboundCalls(
+            self.fleet,
+            controller=self.controller,
+            sip=access,
+            users=(self.sessions, self._switch),
+            webhooks=self._webhooks,
+        ).take
         self.demo = DemoPhone(config.demo, self._media, rng) if config.demo.enabled else None
         self._node = Node(
             config=config,

@@ -36,7 +36,9 @@ class PageUserConfig(Section):
     )
     display_name: str = Field(default="", max_length=128, description="Name that its calls show if the page says none.")
     account: PageAccountConfig | None = Field(
-        default=None, description="Account at a SIP server for calls beyond this gateway's own pages. Default: none."
+        default=None,
+        description="Account at a SIP server for calls beyond this gateway's own pages. Default: none; "
+        "they go over trunks then, by the rules of `routing.outbound`.",
     )
 
     @model_validator(mode="after")

@@ -237,7 +237,8 @@ class DestinationConfig(Section):
         default=None,
         min_length=1,
         max_length=128,
-        description=r"Login of a connected web user. With a pattern, `\1` is its first group.",
+        description=r"Login of a connected web user, or `login@domain`. With a pattern, `\1` is its first group. Of "
+        "several connections the newest rings, those of the Web SDK before pages with SIP over WebSocket.",
     )
     trunks: tuple[TrunkName, ...] = Field(default=(), description="Trunks and groups, in this order.")
     outbound: bool = Field(

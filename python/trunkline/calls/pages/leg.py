@@ -6,7 +6,9 @@ challenges of a server that knows the page and not us.   RFC 7118, RFC 5626 sect
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from trunkline.calls.events import HoldRequested, LegEnded, ResumeRequested
 from trunkline.calls.legs.sip_party import OutboundCall, SipAccess
@@ -24,7 +26,8 @@ class PageLeg(SipLeg):
     """One call of a page.
 
     flow: the WebSocket on which it is reached. aor, instance: whose page, and which of them. account: by which its
-    transfers are followed; None refuses them.
+    transfers are followed. onward: for a page without one, finds another way to whom it names, and takes a line there;
+    it raises NoRoute or CapacityError. With neither, transfers are refused.
     """
 
     def __init__(
@@ -37,11 +40,13 @@ class PageLeg(SipLeg):
         aor: str,
         instance: str,
         account: Account | None = None,
+        onward: Callable[[str], OutboundCall] | None = None,
     ) -> None:
         super().__init__(context, sip, what, account=account, kind=LegKind.WEB)
         self.flow = flow
         self.aor = aor
         self.instance = instance
+        self._onward = onward
         self._challenges: HeaderFields = ()
 
     @property
@@ -72,6 +77,13 @@ class PageLeg(SipLeg):
             return
         request = HoldRequested if self._leg.is_holding else ResumeRequested
         self._context.post(request(self._context.side, _note_refusal))
+
+    def successor(self, context: LegContext) -> SipLeg:
+        """Call whom the page named; over trunks if it has no account. Whom it has consulted is no trunk's to find."""
+        asked = self._referral
+        if self._onward is None or asked is None or asked.replaces is not None:
+            return super().successor(context)
+        return SipLeg(context, self._sip, replace(self._onward(asked.target_uri), referred_by=asked.referred_by))
 
     def hang_up(self, end: CallEnd) -> None:
         """As a SIP leg does, with the challenges that have come from the other side."""

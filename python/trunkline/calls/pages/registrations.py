@@ -48,7 +48,7 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageUser:
-    """A user that we know ourselves. account: at the SIP server that carries its calls; None for calls among pages."""
+    """A user that we know ourselves. account: at the SIP server that carries its calls; without one, trunks do."""
 
     login: str
     password: str | HashedPassword
@@ -123,6 +123,21 @@ class PageRegistrations:
     def of(self, aor: str) -> tuple[Binding, ...]:
         """Return where an address can be reached, the newest first. aor: a login of ours, or a whole address."""
         return self._bindings.of(self._clock.now(), aor)
+
+    def of_user(self, name: str) -> tuple[Binding, ...]:
+        """Return where a user can be reached, the newest first.
+
+        name: a login of ours, alone or as `login@domain`; of anybody else the latter.
+        """
+        login, _, domain = name.rpartition("@")
+        if not login:
+            return self.of(name) if name in self.settings.users else ()
+        if login in self.settings.users:
+            return tuple(binding for binding in self.of(login) if binding.domain.lower() == domain.lower())
+        try:
+            return self.of(SipUri.of(login, domain).address_of_record)
+        except LocalProtocolError:
+            return ()
 
     def on_flow(self, path: Path) -> tuple[Binding, ...]:
         """Return who has registered on a WebSocket."""

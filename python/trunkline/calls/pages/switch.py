@@ -1,4 +1,4 @@
-"""Calls of pages that speak SIP: from them to the SIP side or to each other, and to them.
+"""Calls of pages that speak SIP: from them to the SIP side, over trunks or to each other, and to them.
 
 Owns who may call, whom, and over which flow; what happens in a call is the call's. Before anything else comes the
 question whether a call is a page's at all: all others are left to whoever took them before.
@@ -7,8 +7,11 @@ RFC 3261 section 22.2, RFC 7118, RFC 5626 section 5.3.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
 
 from trunkline.calls.controller import CallController, LegMaker
 from trunkline.calls.legs.sip_party import OutboundCall, SipAccess
@@ -17,15 +20,21 @@ from trunkline.calls.model import Call, CallRequest, EndReason
 from trunkline.calls.pages.leg import PageLeg
 from trunkline.calls.pages.registrations import PageRegistrations, PageUser, credentials_of
 from trunkline.calls.ports import Clock, TimerHandle
-from trunkline.calls.routing import route
+from trunkline.calls.routing import dialable, printable, route
 from trunkline.calls.sip_leg import SipLeg
+from trunkline.calls.trunks.course import Order
+from trunkline.calls.trunks.fleet import Fleet
+from trunkline.calls.trunks.inbound import Arrival
 from trunkline.errors import CapacityError, NoRoute, SipParseError
 from trunkline.ids import CallId
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
 from trunkline.sip.headers import SipUri, parse_uri
 from trunkline.sip.registrar import Binding
-from trunkline.sip.types import FlowClosed, Hop, IncomingInvite, IncomingRequest, Path
+from trunkline.sip.types import FlowClosed, HeaderFields, Hop, Identity, IncomingInvite, IncomingRequest, Path
+from trunkline.trunks.identity import ANONYMOUS, Caller, user_of
+
+_NUMBER: Final = re.compile(r"\+?[0-9]+")
 
 _log = get_logger(__name__)
 
@@ -40,7 +49,10 @@ class _Party:
 
 
 class PageSwitch:
-    """Takes REGISTER and INVITE of pages, and INVITEs for them. otherwise: takes every other INVITE."""
+    """Takes REGISTER and INVITE of pages, and INVITEs for them. otherwise: takes every other INVITE.
+
+    fleet: the trunks that carry calls of users without an account; None if they are to call pages alone.
+    """
 
     def __init__(
         self,
@@ -51,6 +63,7 @@ class PageSwitch:
         clock: Clock,
         metrics: Metrics,
         otherwise: Callable[[IncomingInvite], None],
+        fleet: Fleet | None = None,
     ) -> None:
         self._registrations = registrations
         self._settings = registrations.settings
@@ -59,6 +72,7 @@ class PageSwitch:
         self._clock = clock
         self._metrics = metrics
         self._otherwise = otherwise
+        self._fleet = fleet
         self._legs: dict[CallId, list[PageLeg]] = {}
         self._losses: dict[PageLeg, TimerHandle] = {}
         registrations.on_bound = self._bound
@@ -105,8 +119,11 @@ class PageSwitch:
             self._refuse(invite, EndReason.NO_ROUTE)
             return
         pages = () if caller.user is None else self._registrations.of(callee.username)
-        if pages and callee.host.lower() == caller.uri.host.lower():
+        is_ours = callee.host.lower() == caller.uri.host.lower()
+        if pages and is_ours:
             self._ring(invite, pages[0], caller)
+        elif is_ours and callee.username in self._settings.users and caller.user and caller.user.account is None:
+            self._refuse(invite, EndReason.UNAVAILABLE)  # a user of ours is nobody that a trunk leads to
         else:
             self._call_out(invite, caller, callee)
 
@@ -124,7 +141,7 @@ class PageSwitch:
     # --- calls ---
 
     def _call_out(self, invite: IncomingInvite, caller: _Party, callee: SipUri) -> None:
-        """Carry a page's call to the SIP side: by its account, or to the server that knows it."""
+        """Carry a page's call to the SIP side: to the server that knows it, or as its user may call."""
         legs: list[PageLeg] = []
 
         def challenged(challenges: tuple[tuple[str, str], ...]) -> None:
@@ -147,11 +164,10 @@ class PageSwitch:
                     on_challenge=challenged,
                 )
             else:
-                is_ours = callee.host.lower() == caller.uri.host.lower()
-                dialed = callee.username if is_ours else f"{callee.username}@{callee.host}"
-                outbound = route(dialed, caller.user.account, invite.display_name or caller.user.display_name)
-        except NoRoute:
-            self._refuse(invite, EndReason.NO_ROUTE)
+                outbound = self._way_of(caller.user, caller.uri.host, callee, invite)
+        except (NoRoute, CapacityError) as error:
+            _log.warning("page_call_refused", error=str(error))
+            self._refuse(invite, EndReason.NO_ROUTE if isinstance(error, NoRoute) else EndReason.CAPACITY)
             return
         request = CallRequest(
             id=self._controller.new_call_id(),
@@ -160,17 +176,76 @@ class PageSwitch:
             visible_name=invite.display_name,
         )
         make_a = self._page(invite, invite.path, caller, legs)
-        self._start(invite, request, make_a, lambda context: SipLeg(context, self._sip, outbound))
+        has_begun = self._start(invite, request, make_a, lambda context: SipLeg(context, self._sip, outbound))
+        if not has_begun and outbound.course is not None:
+            outbound.course.over()
+
+    def _way_of(self, user: PageUser, domain: str, callee: SipUri, invite: IncomingInvite) -> OutboundCall:
+        """Call for a user of ours: by its account; over trunks if it has none. NoRoute, CapacityError.
+
+        domain: the user's, in which numbers are ours to find; trunks lead to no other.
+        """
+        name = invite.display_name or user.display_name
+        is_ours = callee.host.lower() == domain.lower()
+        if user.account is None and self._fleet is not None and is_ours:
+            caller = replace(_caller_of(user, name), privacy=tuple(word for word in invite.privacy if word != "none"))
+            return self._over_trunks(self._fleet, callee.username, caller, invite.headers)
+        return route(callee.username if is_ours else f"{callee.username}@{callee.host}", user.account, name)
+
+    def _over_trunks(self, fleet: Fleet, dialed: str, caller: Caller, headers: HeaderFields = ()) -> OutboundCall:
+        """Take a line by the outbound rules. NoRoute, CapacityError."""
+        return fleet.outbound(Order(number=user_of(dialable(dialed)), caller=caller, headers=headers))
+
+    def ring_user(self, login: str, arrival: Arrival) -> bool:
+        """See `trunks.inbound.Users`: ring the page that a user opened last, with the number that was called.
+
+        The caller's address is one in the page's own domain, so that the page can call back.   RFC 7315 section 4.2.
+        """
+        pages = self._registrations.of_user(login)
+        if not pages:
+            return False
+        page = pages[0]
+        called = f"<{SipUri.of(arrival.callee, page.domain)}>" if arrival.callee else f"<{page.contact}>"
+        is_hidden = arrival.shown_caller == ANONYMOUS
+        outbound = OutboundCall(
+            account=None,
+            target=str(page.contact),
+            display_name=arrival.shown_name,
+            from_uri=None if is_hidden else str(SipUri.of(arrival.shown_caller, page.domain)),
+            identity=Identity(is_anonymous=is_hidden),
+            headers=(*arrival.parameters, ("P-Called-Party-ID", called)),
+            hop=_hop_to(page),
+        )
+        request = CallRequest(
+            id=self._controller.new_call_id(),
+            caller=arrival.shown_caller,
+            callee=arrival.callee,
+            incoming=True,
+            visible_name=arrival.shown_name,
+            invite_parameters=dict(arrival.parameters),
+        )
+        party = _Party(page.contact, self._settings.users.get(page.aor), page)
+
+        def over(call: Call) -> None:
+            self._over(call)
+            arrival.on_over()
+
+        self._controller.start(
+            request,
+            lambda context: arrival.leg(context, self._sip),
+            self._page(outbound, page.path, party, []),
+            over,
+        )
+        return True
 
     def _ring(self, invite: IncomingInvite, page: Binding, caller: _Party | None) -> None:
         """Ring a page, for a call of the SIP side or, with a caller, of another page."""
-        hop = Hop(page.contact.host, page.contact.port, page.path.transport, flow=page.path)
         outbound = OutboundCall(
             account=None,
             target=str(page.contact),
             display_name=invite.display_name,
             from_uri=invite.caller,
-            hop=hop,
+            hop=_hop_to(page),
         )
         user = self._settings.users.get(page.aor)
         account = None if user is None else user.account
@@ -193,21 +268,29 @@ class PageSwitch:
         aor = party.uri.address_of_record if party.binding is None else party.binding.aor
         instance = "" if party.binding is None else party.binding.instance
         account = None if party.user is None else party.user.account
+        onward: Callable[[str], OutboundCall] | None = None
+        if party.user is not None and account is None and self._fleet is not None:
+            onward = partial(self._over_trunks, self._fleet, caller=_caller_of(party.user, party.user.display_name))
 
         def make(context: LegContext) -> PageLeg:
-            leg = PageLeg(context, self._sip, what, flow=flow, aor=aor, instance=instance, account=account)
+            leg = PageLeg(
+                context, self._sip, what, flow=flow, aor=aor, instance=instance, account=account, onward=onward
+            )
             made.append(leg)
             self._legs.setdefault(context.call.id, []).append(leg)
             return leg
 
         return make
 
-    def _start(self, invite: IncomingInvite, request: CallRequest, make_a: LegMaker, make_b: LegMaker) -> None:
+    def _start(self, invite: IncomingInvite, request: CallRequest, make_a: LegMaker, make_b: LegMaker) -> bool:
+        """Start a call; False if it is refused, because the node is full."""
         try:
             self._controller.start(request, make_a, make_b, self._over)
         except CapacityError as error:
             _log.warning("call_refused", reason=EndReason.CAPACITY.code, detail=str(error))
             self._refuse(invite, EndReason.CAPACITY)
+            return False
+        return True
 
     def _refuse(self, invite: IncomingInvite, reason: EndReason) -> None:
         self._metrics.calls_ended.labels(reason.code).inc()
@@ -243,6 +326,15 @@ class PageSwitch:
         timer = self._losses.pop(leg, None)
         if timer is not None:
             timer.cancel()
+
+
+def _hop_to(page: Binding) -> Hop:
+    return Hop(page.contact.host, page.contact.port, page.path.transport, flow=page.path)
+
+
+def _caller_of(user: PageUser, name: str) -> Caller:
+    """Say who calls over trunks: a login that is a number is the caller's; any other says nothing to a trunk."""
+    return Caller(number=user.login if _NUMBER.fullmatch(user.login) else "", display_name=printable(name))
 
 
 def _sip_uri(text: str) -> SipUri | None:

@@ -6,7 +6,7 @@ trunk nor a user is refused.   RFC 3261 sections 16.3 (Max-Forwards), 21.4.4.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, assert_never
 
@@ -75,18 +75,21 @@ class Arrival:
 
 
 class Users(Protocol):
-    """The web users that are here."""
+    """Web users of one kind that are here."""
 
     def ring_user(self, login: str, arrival: Arrival) -> bool:
-        """Ring a web user; False if nobody of this login is connected. CapacityError if the node is full."""
+        """Ring a web user; False if nobody of this login is connected. CapacityError if the node is full.
+
+        login: alone, or as `login@domain`.
+        """
         ...
 
 
 class InboundCalls:
-    """Takes every call that no registration of a browser's claims."""
+    """Takes every call that no registration of a browser's claims. users: asked for a user in this order."""
 
     def __init__(
-        self, fleet: Fleet, *, controller: CallController, sip: SipAccess, users: Users, webhooks: Webhooks
+        self, fleet: Fleet, *, controller: CallController, sip: SipAccess, users: Sequence[Users], webhooks: Webhooks
     ) -> None:
         self._fleet = fleet
         self._controller = controller
@@ -132,7 +135,7 @@ class InboundCalls:
                 case Refusal(status):
                     self._refuse(arrival, status)
                 case ToUser(login):
-                    if not self._users.ring_user(login, arrival):
+                    if not any(users.ring_user(login, arrival) for users in self._users):
                         self._send_on(arrival, fallback, _UNAVAILABLE)
                         return
                     self._fleet.count(arrival.source, Outcome.TAKEN)

@@ -33,6 +33,7 @@ class Binding:
     """One of them. aor: as the table is kept by. path: the flow on which the client is reached.
 
     sip_call_id, cseq: of the REGISTER that said so. since: when it was made; refreshes keep it.
+    domain: of the address as the client wrote it.
     """
 
     aor: str
@@ -45,6 +46,7 @@ class Binding:
     since: float
     instance: str = ""
     reg_id: int = 0
+    domain: str = ""
 
     def contact_value(self, now: float) -> str:
         """Write it for the 200 to a REGISTER."""
@@ -180,6 +182,7 @@ def _binding(since: float, expires_at: float, aor: str, wish: Wish, form: Regist
         since,
         wish.instance,
         wish.reg_id,
+        form.aor.host,
     )
 
 
