@@ -98,6 +98,7 @@ def fake_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeApp]]:
         pass
 
     module.App = App  # type: ignore[attr-defined]
+    module.calm_collector = lambda: None  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "trunkline.app", module)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
