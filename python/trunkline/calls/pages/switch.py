@@ -123,7 +123,7 @@ class PageSwitch:
         if pages and is_ours:
             self._ring(invite, pages[0], caller)
         elif is_ours and callee.username in self._settings.users and caller.user and caller.user.account is None:
-            self._refuse(invite, EndReason.UNAVAILABLE)  # a user of ours is nobody that a trunk leads to
+            self._refuse(invite, EndReason.UNAVAILABLE)
         else:
             self._call_out(invite, caller, callee)
 
@@ -194,7 +194,10 @@ class PageSwitch:
 
     def _over_trunks(self, fleet: Fleet, dialed: str, caller: Caller, headers: HeaderFields = ()) -> OutboundCall:
         """Take a line by the outbound rules. NoRoute, CapacityError."""
-        return fleet.outbound(Order(number=user_of(dialable(dialed)), caller=caller, headers=headers))
+        number = user_of(dialable(dialed))
+        if number in self._settings.users:
+            raise NoRoute("a user of ours is nobody that a trunk leads to")
+        return fleet.outbound(Order(number=number, caller=caller, headers=headers))
 
     def ring_user(self, login: str, arrival: Arrival) -> bool:
         """See `trunks.inbound.Users`: ring the page that a user opened last, with the number that was called.
