@@ -228,6 +228,20 @@ async def test_what_no_trunk_carries_is_refused_with_its_reason(callee: str, sta
             await carrier.wait(InviteEnded, WAIT_S)
 
 
+async def test_a_full_node_gives_the_line_of_the_trunk_back():
+    async with carriers(FIRST) as (carrier,):
+        sections = {"trunks": {"t": carrier.trunk()}, "routing": outbound("t"), "calls": {"max_calls": 1}}
+        async with gateway(**sections, sip=pages()) as node, page(node) as here:
+            first = here.call("00402")
+            await here.wait(InviteAnswered, WAIT_S)
+            here.call("00401")
+            assert (await here.wait(InviteFailed, WAIT_S)).status == 503
+            (line,) = node.app.fleet
+            assert sum(line.capacity.active.values()) == 1
+            here.shell.hangup(first)
+            await carrier.wait(InviteEnded, WAIT_S)
+
+
 async def test_a_page_without_an_account_transfers_its_caller_over_the_trunks():
     async with carriers(FIRST, SECOND) as (caller, other):
         routing = {**inbound(user="alice"), "outbound": [{"prefix": "", "trunks": ["out"]}]}
