@@ -1,6 +1,7 @@
 """What the media plane reports, and what becomes of the call."""
 
 import pytest
+import structlog
 from test_outbound import answered
 from world import reason, world
 
@@ -17,7 +18,7 @@ from trunkline.media.types import (
     IceStateChanged,
     MediaInactive,
 )
-from trunkline.sip.types import InviteAnswered, InviteProgress
+from trunkline.sip.types import EndCause, InviteAnswered, InviteEnded, InviteProgress
 
 CALL = MediaCallId(1)
 
@@ -103,3 +104,18 @@ async def test_a_media_plane_that_fails_while_closing_does_not_stop_the_teardown
         await w.settle()
         assert w.web.statuses()[-1] == "FINISH"
         w.assert_nothing_left()
+
+
+async def test_an_endpoint_that_went_by_itself_as_the_call_ends_is_no_failure_of_the_teardown():
+    with structlog.testing.capture_logs() as lines:
+        async with world() as w:
+            _, call, invite = await answered(w)
+            browser, _ = w.media.endpoint("webrtc")
+            # The page closes DTLS as it hangs up; its BYE is known here first, and the media plane's event comes after.
+            del w.media.live[browser], w.media.bridges[browser]
+            await w.sip_says(InviteEnded(invite, EndCause.REMOTE_BYE))
+            await w.media_says(EndpointClosed(CALL, browser, "dtls_closed"))
+            assert reason(call) is EndReason.NORMAL
+            w.assert_nothing_left()
+    assert "call_ended" in [line["event"] for line in lines]
+    assert not [line for line in lines if line["log_level"] in {"warning", "error"}]

@@ -92,10 +92,16 @@ class CallMedia:
                 _log.warning("hold_music_failed", leg=side.value, error=str(error))
 
     async def part(self) -> None:
-        """Undo `join`."""
+        """Undo `join`; done already if an endpoint has gone by itself, which took the bridge with it."""
         joined, self._joined = self._joined, None
-        if joined is not None:
+        if joined is None:
+            return
+        try:
             await self._port.unbridge(self._media_call, joined)
+        except MediaError as error:
+            # A browser closes DTLS as soon as it hangs up, and the end of the call may be known here before that.
+            if error.kind != "unknown_endpoint":
+                raise
 
     async def start_music(self, held: Side) -> None:
         """Play to a held leg; to the other one as well if nobody's client is there, since the call is held for it."""
