@@ -25,7 +25,9 @@ class Traits:
 
 
 _TRAITS: Final = {
-    # Costs: `make bench-codecs`, 2 cores AMD EPYC of a virtual machine, Opus at its default complexity.
+    # Costs of Opus, at its default complexity, and of G.729 rest on measurements (`make bench-codecs`, 2 cores AMD EPYC
+    # of a virtual machine), which vary from run to run: benches/README.md. All others are estimates: no benchmark has
+    # them. Costs only order codecs that carry equal bandwidth.
     ("opus", 48_000): Traits(20_000, 65.0),
     ("L16", 16_000): Traits(8_000, 0.1),
     ("speex", 16_000): Traits(7_000, 130.0),
