@@ -380,7 +380,12 @@ def _stream_limits(config: SipConfig) -> StreamLimits:
 
 def _controller_settings(config: Config, rng: Random) -> ControllerSettings:
     media = config.media
-    web = CodecPolicy(media.web_codecs, may_transcode=media.transcoding, opus_bitrate_bps=media.opus_bitrate_bps)
+    web = CodecPolicy(
+        media.web_codecs,
+        may_transcode=media.transcoding,
+        opus_bitrate_bps=media.opus_bitrate_bps,
+        takes_comfort_noise=media.comfort_noise,
+    )
     sip = replace(web, audio=media.sip_codecs, dtmf=config.calls.dtmf)
     return ControllerSettings(
         max_calls=config.calls.max_calls,

@@ -47,6 +47,26 @@ async def test_a_trunk_of_g729_has_the_browser_speak_what_costs_least_beside_it(
         assert 'trunkline_calls_answered_total{callee="G729",caller="PCMU",transcoded="yes"} 1.0' in text
 
 
+async def test_a_far_side_may_begin_to_leave_out_silence_and_cease_to_within_the_call():
+    def said(kind: str) -> list[list[str]]:
+        audio = w.media.endpoint(kind)[1].audio
+        return [[codec.name for codec in codecs] for codecs in (audio.send, audio.receive)]
+
+    async with world(codecs=CodecPolicy(takes_comfort_noise=True)) as w:
+        call = await w.call(w.connect(), offer=browser_offer("PCMU"))
+        invite, offer = w.sent_invite()
+        assert names(offer) == ["PCMU", "PCMA", "opus", "CN"]
+        await w.sip_says(InviteAnswered(invite, phone_answer(offer, "PCMU")))
+        without = phone_offer("PCMU")
+        noise = without.replace("RTP/AVP 0 101", "RTP/AVP 0 13 101")
+        for description, spoken in ((noise, ["PCMU", "CN"]), (without, ["PCMU"])):
+            await w.sip_says(ReinviteReceived(invite, description))
+            assert names(w.sip.verbs("answer_reinvite")[-1][2]) == spoken
+            assert said("rtp") == [[*spoken, "telephone-event"]] * 2
+            assert said("webrtc") == [["PCMU", "telephone-event"]] * 2
+            assert seen(call) == ("PCMU", "PCMU", False)
+
+
 async def test_packet_times_that_differ_count_as_transcoding_but_in_opus():
     async with world() as w:
         for number, (codec, is_transcoded) in enumerate((("PCMA", True), ("opus", False))):

@@ -10,7 +10,8 @@ from trunkline.sdp import CodecPolicy, SessionIdentity, offer_answer, parse, web
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "sdp"
 IDENTITY = SessionIdentity(7000, 1, "203.0.113.1")
-POLICY = CodecPolicy()
+POLICY = CodecPolicy(takes_comfort_noise=True)
+"""As that of a gateway with default settings."""
 WEB_LOCAL = WebRtcLocal(
     candidates=(("203.0.113.1", 40000), ("2001:db8::1", 40001)),
     ice_ufrag="ours",

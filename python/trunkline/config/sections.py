@@ -270,6 +270,13 @@ class MediaConfig(Section):
         description="Audio codecs for SIP peers, best first, ordered as `web_codecs` are. Leave opus out for peers "
         "that choke on it; add G722 for phones with wide-band sound, and G729 for trunks that want 8 kbit/s.",
     )
+    comfort_noise: bool = Field(
+        default=True,
+        description="Whether silence may be left out of PCMU and PCMA and described by CN packets (RFC 3389) instead, "
+        "both ways: offered, and agreed to where a far side offers it, as some phones and browsers do. The other side "
+        "is told of it if it takes CN as well, and else hears noise of that kind. false is for peers whose voice "
+        "detection clips speech or music, or that offer CN and choke on it.",
+    )
 
     @model_validator(mode="after")
     def _range(self) -> Self:

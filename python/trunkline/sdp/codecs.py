@@ -1,4 +1,4 @@
-"""Payload tables: which codecs we speak, and how descriptions name them.   RFC 3551, 4733, 7261, 7587, 8866 6.6, 6.15.
+"""Payload tables: which codecs we speak, and their names in SDP.   RFC 3389, 3551, 4733, 7261, 7587, 8866 6.6, 6.15.
 
 Owns the mapping between payload types and `Codec` values, the order of preference and the choice of common codecs, with
 their ptime. Must not know transports or m-line rules.
@@ -47,6 +47,14 @@ _TELEPHONE_EVENTS = {
     48_000: Codec(110, TELEPHONE_EVENT, 48_000, 1, _EVENTS),
 }
 
+_COMFORT_NOISE = Codec(13, "CN", 8_000)
+"""What a side sends while it is silent.   RFC 3389.
+
+Some browsers have it at wider clocks too, beside codecs that we have not.
+"""
+_SILENT_BY_NOISE = frozenset({"PCMU", "PCMA"})
+"""Codecs of that clock rate with no way of their own to leave silence out."""
+
 _STATIC = {
     # RFC 3551 table 4: what a payload type means without an rtpmap.
     0: ("PCMU", 8_000, 1),
@@ -61,7 +69,10 @@ _STATIC = {
     18: ("G729", 8_000, 1),
 }
 
-_CANONICAL = {name.lower(): name for name in (*_OURS, TELEPHONE_EVENT, "CN")}
+_CANONICAL = {name.lower(): name for name in (*_OURS, TELEPHONE_EVENT, _COMFORT_NOISE.name)}
+
+_NO_SPEECH = frozenset({TELEPHONE_EVENT, _COMFORT_NOISE.name})
+"""What stands beside speech codecs in a section, and is never chosen as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,7 @@ class CodecPolicy:
     """What one leg may use. audio: names, best first. opus_bitrate_bps: of Opus that we code or decode.
 
     may_transcode: False if only what the other leg speaks may be used. partners: what that is, empty while unknown.
+    takes_comfort_noise: silence may be left out, both ways, in codecs that need CN packets for it.
     """
 
     audio: tuple[str, ...] = ("opus", "PCMU", "PCMA")
@@ -91,6 +103,7 @@ class CodecPolicy:
     may_transcode: bool = True
     partners: tuple[Codec, ...] = ()
     opus_bitrate_bps: int = 24_000
+    takes_comfort_noise: bool = False
 
     def __post_init__(self) -> None:
         _check_names(self.audio)
@@ -109,7 +122,7 @@ class CodecPolicy:
         the least cost. partners: `audio.send` or `usable` of the other leg; with none, nothing changes. None of them is
         added. Raises TranscodingForbidden if nothing is shared and nothing else is allowed.
         """
-        partners = tuple(codec for codec in partners if codec.name != TELEPHONE_EVENT)
+        partners = tuple(codec for codec in partners if codec.name not in _NO_SPEECH)
         if not partners:
             return self
         shared = dict.fromkeys(
@@ -160,13 +173,14 @@ def read_codecs(media: MediaDescription) -> tuple[Codec, ...]:
 
 
 def offer_codecs(policy: CodecPolicy) -> tuple[Codec, ...]:
-    """Return what an offer under this policy holds: audio, then one telephone-event per clock rate of it.
+    """Return what an offer under this policy holds: audio, comfort noise, one telephone-event per clock rate of audio.
 
     The 8,000 Hz event stands first, because phones that never heard of another rate take the first they see.
     """
     audio = ours((_OURS[name] for name in policy.audio), policy)
     rates = sorted({codec.clock_rate for codec in audio})
-    return audio + (tuple(_TELEPHONE_EVENTS[rate] for rate in rates) if policy.dtmf.has_events else ())
+    noise = _matching_noise((_COMFORT_NOISE,), audio) if policy.takes_comfort_noise else ()
+    return audio + noise + (tuple(_TELEPHONE_EVENTS[rate] for rate in rates) if policy.dtmf.has_events else ())
 
 
 def choose_dtmf(policy: CodecPolicy, send: Iterable[Codec], *, takes_info: bool) -> Dtmf:
@@ -183,7 +197,7 @@ def choose_dtmf(policy: CodecPolicy, send: Iterable[Codec], *, takes_info: bool)
 
 
 def choose_codecs(offered: Iterable[Codec], policy: CodecPolicy) -> tuple[Codec, ...]:
-    """Choose what an answer holds: the common audio codecs in the order of the policy, then telephone-events.
+    """Choose what an answer holds: the common audio codecs in the policy's order, comfort noise, telephone-events.
 
     The offerer's payload types and parameters are kept (they say what we may send). Raises NegotiationError if no audio
     codec is common.   RFC 3264 6.1.
@@ -194,7 +208,8 @@ def choose_codecs(offered: Iterable[Codec], policy: CodecPolicy) -> tuple[Codec,
     audio = tuple(codec for codec in found if codec)
     if not audio:
         raise NegotiationError("no common audio codec")
-    return audio + (_matching_events(offered, audio) if policy.dtmf.has_events else ())
+    noise = _matching_noise(offered, audio) if policy.takes_comfort_noise else ()
+    return audio + noise + (_matching_events(offered, audio) if policy.dtmf.has_events else ())
 
 
 def answered_codecs(offered: Iterable[Codec], answer: Iterable[Codec]) -> tuple[tuple[Codec, ...], tuple[Codec, ...]]:
@@ -210,15 +225,17 @@ def answered_codecs(offered: Iterable[Codec], answer: Iterable[Codec]) -> tuple[
         mine = next((codec for codec in offered if pairing.is_same(codec, theirs)), None)
         if mine is not None and all(mine != earlier for earlier, _ in pairs):
             pairs.append((mine, theirs))
-    audio = tuple(theirs for _, theirs in pairs if theirs.name != TELEPHONE_EVENT)
+    audio = tuple(theirs for _, theirs in pairs if theirs.name not in _NO_SPEECH)
     if not audio:
         raise NegotiationError("the answer has none of the offered audio codecs")
+    noise = _matching_noise((theirs for _, theirs in pairs), audio)
+    pairs = [pair for pair in pairs if noise or pair[1].name != _COMFORT_NOISE.name]
     taken = {codec.payload_type for codec in offered}
     aliases = tuple(
         replace(mine, payload_type=theirs.payload_type) for mine, theirs in pairs if theirs.payload_type not in taken
     )
     receive = tuple(mine for mine, _ in pairs) + aliases
-    return receive, audio + _matching_events((theirs for _, theirs in pairs), audio)
+    return receive, audio + noise + _matching_events((theirs for _, theirs in pairs), audio)
 
 
 def ours(codecs: Iterable[Codec], policy: CodecPolicy) -> tuple[Codec, ...]:
@@ -233,6 +250,8 @@ def ours(codecs: Iterable[Codec], policy: CodecPolicy) -> tuple[Codec, ...]:
 def _our_parameters(codec: Codec, policy: CodecPolicy) -> tuple[tuple[str, str], ...]:
     if codec.name == TELEPHONE_EVENT:
         return _EVENTS
+    if codec.name == _COMFORT_NOISE.name:
+        return ()
     if codec.name == "opus":
         return opus.wanted(policy.partners, policy.opus_bitrate_bps)
     speakers = (codec, *(partner for partner in policy.partners if partner.name == codec.name))
@@ -265,6 +284,13 @@ def ptime_ms(media: MediaDescription, codec: Codec) -> int:
     if codec.name == "opus":
         return next((length for length in _OPUS_PTIMES_MS if length <= asked), MIN_PTIME_MS)
     return asked - asked % MIN_PTIME_MS
+
+
+def _matching_noise(codecs: Iterable[Codec], audio: tuple[Codec, ...]) -> tuple[Codec, ...]:
+    """Return the comfort noise among the codecs, if one of the audio needs it; at most one.   RFC 3389 section 5."""
+    if not any(codec.name in _SILENT_BY_NOISE for codec in audio):
+        return ()
+    return tuple(codec for codec in codecs if pairing.is_same(codec, _COMFORT_NOISE))[:1]
 
 
 def _matching_events(codecs: Iterable[Codec], audio: tuple[Codec, ...]) -> tuple[Codec, ...]:
