@@ -384,9 +384,8 @@ def _controller_settings(config: Config, rng: Random) -> ControllerSettings:
         media.web_codecs,
         may_transcode=media.transcoding,
         opus_bitrate_bps=media.opus_bitrate_bps,
-        takes_comfort_noise=media.comfort_noise,
     )
-    sip = replace(web, audio=media.sip_codecs, dtmf=config.calls.dtmf)
+    sip = replace(web, audio=media.sip_codecs, dtmf=config.calls.dtmf, takes_comfort_noise=media.comfort_noise)
     return ControllerSettings(
         max_calls=config.calls.max_calls,
         run=RunSettings(

@@ -273,9 +273,10 @@ class MediaConfig(Section):
     comfort_noise: bool = Field(
         default=True,
         description="Whether silence may be left out of PCMU and PCMA and described by CN packets (RFC 3389) instead, "
-        "both ways: offered, and agreed to where a far side offers it, as some phones and browsers do. The other side "
-        "is told of it if it takes CN as well, and else hears noise of that kind. false is for peers whose voice "
-        "detection clips speech or music, or that offer CN and choke on it.",
+        "both ways, on the SIP side: offered, and agreed to where a far side offers it, as some phones do. The other "
+        "side is told of it if it takes CN as well, and else hears noise of that kind, as browsers do: agreed with "
+        "them, it would let their voice detection cut into music. false is for peers whose voice detection clips "
+        "speech, or that offer CN and choke on it.",
     )
 
     @model_validator(mode="after")
