@@ -46,6 +46,7 @@ fn impairment(codec: Kind) -> Option<emodel::Impairment> {
         Kind::Pcmu | Kind::Pcma => Some(emodel::G711),
         Kind::G722 => Some(emodel::G722),
         Kind::G729 => Some(emodel::G729A),
+        Kind::Speex => Some(emodel::SPEEX),
         Kind::Opus => Some(emodel::OPUS),
         Kind::Cn | Kind::TelephoneEvent => None,
     }

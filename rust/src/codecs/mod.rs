@@ -12,10 +12,12 @@ mod g722;
 mod g729;
 mod opus;
 mod silence;
+mod speex;
 
 pub use g711::{Law, alaw_to_ulaw, ulaw_to_alaw};
 pub use g729::Parameters as G729Parameters;
 pub use opus::Parameters as OpusParameters;
+pub use speex::{Parameters as SpeexParameters, Rate as SpeexRate, is_available as is_speex_available};
 
 use thiserror::Error;
 
@@ -66,6 +68,8 @@ pub enum Kind {
     G722,
     /// G.729 with Annexes A and B (RFC 3551 section 4.5.6).
     G729,
+    /// Speex, narrow-band and wide-band (RFC 5574).
+    Speex,
     /// Comfort noise (RFC 3389).
     Cn,
     /// DTMF and other events (RFC 4733).
@@ -74,8 +78,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Opus, Self::Pcmu, Self::Pcma, Self::G722, Self::G729, Self::Cn, Self::TelephoneEvent];
+    pub const ALL: [Self; 8] =
+        [Self::Opus, Self::Pcmu, Self::Pcma, Self::G722, Self::G729, Self::Speex, Self::Cn, Self::TelephoneEvent];
 
     /// The canonical spelling of the encoding name in `rtpmap`.
     #[must_use]
@@ -86,6 +90,7 @@ impl Kind {
             Self::Pcma => "PCMA",
             Self::G722 => "G722",
             Self::G729 => "G729",
+            Self::Speex => "speex",
             Self::Cn => "CN",
             Self::TelephoneEvent => "telephone-event",
         }
@@ -100,7 +105,7 @@ impl Kind {
     /// Whether packets of this kind carry coded audio, so that an encoder and a decoder exist.
     #[must_use]
     pub const fn is_speech(self) -> bool {
-        matches!(self, Self::Opus | Self::Pcmu | Self::Pcma | Self::G722 | Self::G729)
+        matches!(self, Self::Opus | Self::Pcmu | Self::Pcma | Self::G722 | Self::G729 | Self::Speex)
     }
 }
 
@@ -112,6 +117,7 @@ pub struct Codec {
     channels: u8,
     opus: OpusParameters,
     g729: G729Parameters,
+    speex: SpeexParameters,
 }
 
 impl Codec {
@@ -131,6 +137,7 @@ impl Codec {
             // RFC 7587 section 7: always "opus/48000/2", whatever is sent. Some stacks leave the 2 out.
             Kind::Opus => clock_rate_hz == 48_000 && (1..=2).contains(&channels),
             Kind::Pcmu | Kind::Pcma | Kind::G722 | Kind::G729 => clock_rate_hz == 8_000 && channels == 1,
+            Kind::Speex => matches!(clock_rate_hz, 8_000 | 16_000) && channels == 1,
             Kind::Cn | Kind::TelephoneEvent => (8_000..=48_000).contains(&clock_rate_hz) && channels == 1,
         };
         if !fits {
@@ -138,7 +145,8 @@ impl Codec {
         }
         let parameters = parameters.into_iter();
         let g729 = G729Parameters::from_fmtp(parameters.clone());
-        Ok(Self { kind, clock_rate_hz, channels, opus: OpusParameters::from_fmtp(parameters), g729 })
+        let speex = SpeexParameters::from_fmtp(parameters.clone());
+        Ok(Self { kind, clock_rate_hz, channels, opus: OpusParameters::from_fmtp(parameters), g729, speex })
     }
 
     /// What it is.
@@ -177,6 +185,7 @@ impl Codec {
         match self.kind {
             Kind::Opus => 48_000,
             Kind::G722 => g722::SAMPLE_RATE_HZ,
+            Kind::Speex => self.clock_rate_hz,
             Kind::Pcmu | Kind::Pcma | Kind::G729 | Kind::Cn | Kind::TelephoneEvent => 8_000,
         }
     }
@@ -201,6 +210,7 @@ impl Codec {
             Kind::Pcmu | Kind::Pcma | Kind::G722 => 960,
             // 120 ms at ten bytes a frame; a description of silence is shorter than the frame in its place.
             Kind::G729 => 120,
+            Kind::Speex => speex::MAX_PAYLOAD_BYTES,
             Kind::Cn | Kind::TelephoneEvent => 64,
         }
     }
@@ -215,6 +225,7 @@ impl Codec {
             Kind::Pcma => Ok(Box::new(g711::Coder::new(Law::Alaw, sample_rate_hz)?)),
             Kind::G722 => Ok(Box::new(g722::Decoder::new(sample_rate_hz)?)),
             Kind::G729 => Ok(Box::new(g729::Decoder::new(sample_rate_hz)?)),
+            Kind::Speex => Ok(Box::new(speex::Decoder::new(self.clock_rate_hz, sample_rate_hz)?)),
             Kind::Cn | Kind::TelephoneEvent => Err(CodecError::NotSpeech),
         }
     }
@@ -230,6 +241,7 @@ impl Codec {
             Kind::Pcma => Ok(Box::new(g711::Coder::new(Law::Alaw, settings.sample_rate_hz)?)),
             Kind::G722 => Ok(Box::new(g722::Encoder::new(settings.sample_rate_hz)?)),
             Kind::G729 => Ok(Box::new(g729::Encoder::new(settings, self.g729)?)),
+            Kind::Speex => Ok(Box::new(speex::Encoder::new(self.clock_rate_hz, settings, self.speex)?)),
             Kind::Cn | Kind::TelephoneEvent => Err(CodecError::NotSpeech),
         }
     }
@@ -344,7 +356,7 @@ mod tests {
     #[test]
     fn refuses_formats_that_the_codec_does_not_have() {
         let codec = |name, clock_rate_hz, channels| Codec::new(name, clock_rate_hz, channels, []).err();
-        assert_eq!(codec("speex", 8_000, 1), Some(CodecError::UnknownName));
+        assert_eq!(codec("G728", 8_000, 1), Some(CodecError::UnknownName));
         assert_eq!(codec("PCMU", 16_000, 1), Some(CodecError::BadFormat));
         assert_eq!(codec("PCMA", 8_000, 2), Some(CodecError::BadFormat));
         assert_eq!(codec("opus", 8_000, 2), Some(CodecError::BadFormat));

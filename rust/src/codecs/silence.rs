@@ -2,7 +2,7 @@
 //!
 //! RFC 6716 section 3.1 and 3.2 (Opus packets), 3551 (G.711, G.729), 3389 (comfort noise).
 
-use super::{Codec, Kind, Law, g722, g729};
+use super::{Codec, Kind, Law, g722, g729, speex};
 
 /// Opus frames are measured in units of 2.5 ms; a packet has at most 120 ms (RFC 6716 section 3.2.5, R5).
 const MAX_UNITS: u8 = 48;
@@ -25,6 +25,7 @@ impl Codec {
             Kind::Pcma => fill(silence, payload.len(), Law::Alaw.silence()),
             Kind::G722 => fill(silence, payload.len(), g722::SILENCE),
             Kind::G729 => write_g729_silence(g729::frame_count(payload)?, silence),
+            Kind::Speex => speex::write_silence(speex::frame_count(payload)?, silence),
             Kind::Cn => fill(silence, 1, NO_NOISE),
             Kind::Opus => write_opus_silence(opus_units(payload)?, silence),
             Kind::TelephoneEvent => None,
@@ -37,6 +38,7 @@ impl Codec {
         match self.kind() {
             Kind::Pcmu | Kind::Pcma | Kind::G722 => payload.len() as u64 * 125,
             Kind::G729 => g729::frame_count(payload).unwrap_or(0) as u64 * 10_000,
+            Kind::Speex => speex::frame_count(payload).unwrap_or(0) as u64 * 20_000,
             Kind::Opus => u64::from(opus_units(payload).unwrap_or(0)) * 2_500,
             Kind::Cn | Kind::TelephoneEvent => 0,
         }

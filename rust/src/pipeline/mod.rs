@@ -441,6 +441,7 @@ impl Pipeline {
     /// Packet times that the codec can make: Opus has its frame lengths (RFC 6716 section 2.1.4), others take any.
     fn possible_ptime_ms(&self) -> u32 {
         let is_possible = match self.audio().map(|format| format.codec.kind()) {
+            Some(Kind::Speex) => (20..=120).contains(&self.wanted_ptime_ms) && self.wanted_ptime_ms.is_multiple_of(20),
             Some(Kind::Opus) => matches!(self.wanted_ptime_ms, 10 | 20 | 40 | 60 | 80 | 100 | 120),
             _ => (10..=120).contains(&self.wanted_ptime_ms),
         };

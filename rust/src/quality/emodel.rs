@@ -22,6 +22,9 @@ pub const G729A: Impairment = Impairment { ie: 11.0, bpl: 19.0 };
 /// says nothing of the wider band.
 pub const OPUS: Impairment = G711;
 
+/// Speex has no entry in Appendix I; a CELP codec of like rate: an estimate of ours.
+pub const SPEEX: Impairment = G729A;
+
 /// G.722 is measured on the wide-band scale only (Appendix IV): the same estimate.
 pub const G722: Impairment = G711;
 
