@@ -5,7 +5,7 @@
 //! calls decides what is lost (see [`jitter`](crate::jitter)) and when a frame is due. Payloads come from the network, so
 //! every decoder takes any bytes and answers with samples or an error.
 //!
-//! RFC 3551 (static payload types, G.722, G.729), 7587 (Opus), 3389 (comfort noise), 4733 (telephone-event).
+//! RFC 3551 (static payload types, G.722, G.729), 5574 (Speex), 7587 (Opus), 3389 (comfort noise), 4733 (telephone-event).
 
 mod g711;
 mod g722;
@@ -250,9 +250,10 @@ impl Codec {
 /// How an encoder should run. A codec ignores what it has no use for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncoderSettings {
-    /// Rate of the PCM given to the encoder: 8,000 for G.711 and G.729; 16,000 for G.722; 8,000, 12,000, 16,000, 24,000 or 48,000 for Opus.
+    /// Rate of the PCM given to the encoder: 8,000 for G.711 and G.729; 16,000 for G.722; the clock rate for Speex; 8,000,
+    /// 12,000, 16,000, 24,000 or 48,000 for Opus.
     pub sample_rate_hz: u32,
-    /// Opus complexity, 0 (least CPU) to 10.
+    /// Complexity of Opus and Speex, 0 (least CPU) to 10.
     pub complexity: u8,
     /// Opus target in bits per second.
     pub bitrate_bps: u32,

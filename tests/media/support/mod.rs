@@ -70,6 +70,11 @@ pub(crate) fn g729() -> Format {
     Format { pt: Pt(18), codec: codec("G729", 8_000, 1) }
 }
 
+/// Narrow-band or wide-band Speex, by its clock rate.
+pub(crate) fn speex(clock_rate_hz: u32) -> Format {
+    Format { pt: Pt(if clock_rate_hz == 8_000 { 97 } else { 98 }), codec: codec("speex", clock_rate_hz, 1) }
+}
+
 pub(crate) fn events(pt: u8, clock_rate_hz: u32) -> Format {
     Format { pt: Pt(pt), codec: codec("telephone-event", clock_rate_hz, 1) }
 }

@@ -21,8 +21,12 @@ const MAX_FRAME_SAMPLES: usize = 320;
 /// Bytes of a packet, at most: six frames of the highest mode of both bands.
 pub(super) const MAX_PAYLOAD_BYTES: usize = 640;
 
-/// Quality where the receiver names no mode: 15 kbit/s of narrow band, 27.8 kbit/s of wide band.
+/// Quality where the receiver names no mode: 15 kbit/s of narrow band, 27.8 kbit/s of wide band. RFC 5574 section 3.2 has
+/// 8 kbit/s stand for an absent wish of narrow band, with any other mode allowed, and that is hardly a telephone.
 const QUALITY: i32 = 8;
+
+/// The highest mode that either band has.
+const MAX_MODE: u8 = 10;
 
 /// Whether libspeex is there. Looks for it at the first call, which takes a while.
 #[must_use]
@@ -60,7 +64,11 @@ impl Parameters {
         for (name, value) in pairs {
             let value = value.trim_matches('"');
             match name {
-                "mode" => parameters.mode = value.split(',').find_map(|mode| mode.trim().parse().ok()),
+                "mode" => {
+                    // Behind `any`, nothing is wished for any more.
+                    let mut modes = value.split(',').map(str::trim).take_while(|mode| *mode != "any");
+                    parameters.mode = modes.find_map(|mode| mode.parse().ok().filter(|mode| *mode <= MAX_MODE));
+                }
                 "vbr" => {
                     parameters.rate = match value {
                         "on" => Rate::Variable,
@@ -170,6 +178,9 @@ pub(super) struct Decoder {
     /// The second half of a frame that was made up for a gap of 10 ms.
     spare: [i16; MAX_FRAME_SAMPLES / 2],
     has_spare: bool,
+    /// A frame was decoded, so that there is something to go on from. The library's state is never right again once it
+    /// has made up a frame before the first (1.2.1: its memories then hold no numbers, and a reset leaves them).
+    has_history: bool,
 }
 
 impl Decoder {
@@ -183,11 +194,11 @@ impl Decoder {
         let library = Library::load().ok_or(CodecError::UnknownName)?;
         let mut raw = RawDecoder::new(library, band, frame_samples(sample_rate_hz)).ok_or(CodecError::Library(0))?;
         raw.set(Request::SetEnhancement, 1);
-        Ok(Self { raw, sample_rate_hz, spare: [0; MAX_FRAME_SAMPLES / 2], has_spare: false })
+        Ok(Self { raw, sample_rate_hz, spare: [0; MAX_FRAME_SAMPLES / 2], has_spare: false, has_history: false })
     }
 
     fn make_up(&mut self, frame: &mut [i16]) {
-        if !self.raw.next(frame, true) {
+        if !self.has_history || !self.raw.next(frame, true) {
             frame.fill(0);
         }
     }
@@ -199,7 +210,9 @@ impl super::Decoder for Decoder {
     }
 
     fn packet_samples(&self, payload: &[u8]) -> Option<usize> {
-        frame_count(payload).map(|frames| frames * frame_samples(self.sample_rate_hz))
+        let layers = usize::from(self.sample_rate_hz > 8_000);
+        let is_ours = packing::contents(payload).is_some_and(|contents| contents.layers <= layers);
+        frame_count(payload).filter(|_| is_ours).map(|frames| frames * frame_samples(self.sample_rate_hz))
     }
 
     fn decode(&mut self, payload: &[u8], pcm: &mut [i16]) -> Result<usize, CodecError> {
@@ -210,6 +223,7 @@ impl super::Decoder for Decoder {
         let mut is_sound = true;
         for frame in pcm.chunks_mut(frame_samples(self.sample_rate_hz)) {
             is_sound = is_sound && self.raw.next(frame, false);
+            self.has_history |= is_sound;
             if !is_sound {
                 // Contents that the library refuses, of a structure that is right: as good as lost.
                 self.make_up(frame);
@@ -243,6 +257,7 @@ impl super::Decoder for Decoder {
     fn reset(&mut self) {
         self.raw.set(Request::ResetState, 0);
         self.has_spare = false;
+        self.has_history = false;
     }
 }
 

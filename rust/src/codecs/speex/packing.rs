@@ -24,6 +24,9 @@ const NOTHING: usize = 0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Contents {
     pub(super) frames: usize,
+    /// Layers above narrow band that any frame has, at most; one more where they have no frame of their own. libspeex
+    /// complains on the standard error output of some that its decoder does not want, so it must never see those.
+    pub(super) layers: usize,
     /// The last frame is noise, or nothing.
     pub(super) is_silence: bool,
 }
@@ -31,11 +34,15 @@ pub(super) struct Contents {
 /// Reads a payload's structure. None if it is no packet of Speex: no frame, or one that is cut off.
 pub(super) fn contents(payload: &[u8]) -> Option<Contents> {
     let mut bits = Bits { payload, at: 0 };
-    let mut contents = Contents { frames: 0, is_silence: false };
+    let mut contents = Contents { frames: 0, layers: 0, is_silence: false };
+    // Of the latest frame; one beyond what it may have, where there is none.
+    let mut layers = 1;
     while bits.left() >= 5 {
         if bits.take(1)? == 1 {
             let size = *WIDE_BITS.get(bits.take(3)?)?;
             bits.skip(size - 4)?;
+            layers += 1;
+            contents.layers = contents.layers.max(layers);
             continue;
         }
         match bits.take(4)? {
@@ -43,14 +50,18 @@ pub(super) fn contents(payload: &[u8]) -> Option<Contents> {
             MESSAGE => {
                 let size = MESSAGE_BITS[bits.take(4)? & 15];
                 bits.skip(size)?;
+                layers = layers.max(1);
             }
             USER_MESSAGE => {
                 let size = bits.take(4)?;
                 bits.skip(5 + 8 * size)?;
+                layers = layers.max(1);
             }
             mode => {
                 bits.skip(NARROW_BITS.get(mode)? - 5)?;
-                contents = Contents { frames: contents.frames + 1, is_silence: matches!(mode, NOISE | NOTHING) };
+                layers = 0;
+                contents.frames += 1;
+                contents.is_silence = matches!(mode, NOISE | NOTHING);
             }
         }
     }
