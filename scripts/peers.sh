@@ -7,9 +7,9 @@ set -euo pipefail
 case "${1:-}" in
   e2e)
     packages=(baresip-core chromium iproute2 kamailio kamailio-tls-modules kamailio-websocket-modules libbcg729-0)
-    packages+=(nodejs npm sip-tester)
+    packages+=(libspeex1 nodejs npm sip-tester)
     ;;
-  rust) packages=(libsrtp2-1 libbcg729-0 libspeexdsp1) ;;
+  rust) packages=(libsrtp2-1 libbcg729-0 libspeex1 libspeexdsp1) ;;
   bench) packages=(janus rtpengine-daemon) ;;
   *)
     echo "usage: peers.sh e2e|rust|bench" >&2

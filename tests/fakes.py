@@ -115,6 +115,7 @@ class FakeMedia:
     listeners: dict[MediaCallId, Callable[[Event], None]] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
     dead_workers: int = 0
+    can_speex: bool = True
     counters: Mapping[str, float] = field(default_factory=dict)
     _ids: Any = field(default_factory=lambda: itertools.count(1))
 

@@ -4,9 +4,12 @@ from typing import Any, final
 
 from trunkline.media.types import Command, EngineSettings
 
-__all__ = ["Engine", "__version__"]
+__all__ = ["Engine", "__version__", "is_speex_available"]
 
 __version__: str
+
+def is_speex_available() -> bool:
+    """Say whether Speex can be coded: libspeex is installed. It is looked for at the first call."""
 
 @final
 class Engine:

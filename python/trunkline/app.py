@@ -34,11 +34,12 @@ from trunkline.calls.trunks.inbound import InboundCalls
 from trunkline.calls.trunks.webhook import Webhooks
 from trunkline.config import CallsConfig, Config, MediaConfig, PageUserConfig, SipConfig
 from trunkline.demo.phone import DemoPhone
+from trunkline.errors import ConfigError
 from trunkline.media.types import AudioFile, Source, Tone
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
 from trunkline.observability.trunks import TrunkMetrics
-from trunkline.sdp.codecs import CodecPolicy
+from trunkline.sdp.codecs import SPEEX, CodecPolicy
 from trunkline.sdp.security import MediaSecurity, SecurityPolicy
 from trunkline.sip.digest import HashedPassword
 from trunkline.sip.registrar import BindingLimits
@@ -83,6 +84,11 @@ class MediaPlane(MediaPort, Protocol):
         ...
 
     @property
+    def can_speex(self) -> bool:
+        """Whether Speex can be coded on this machine."""
+        ...
+
+    @property
     def counters(self) -> Mapping[str, float]:
         """What it counts besides drops, by the names of `media.types.Totals`; nothing when it does not run."""
         ...
@@ -111,6 +117,7 @@ class App:
     def __init__(self, config: Config, media: MediaPlane | None = None, rng: Random | None = None) -> None:
         self._config = config
         self._media = media if media is not None else _new_media_plane()
+        self._missing_codecs = frozenset() if self._media.can_speex else SPEEX
         rng = rng or SystemRandom()
         self._metrics = Metrics()
         self._clock = LoopClock()
@@ -177,6 +184,7 @@ class App:
             fleet=self.fleet,
             metrics=self._metrics,
             rng=rng,
+            missing_codecs=self._missing_codecs,
             health=self.health,
             demo=self._demo_account,
         )
@@ -189,7 +197,11 @@ class App:
         self._running = AsyncExitStack()
 
     async def start(self) -> None:
-        """Bring everything up; whatever cannot start takes down what did and raises its own error."""
+        """Bring everything up; whatever cannot start takes down what did and raises its own error.
+
+        Raises ConfigError, before anything has started, if a setting names a codec that is not installed.
+        """
+        _check_codecs(self._config, self._missing_codecs)
         stack = AsyncExitStack()
         try:
             await self._media.start(self._config.media)
@@ -282,6 +294,18 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def _check_codecs(config: Config, missing: frozenset[str]) -> None:
+    named = {
+        "media.web_codecs": config.media.web_codecs,
+        "media.sip_codecs": config.media.sip_codecs,
+        **{f"trunks.{name}.codecs": trunk.codecs for name, trunk in config.trunks.items()},
+    }
+    for field, codecs in named.items():
+        if absent := missing.intersection(codecs):
+            names = ", ".join(sorted(absent))
+            raise ConfigError(f"{field}: {names} needs libspeex, which is not installed (Debian: libspeex1)")
 
 
 def _new_media_plane() -> MediaPlane:

@@ -6,6 +6,8 @@ import base64
 import pytest
 from node import gateway
 
+from fakes import FakeMedia
+from trunkline.errors import ConfigError
 from trunkline.media.engine import MediaEngine
 
 
@@ -43,6 +45,22 @@ async def test_a_call_has_the_codecs_that_it_was_started_with():
         answer = await node.startup("101", codecs=["PCMU", "G728"])
         assert answer.status_code == 400
         assert "codecs.1" in answer.text
+
+
+async def test_a_codec_whose_library_is_missing_is_refused_to_calls_and_to_settings():
+    async with gateway(FakeMedia(can_speex=False)) as node:
+        answer = await node.startup("101", codecs=["PCMU", "Speex/8000"])
+        assert answer.status_code == 400
+        assert "speex/8000 is not installed" in answer.text
+    for sections in ({"media": {"sip_codecs": ["PCMU", "speex/16000"]}}, {"media": {"web_codecs": ["speex/8000"]}}):
+        media = FakeMedia(can_speex=False)
+        with pytest.raises(ConfigError, match=r"media\.(sip|web)_codecs: speex/(8|16)000 needs libspeex"):
+            async with gateway(media, **sections):
+                pass
+        assert media.log == [], "nothing has started"
+    async with gateway(FakeMedia(), media={"sip_codecs": ["speex/16000"]}) as node:
+        assert (await node.startup("101", "rest-1")).status_code == 200
+        assert (await node.post("terminate", {"callId": "rest-1"})).status_code == 200
 
 
 async def test_every_field_of_wcs_is_in_a_call_object():

@@ -20,7 +20,8 @@ from trunkline.observability.metrics import Metrics
 class Node:
     """One running node, as the API sees it.
 
-    health, demo: asked at each request, since both change while it runs. sockets: the tasks of open WebSockets.
+    health, demo: asked at each request, since both change while it runs. missing_codecs: names of those whose library
+    is not installed. sockets: the tasks of open WebSockets.
     """
 
     config: Config
@@ -30,6 +31,7 @@ class Node:
     fleet: Fleet
     metrics: Metrics
     rng: Random
+    missing_codecs: frozenset[str]
     health: Callable[[], Health]
     demo: Callable[[], PhoneAccount | None]
     sockets: set[asyncio.Task[None]] = field(default_factory=set)

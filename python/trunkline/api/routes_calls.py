@@ -69,6 +69,9 @@ def call_routes(node: Node) -> APIRouter:
         """Dial a SIP party. 200 means that the call was taken; what becomes of it is seen by `find`."""
         if body.to_stream or body.rtmp_url or body.rtmp_stream:
             return problem(501, "not_supported", "toStream, rtmpUrl and rtmpStream are not supported")
+        if missing := node.missing_codecs.intersection(body.codecs or ()):
+            names = ", ".join(sorted(missing))
+            return problem(400, "bad_request", "a codec is not installed", [f"codecs: {names} is not installed"])
         account = body.account()
         if account is None and not body.trunk and not node.fleet.directory.outbound:
             return problem(400, "bad_request", "a SIP account is needed", ["sipLogin, sipDomain: required"])

@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, model_validator
 from trunkline.config.section import Port, Section
 from trunkline.dtmf import DtmfMode
 
-AudioCodecName = Literal["opus", "PCMU", "PCMA", "G722", "G729"]
+AudioCodecName = Literal["opus", "PCMU", "PCMA", "G722", "G729", "speex/8000", "speex/16000"]
 
 
 class NodeConfig(Section):
@@ -268,7 +268,8 @@ class MediaConfig(Section):
         default=("opus", "PCMU", "PCMA"),
         min_length=1,
         description="Audio codecs for SIP peers, best first, ordered as `web_codecs` are. Leave opus out for peers "
-        "that choke on it; add G722 for phones with wide-band sound, and G729 for trunks that want 8 kbit/s.",
+        "that choke on it; add G722 for phones with wide-band sound, and G729 for trunks that want 8 kbit/s. "
+        "speex/16000 and speex/8000 (wide and narrow band) need libspeex on the node (Debian: `libspeex1`).",
     )
     comfort_noise: bool = Field(
         default=True,

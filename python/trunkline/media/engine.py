@@ -243,6 +243,11 @@ class MediaEngine:
         """How many worker threads crashed since start. Their endpoints are lost; nobody starts them again."""
         return len(self._dead_workers)
 
+    @property
+    def can_speex(self) -> bool:
+        """Whether libspeex, which is looked for once, is installed."""
+        return _media.is_speex_available()
+
     def new_call(self) -> MediaCallId:
         """Name a call. Both endpoints of a call must use the same name, which decides their worker: a living one.
 

@@ -1,4 +1,4 @@
-"""Payload tables: which codecs we speak, and their names in SDP.   RFC 3389, 3551, 4733, 7261, 7587, 8866 6.6, 6.15.
+"""Payload tables: which codecs we speak, and their names in SDP.   RFC 3389, 3551, 4733, 5574, 7261, 7587, 8866.
 
 Owns the mapping between payload types and `Codec` values, the order of preference and the choice of common codecs, with
 their ptime. Must not know transports or m-line rules.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from trunkline.dtmf import DtmfKind, DtmfMode
 from trunkline.errors import NegotiationError, SdpError, TranscodingForbidden
 from trunkline.media.types import Codec, Dtmf
-from trunkline.sdp import opus, pairing
+from trunkline.sdp import opus, pairing, speex
 from trunkline.sdp.model import Attribute, MediaDescription
 from trunkline.sdp.parser import number
 
@@ -28,22 +28,28 @@ TELEPHONE_EVENT = "telephone-event"
 _OPUS_PTIMES_MS = (60, 40, 20, 10)
 
 _OURS = {
-    codec.name: codec
-    for codec in (
-        Codec(111, "opus", 48_000, 2, opus.OURS),
-        Codec(0, "PCMU", 8_000),
-        Codec(8, "PCMA", 8_000),
-        # 16,000 samples a second under a clock of 8,000 Hz (RFC 3551 4.5.2).
-        Codec(9, "G722", 8_000),
-        # G.729 with silence suppression, which is what an absent annexb means as well (RFC 4856 2.1.9).
-        Codec(18, "G729", 8_000, 1, (("annexb", "yes"),)),
-    )
+    "opus": Codec(111, "opus", 48_000, 2, opus.OURS),
+    "PCMU": Codec(0, "PCMU", 8_000),
+    "PCMA": Codec(8, "PCMA", 8_000),
+    # 16,000 samples a second under a clock of 8,000 Hz (RFC 3551 4.5.2).
+    "G722": Codec(9, "G722", 8_000),
+    # G.729 with silence suppression, which is what an absent annexb means as well (RFC 4856 2.1.9).
+    "G729": Codec(18, "G729", 8_000, 1, (("annexb", "yes"),)),
+    "speex/8000": Codec(97, speex.NAME, 8_000, 1, speex.ours(8_000)),
+    "speex/16000": Codec(98, speex.NAME, 16_000, 1, speex.ours(16_000)),
 }
-"""Codecs as we offer them, with the payload types that browsers use too."""
+"""Codecs as we offer them, by the name of the settings, with the payload types that others use too.
+
+The name is that of the encoding; where that has several clock rates, with the rate.
+"""
+
+SPEEX = frozenset(name for name, codec in _OURS.items() if codec.name == speex.NAME)
+"""Names that need libspeex on the node."""
 
 _EVENTS = (("events", "0-15"),)
 _TELEPHONE_EVENTS = {
     8_000: Codec(101, TELEPHONE_EVENT, 8_000, 1, _EVENTS),
+    16_000: Codec(113, TELEPHONE_EVENT, 16_000, 1, _EVENTS),
     48_000: Codec(110, TELEPHONE_EVENT, 48_000, 1, _EVENTS),
 }
 
@@ -69,7 +75,9 @@ _STATIC = {
     18: ("G729", 8_000, 1),
 }
 
-_CANONICAL = {name.lower(): name for name in (*_OURS, TELEPHONE_EVENT, _COMFORT_NOISE.name)}
+_CANONICAL = {
+    name.lower(): name for name in (*(codec.name for codec in _OURS.values()), TELEPHONE_EVENT, _COMFORT_NOISE.name)
+}
 
 _NO_SPEECH = frozenset({TELEPHONE_EVENT, _COMFORT_NOISE.name})
 """What stands beside speech codecs in a section, and is never chosen as one."""
@@ -254,10 +262,12 @@ def _our_parameters(codec: Codec, policy: CodecPolicy) -> tuple[tuple[str, str],
         return ()
     if codec.name == "opus":
         return opus.wanted(policy.partners, policy.opus_bitrate_bps)
+    if codec.name == speex.NAME:
+        return speex.wanted(codec, policy.partners)
     speakers = (codec, *(partner for partner in policy.partners if partner.name == codec.name))
     if codec.name == "G729" and any(dict(each.parameters).get("annexb", "yes").lower() == "no" for each in speakers):
         return (("annexb", "no"),)
-    return _OURS[codec.name].parameters
+    return next(mine.parameters for mine in _OURS.values() if pairing.is_same(mine, codec))
 
 
 def codec_attributes(codecs: Iterable[Codec]) -> tuple[Attribute, ...]:
@@ -275,7 +285,7 @@ def ptime_ms(media: MediaDescription, codec: Codec) -> int:
     """Return the milliseconds of audio per packet that the far side asks us to send with this codec.
 
     `ptime`, under `maxptime` and Opus's `minptime`, as a length the codec has and at most `MAX_PTIME_MS`. 20 if absent,
-    malformed or below 10 ms.   RFC 8866 6.4, RFC 7587 6.1.
+    malformed or below 10 ms.   RFC 8866 6.4, RFC 7587 6.1, RFC 5574 3.2.
     """
     asked = _milliseconds(media.value("ptime")) or DEFAULT_PTIME_MS
     highest = _milliseconds(media.value("maxptime")) or MAX_PTIME_MS
@@ -283,7 +293,8 @@ def ptime_ms(media: MediaDescription, codec: Codec) -> int:
     asked = min(max(asked, lowest), highest, MAX_PTIME_MS)
     if codec.name == "opus":
         return next((length for length in _OPUS_PTIMES_MS if length <= asked), MIN_PTIME_MS)
-    return asked - asked % MIN_PTIME_MS
+    frame_ms = speex.FRAME_MS if codec.name == speex.NAME else MIN_PTIME_MS
+    return max(asked - asked % frame_ms, frame_ms)
 
 
 def _matching_noise(codecs: Iterable[Codec], audio: tuple[Codec, ...]) -> tuple[Codec, ...]:
