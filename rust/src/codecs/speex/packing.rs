@@ -37,13 +37,17 @@ pub(super) fn contents(payload: &[u8]) -> Option<Contents> {
     let mut contents = Contents { frames: 0, layers: 0, is_silence: false };
     // Of the latest frame; one beyond what it may have, where there is none.
     let mut layers = 1;
-    while bits.left() >= 5 {
+    // A layer's head has four bits, a frame's five; behind the last of them may be up to a byte of anything.
+    while bits.left() >= 4 {
         if bits.take(1)? == 1 {
             let size = *WIDE_BITS.get(bits.take(3)?)?;
             bits.skip(size - 4)?;
             layers += 1;
             contents.layers = contents.layers.max(layers);
             continue;
+        }
+        if bits.left() < 4 {
+            break;
         }
         match bits.take(4)? {
             TERMINATOR => break,
