@@ -51,6 +51,7 @@ fn call(from: Format, to: Format, frequency_hz: f64, is_lost: impl Fn(u16) -> bo
 }
 
 /// All that this machine can code. Where CI is set, that is all there is.
+#[expect(clippy::print_stderr, reason = "says what is left out")]
 fn formats() -> Vec<Format> {
     let mut formats = vec![opus(), pcmu(), pcma(), g722(), g729()];
     if is_speex_available() {
