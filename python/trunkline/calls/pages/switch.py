@@ -92,7 +92,8 @@ class PageSwitch:
         if invite.replaces is not None:
             self._otherwise(invite)
             return
-        if invite.path.transport.is_websocket:
+        # A server that we are registered at by WebSocket calls a Contact of ours over it.
+        if invite.path.transport.is_websocket and invite.registration is None:
             self._from_page(invite)
             return
         called = self._registrations.called(_user_of(invite.callee), invite.registration)
