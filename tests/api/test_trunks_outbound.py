@@ -231,7 +231,7 @@ async def test_codecs_of_a_trunk_are_its_own():
         assert await startup(node) == 200
         sdp = (await carrier.got()).sdp or ""
         assert "m=audio" in sdp
-        assert "RTP/AVP 8\r\n" in sdp
+        assert "RTP/AVP 8 13\r\n" in sdp, "PCMA, and its silence"
         assert "a=crypto" not in sdp
         await node.until("c-1", "ESTABLISHED")
         await until_ended(node)

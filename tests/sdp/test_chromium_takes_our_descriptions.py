@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 
 LOCAL = WebRtcLocal((("127.0.0.1", 45678), ("192.0.2.1", 45678)), "ours", "p" * 24, ":".join(["AB"] * 32), 99, "node1")
 IDENTITY = SessionIdentity(7, 1, "127.0.0.1")
-POLICY = CodecPolicy(takes_comfort_noise=True)
+POLICY = CodecPolicy()
 
 OFFER = """async ([bundlePolicy, kinds]) => {
   window.connection = new RTCPeerConnection({ bundlePolicy });

@@ -10,8 +10,9 @@ from trunkline.sdp import CodecPolicy, SessionIdentity, offer_answer, parse, web
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "sdp"
 IDENTITY = SessionIdentity(7000, 1, "203.0.113.1")
-POLICY = CodecPolicy(takes_comfort_noise=True)
-"""As that of a gateway with default settings."""
+WEB_POLICY = CodecPolicy()
+SIP_POLICY = CodecPolicy(takes_comfort_noise=True)
+"""As those of a gateway with default settings."""
 WEB_LOCAL = WebRtcLocal(
     candidates=(("203.0.113.1", 40000), ("2001:db8::1", 40001)),
     ice_ufrag="ours",
@@ -31,8 +32,8 @@ def rtp_local(offer: str) -> RtpLocal:
 def answer_to(offer_path: Path) -> str:
     offer = offer_path.read_text()
     if offer_path.parent.name == "web":
-        return str(webrtc.answer_offer(parse(offer), WEB_LOCAL, POLICY, IDENTITY).description)
-    return str(offer_answer.answer_offer(parse(offer), rtp_local(offer), POLICY, IDENTITY).description)
+        return str(webrtc.answer_offer(parse(offer), WEB_LOCAL, WEB_POLICY, IDENTITY).description)
+    return str(offer_answer.answer_offer(parse(offer), rtp_local(offer), SIP_POLICY, IDENTITY).description)
 
 
 OFFERS = sorted(VECTORS.glob("*/*.offer.sdp"))
