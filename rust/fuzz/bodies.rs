@@ -12,6 +12,7 @@ use trunkline_media::mac::{self, Backend};
 use trunkline_media::net::{Path, SrtpProfile};
 use trunkline_media::rtcp::{Compound, Packet};
 use trunkline_media::rtp::{Header, Source};
+use trunkline_media::sip;
 use trunkline_media::srtp::Context;
 
 /// An RTP packet, and the source that it would belong to.
@@ -112,4 +113,28 @@ fn tones(data: &[u8]) {
     }
     detector.finish();
     assert_eq!(detector.poll_event().is_some(), is_down);
+}
+
+/// A SIP message, and the same bytes as a value of each header. What is taken can be written and read again.
+pub(super) fn sip_message(data: &[u8]) {
+    let _ = (sip::Uri::parse(data).is_ok(), sip::CSeq::parse(data).is_ok(), sip::Via::parse(data).is_ok());
+    if let Ok(address) = sip::NameAddr::parse(data) {
+        assert!(address.parameters.iter().all(|(name, _)| sip::is_token(name)));
+    }
+    let Ok(message) = sip::read(data) else { return };
+    assert!(message.headers.len() <= sip::MAX_HEADERS);
+    let start_line = match &message.start {
+        sip::Start::Status(status, reason) => [format!("SIP/2.0 {status} ").as_bytes(), reason].concat(),
+        sip::Start::Request(method, uri) => [method, &b" "[..], uri, b" SIP/2.0"].concat(),
+    };
+    let written = message.headers.write(&start_line, message.body);
+    let again = sip::read(&written);
+    // Near the limits on lines and fields, names in full and a Content-Length of ours may be too much.
+    if message.trouble.is_none() && data.len() <= sip::MAX_LINE_BYTES / 2 && message.headers.len() < sip::MAX_HEADERS {
+        assert!(
+            again.is_ok_and(|again| again.trouble.is_none() && again.body == message.body),
+            "what we write can be read"
+        );
+    }
+    drop(sip::Headers::of_response(&message.headers, Some(b"tag"), true).write(b"SIP/2.0 400 Bad Request", b""));
 }

@@ -14,6 +14,7 @@ pub mod ice;
 pub mod quality;
 pub mod rtcp;
 pub mod rtp;
+pub mod sip;
 pub mod srtp;
 
 pub mod codecs;

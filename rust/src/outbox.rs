@@ -118,6 +118,12 @@ impl Outbox {
         self.slots.len() - self.len
     }
 
+    /// How many datagrams are queued.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// Whether nothing is queued.
     #[must_use]
     pub fn is_empty(&self) -> bool {

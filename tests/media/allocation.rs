@@ -15,14 +15,14 @@ use trunkline_media::jitter::{Config, Playout};
 use trunkline_media::mac::{self, Backend};
 use trunkline_media::net::{Pt, SeqNo, Ssrc};
 use trunkline_media::outbox::{Destination, Outbox, SocketId};
-use trunkline_media::pipeline::tap;
+use trunkline_media::pipeline::{Format, tap};
 use trunkline_media::rtp::Header;
 use trunkline_media::srtp::{Context, Forecast, Profile};
 
 use crate::support::memory::{Lab, RTCP, RTP, WEB};
 use crate::support::secure::{contexts, keys, protect};
 use crate::support::sound::Speaker;
-use crate::support::{events, g729, opus, pcma, pcmu, stream};
+use crate::support::{events, opus, pcma, pcmu, speech, stream};
 
 struct Counting;
 
@@ -87,7 +87,7 @@ fn plain_packet(number: u16, payload: &[u8]) -> Vec<u8> {
 
 /// Runs 20 ms steps with one packet from each side; how many packets left to the browser and to the phone, and how
 /// often memory was allocated after the first `warm_up` steps.
-fn run(web: trunkline_media::pipeline::Format, steps: usize, warm_up: usize) -> (usize, usize, usize) {
+fn run(web: Format, steps: usize, warm_up: usize) -> (usize, usize, usize) {
     run_in(Lab::new(), |_, _, _| (), (web, steps, warm_up))
 }
 
@@ -95,7 +95,7 @@ fn run(web: trunkline_media::pipeline::Format, steps: usize, warm_up: usize) -> 
 fn run_in(
     mut lab: Lab,
     prepare: impl FnOnce(&mut Lab, LegIndex, LegIndex),
-    (web, steps, warm_up): (trunkline_media::pipeline::Format, usize, usize),
+    (web, steps, warm_up): (Format, usize, usize),
 ) -> (usize, usize, usize) {
     let (browser, mut client) = lab.web_leg(&[web]);
     let phone = lab.rtp_leg(&[pcmu()]);
@@ -140,7 +140,10 @@ fn a_relayed_packet_allocates_nothing() {
 
 #[test]
 fn a_transcoded_packet_allocates_nothing() {
-    for web in [opus(), g729()] {
+    let is_transcoded = |format: &Format| ![pcmu(), pcma()].contains(format);
+    // In packets of 20 ms, as those of the phone.
+    let is_fit = |format: &Format| is_transcoded(format) && format.codec.possible_ptime_ms(20) == 20;
+    for web in speech().into_iter().filter(is_fit) {
         let (to_web, to_phone, allocated) = run(web, 600, 50);
         assert!(to_web >= 545 && to_phone >= 545, "{web:?}: {to_web} and {to_phone} packets");
         assert_eq!(allocated, 0, "{web:?}");

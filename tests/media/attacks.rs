@@ -10,7 +10,7 @@ use crate::calls::Scene;
 use crate::support::browser::Browser;
 use crate::support::phone::{Phone, datagrams};
 use crate::support::stalls::in_real_time;
-use crate::support::{PATIENCE, Rig, new_call, now, opus, pcmu, sleep_until, stream};
+use crate::support::{PATIENCE, Rig, catch_up, new_call, now, opus, pcmu, sleep_until, stream};
 
 const FRAME: Duration = Duration::from_millis(20);
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 66));
@@ -51,6 +51,8 @@ fn a_stranger_on_the_rtp_port_gets_and_injects_nothing_early_or_late() {
             at_caller.extend(caller.received());
             at_callee.extend(callee.received());
         }
+        catch_up(&mut at_caller, 50, || caller.received());
+        catch_up(&mut at_callee, 50, || callee.received());
         assert_eq!(datagrams(&stranger.rtp).len() + datagrams(&stranger.rtcp).len(), 0, "nothing for the stranger");
         assert!(at_caller.iter().all(|packet| packet.payload == [0x22; 160]), "nothing of the stranger");
         assert!(at_callee.iter().all(|packet| packet.payload == [0x11; 160]), "nothing of the stranger");
@@ -67,12 +69,13 @@ fn a_phone_that_sends_from_another_port_of_its_host_is_followed() {
         let (mut phone, signalled) = (Phone::new(rig.ip), Phone::new(rig.ip));
         rig.set_remote(call, port.id, signalled.remote(), stream(&[pcmu()]));
         rig.join(call, port.id, port.id);
+        let taken = rig.taken();
         let start = now();
         for frame in 1..=30 {
             phone.send(port.rtp, pcmu().pt, 160, &[0x33; 160]);
             sleep_until(start + FRAME * frame);
         }
-        sleep_until(now() + 5 * FRAME);
+        rig.settle(call, taken + 30);
         let received = phone.received();
         assert!(received.len() >= 24, "{}", received.len());
         assert_eq!(signalled.received(), []);
@@ -85,17 +88,21 @@ fn forged_and_replayed_srtp_goes_nowhere_and_the_call_goes_on() {
         let mut scene = Scene::new(&[pcmu()], &[pcmu()]);
         scene.talk(5, (pcmu(), 440.0), (pcmu(), 1_000.0));
         let mut packets = Vec::new();
+        let taken = scene.rig.taken();
         for value in 0..100_u8 {
             let packet = scene.browser.client.packet(pcmu().pt, (u32::from(value) * 160, false), &[value; 160]);
             scene.browser.send(&packet);
             packets.push(packet);
         }
-        sleep_until(now() + 5 * FRAME);
+        scene.rig.settle(scene.call, taken + 100);
         scene.phone.received();
 
-        for packet in &packets {
-            scene.browser.send(packet);
-        }
+        scene.rig.after_burst(|| {
+            for packet in &packets {
+                scene.browser.send(packet);
+            }
+            100
+        });
         let mut forged = scene.browser.client.packet(pcmu().pt, (50_000, false), &[0xee; 160]);
         *forged.last_mut().unwrap() ^= 1;
         scene.browser.send(&forged);
@@ -104,7 +111,7 @@ fn forged_and_replayed_srtp_goes_nowhere_and_the_call_goes_on() {
             junk[..4].copy_from_slice(&[0x80, 0, 0, number]);
             scene.browser.send(&junk);
         }
-        sleep_until(now() + 5 * FRAME);
+        scene.rig.settle(scene.call, taken + 401);
         assert_eq!(scene.phone.received(), []);
         assert!(scene.rig.drops("srtp_replay") + scene.rig.drops("srtp_too_old") >= 100);
         assert!(scene.rig.drops("srtp_authentication") >= 201);

@@ -7,7 +7,7 @@ use trunkline_media::net::Pt;
 use trunkline_media::pipeline::Format;
 
 use crate::support::talk::{B, Ear, Talker, joined, pass, with_ptime};
-use crate::support::{g729, opus, pcma, pcmu, stream};
+use crate::support::{asked, g722, g729, l16, name, opus, pcma, pcmu, speech, speex, stream};
 
 const TONE_HZ: f64 = 440.0;
 const TONE_DBM0: f64 = -10.0;
@@ -26,31 +26,44 @@ fn all() -> Vec<Format> {
 
 /// Packet times from 10 to 60 ms that a codec can have.
 fn ptimes_ms(format: Format) -> impl Iterator<Item = u32> {
-    [10, 20, 30, 40, 60].into_iter().filter(move |ms| format.codec.kind() != Kind::Opus || *ms != 30)
+    [10, 20, 30, 40, 60].into_iter().filter(move |ms| format.codec.possible_ptime_ms(*ms) == *ms)
+}
+
+/// Every two packet times.
+fn every_two((from, to): (Format, Format)) -> Vec<(u32, u32)> {
+    ptimes_ms(from).flat_map(|come| ptimes_ms(to).map(move |go| (come, go))).collect()
+}
+
+/// Each packet time of either side, beside one of the other's.
+fn some_two(pair: (Format, Format)) -> Vec<(u32, u32)> {
+    let some = [(10, 60), (10, 10), (20, 30), (30, 20), (40, 10), (60, 40)];
+    every_two(pair).into_iter().filter(|two| some.contains(two)).collect()
 }
 
 #[test]
 fn packets_of_any_length_become_packets_of_any_other() {
-    for from in [opus(), pcmu(), g729()] {
-        for to in [pcma(), opus()].into_iter().filter(|to| to.codec.kind() != from.codec.kind()) {
-            for (come_ms, go_ms) in ptimes_ms(from).flat_map(|come| ptimes_ms(to).map(move |go| (come, go))) {
-                let (mut lab, a, _) = joined(&with_ptime(&[from], come_ms), &with_ptime(&[to], go_ms));
-                let (mut talker, mut ear) = (Talker::new(from, TONE_HZ), Ear::new(B.rtp, to));
-                for _ in 0..1_200 / come_ms {
-                    pass(&mut lab, (a, talker.packet(come_ms, false)), &mut ear, come_ms);
-                }
-                let told = format!("{:?} {come_ms} ms to {:?} {go_ms} ms", from.codec.kind(), to.codec.kind());
-                assert!(ear.lengths_ms.iter().all(|ms| *ms == go_ms), "{told}: {:?}", ear.lengths_ms);
-                assert_eq!(ear.gap_units, 0, "{told}");
-                assert_tone(&ear, 500, &told);
+    let others = speech().into_iter().filter(|format| ![opus(), pcmu(), pcma()].contains(format));
+    let every = [(opus(), pcma()), (pcmu(), opus()), (g729(), opus())].map(|pair| (pair, every_two(pair)));
+    let some = others.flat_map(|other| [(other, pcma()), (pcmu(), other)]).map(|pair| (pair, some_two(pair)));
+    for ((from, to), ptimes_ms) in every.into_iter().chain(some) {
+        assert!(!ptimes_ms.is_empty());
+        for (come_ms, go_ms) in ptimes_ms {
+            let (mut lab, a, _) = joined(&with_ptime(&[from], come_ms), &with_ptime(&[to], go_ms));
+            let (mut talker, mut ear) = (Talker::new(from, TONE_HZ), Ear::new(B.rtp, to));
+            for _ in 0..1_200 / come_ms {
+                pass(&mut lab, (a, talker.packet(come_ms, false)), &mut ear, come_ms);
             }
+            let told = format!("{} {come_ms} ms to {} {go_ms} ms", name(from), name(to));
+            assert!(ear.lengths_ms.iter().all(|ms| *ms == go_ms), "{told}: {:?}", ear.lengths_ms);
+            assert_eq!(ear.gap_units, 0, "{told}");
+            assert_tone(&ear, 500, &told);
         }
     }
 }
 
 #[test]
 fn a_sender_that_changes_its_packet_time_unannounced_is_heard_without_a_gap() {
-    for (from, to) in [(pcmu(), opus()), (opus(), pcmu()), (g729(), pcma())] {
+    for (from, to) in [(pcmu(), opus()), (opus(), pcmu()), (g729(), pcma()), (g722(), pcmu()), (l16(8_000), g722())] {
         let (mut lab, a, _) = joined(&stream(&[from]), &stream(&[to]));
         let (mut talker, mut ear) = (Talker::new(from, TONE_HZ), Ear::new(B.rtp, to));
         for come_ms in [20, 40, 10, 60, 20] {
@@ -67,7 +80,11 @@ fn a_sender_that_changes_its_packet_time_unannounced_is_heard_without_a_gap() {
 fn a_new_description_changes_packet_time_and_codec_without_a_gap() {
     let (mut lab, a, b) = joined(&stream(&[opus()]), &stream(&[pcmu()]));
     let mut talker = Talker::new(opus(), TONE_HZ);
-    for (format, go_ms) in [(pcmu(), 20), (pcmu(), 40), (pcma(), 40), (g729(), 10), (pcmu(), 60)] {
+    let narrow = [(pcmu(), 20), (pcmu(), 40), (pcma(), 40), (g729(), 10), (pcmu(), 60)];
+    let wide = [(g722(), 30), (l16(16_000), 30), (l16(48_000), 10), (l16(8_000), 60)];
+    let known = speech();
+    let speex = [(speex(16_000), 40), (speex(8_000), 60)].into_iter().filter(|(format, _)| known.contains(format));
+    for (format, go_ms) in narrow.into_iter().chain(wide).chain(speex) {
         lab.describe_anew(b, &with_ptime(&[format], go_ms));
         let mut ear = Ear::new(B.rtp, format);
         for _ in 0..60 {
@@ -81,7 +98,7 @@ fn a_new_description_changes_packet_time_and_codec_without_a_gap() {
 
 #[test]
 fn a_payload_type_that_changes_in_mid_stream_is_the_same_voice() {
-    let known = [pcmu(), pcma(), g729()];
+    let known = [pcmu(), g722(), pcma(), l16(8_000), g729()];
     let (mut lab, a, _) = joined(&stream(&known), &stream(&[opus()]));
     let (mut talker, mut ear) = (Talker::new(pcmu(), TONE_HZ), Ear::new(B.rtp, opus()));
     for format in known.into_iter().cycle().take(12) {
@@ -98,7 +115,7 @@ fn a_payload_type_that_changes_in_mid_stream_is_the_same_voice() {
 
 /// Opus that stops sending in silence.
 fn opus_with_dtx() -> Format {
-    Format { codec: Codec::new("opus", 48_000, 2, [("usedtx", "1")]).unwrap(), ..opus() }
+    asked(opus(), &[("usedtx", "1")])
 }
 
 #[test]

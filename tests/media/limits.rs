@@ -11,7 +11,7 @@ use crate::calls::{Scene, decode};
 use crate::support::browser::Browser;
 use crate::support::phone::{Phone, datagrams};
 use crate::support::stalls::in_real_time;
-use crate::support::{PATIENCE, Rig, new_call, now, opus, pcmu, sleep_until, stream};
+use crate::support::{PATIENCE, Rig, catch_up, new_call, now, opus, pcmu, sleep_until, stream};
 
 #[test]
 fn a_full_port_range_is_an_error_until_a_port_has_rested() {
@@ -25,8 +25,8 @@ fn a_full_port_range_is_an_error_until_a_port_has_rested() {
         let (first, second) = (rig.rtp_port(call), rig.rtp_port(call));
         assert_eq!(rig.try_rtp_port(call).unwrap_err(), "no_free_port");
 
-        let closed_at = now();
         rig.close(call, first.id);
+        let closed_at = now();
         assert_eq!(rig.try_rtp_port(call).unwrap_err(), "no_free_port", "it rests");
         sleep_until(closed_at + quarantine + Duration::from_millis(50));
         assert_eq!(rig.rtp_port(call).rtp, first.rtp);
@@ -59,9 +59,10 @@ fn a_browser_that_never_shakes_hands_is_given_up() {
         browser.send(&check);
         assert_eq!(rig.end_of(web.id), "dtls_timeout");
         assert_eq!(rig.engine.totals().endpoints, 0);
-        browser.send(&check);
         datagrams(&browser.socket);
-        sleep_until(now() + Duration::from_millis(50));
+        let taken = rig.taken();
+        browser.send(&check);
+        rig.settle(call, taken + 1);
         assert_eq!(datagrams(&browser.socket).len(), 0, "the port knows it no more");
     });
 }
@@ -87,8 +88,9 @@ fn a_browser_may_be_faster_than_its_description() {
         browser.connect(PATIENCE);
         rig.expect(|event| matches!(event, Event::DtlsStateChanged { result: Ok(_), .. }).then_some(()));
         browser.speak(pcmu().pt, 160, &[1; 160]);
-        sleep_until(now() + Duration::from_millis(50));
-        assert_eq!(phone.received().len(), 1);
+        let mut received = Vec::new();
+        catch_up(&mut received, 1, || phone.received());
+        assert_eq!(received.len(), 1);
     });
 }
 

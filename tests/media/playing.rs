@@ -54,10 +54,12 @@ fn a_tone_plays_into_a_leg_that_has_no_other_side() {
         let received = listen(&mut phone, port, 50);
         assert_unbroken(&received, 160);
         decode(&received, pcmu()).heard.assert_tone(440.0, -15.0, 0.9);
+        rig.settle(call, 50);
         let stats = rig.stats(call, port.id);
         assert!(stats.received.packets >= 48, "what the phone says is counted");
 
         rig.tell(call, Command::StopPlay { endpoint: port.id });
+        rig.settle(call, 0);
         phone.received();
         assert_eq!(listen(&mut phone, port, 10), []);
     });
@@ -86,8 +88,11 @@ fn digits_play_as_tones_and_end() {
         let (mut rig, call, port, mut phone) = alone();
         let digits = "7".chars().filter_map(Digit::from_char).collect();
         rig.play(call, port.id, Source::Digits { digits, on_ms: 200, off_ms: 40 });
-        let heard = decode(&listen(&mut phone, port, 25), pcmu()).heard;
+        let mut received = listen(&mut phone, port, 25);
         wait_for_end(&mut rig, port.id);
+        rig.settle(call, 0);
+        received.extend(phone.received());
+        let heard = decode(&received, pcmu()).heard;
         let first = crate::support::sound::Heard { samples: heard.samples[..1_600].to_vec(), rate_hz: 8_000 };
         assert!(first.share_of(852.0) > 0.4 && first.share_of(1_209.0) > 0.4);
         assert!((0.2..0.3).contains(&heard.seconds()), "{}", heard.seconds());
@@ -116,8 +121,10 @@ fn a_file_plays_at_the_legs_rate_and_ends() {
         let path = write_wav("44k", 44_100, 600.0);
         let source = PlaySource::File { path: path.clone(), is_looped: false };
         rig.tell(call, Command::Play { endpoint: port.id, source });
-        let received = listen(&mut phone, port, 40);
+        let mut received = listen(&mut phone, port, 40);
         wait_for_end(&mut rig, port.id);
+        rig.settle(call, 0);
+        received.extend(phone.received());
         std::fs::remove_file(path).unwrap();
         let heard = decode(&received, pcmu()).heard;
         assert!((0.45..0.56).contains(&heard.seconds()), "{}", heard.seconds());

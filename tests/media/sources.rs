@@ -12,7 +12,6 @@ use trunkline_media::rtp::Header;
 use crate::support::memory::{Lab, RTP};
 use crate::support::phone::Packet;
 use crate::support::sound::Speaker;
-use crate::support::stalls::in_real_time;
 use crate::support::{events, pcmu};
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -75,51 +74,41 @@ impl Scene {
 
 #[test]
 fn every_key_of_a_second_source_is_one_digit_while_the_first_one_speaks_on() {
-    in_real_time(|| {
-        let mut scene = Scene::new();
-        (0..25).for_each(|_| scene.frame(true));
-        // The numbers of each key are from another capture.
-        for code in 0..16_u8 {
-            let numbers = (5_000 * u16::from(code % 13), 90_000 - 5_000 * u32::from(code));
-            scene.press(code, numbers, |_| true);
-            (0..15).for_each(|_| scene.frame(true));
-        }
-        assert_eq!(scene.digits.iter().collect::<String>(), "0123456789*#ABCD");
-        let pressed = scene.heard.iter().filter(|packet| packet.header.pt == KEYS && packet.header.marker).count();
-        assert_eq!(pressed, 16, "each is passed on");
-        let received = scene.lab.bridge.stats(scene.leg).unwrap().received;
-        assert_eq!(
-            (received.arrivals.lost, received.jitter.max_ms < 1.0),
-            (0, true),
-            "what speaks is whole: {received:?}"
-        );
-    });
+    let mut scene = Scene::new();
+    (0..25).for_each(|_| scene.frame(true));
+    // The numbers of each key are from another capture.
+    for code in 0..16_u8 {
+        let numbers = (5_000 * u16::from(code % 13), 90_000 - 5_000 * u32::from(code));
+        scene.press(code, numbers, |_| true);
+        (0..15).for_each(|_| scene.frame(true));
+    }
+    assert_eq!(scene.digits.iter().collect::<String>(), "0123456789*#ABCD");
+    let pressed = scene.heard.iter().filter(|packet| packet.header.pt == KEYS && packet.header.marker).count();
+    assert_eq!(pressed, 16, "each is passed on");
+    let received = scene.lab.bridge.stats(scene.leg).unwrap().received;
+    assert_eq!((received.arrivals.lost, received.jitter.max_ms < 1.0), (0, true), "what speaks is whole: {received:?}");
 }
 
 #[test]
 fn a_key_is_one_digit_though_its_source_becomes_the_one_that_speaks() {
-    in_real_time(|| {
-        let mut scene = Scene::new();
-        (0..25).for_each(|_| scene.frame(true));
-        scene.press(5, (4_000, 70_000), |number| number < 3);
-        scene.press(6, (4_008, 80_000), |_| false);
-        (0..10).for_each(|_| scene.frame(true));
-        assert_eq!(scene.digits, ['5', '6']);
-    });
+    let mut scene = Scene::new();
+    (0..25).for_each(|_| scene.frame(true));
+    scene.press(5, (4_000, 70_000), |number| number < 3);
+    scene.press(6, (4_008, 80_000), |_| false);
+    (0..10).for_each(|_| scene.frame(true));
+    assert_eq!(scene.digits, ['5', '6']);
 }
 
 #[test]
 fn speech_of_a_second_source_is_not_mixed_in() {
-    in_real_time(|| {
-        let mut scene = Scene::new();
-        (0..25).for_each(|_| scene.frame(true));
-        scene.heard.clear();
-        for number in 0..25 {
-            let header = Header::new(Pt(0), SeqNo(9_000 + number), 5, PRESSES);
-            assert_eq!(scene.give(&header, &[0x55; 160]), Err(DropReason::RtpProbation));
-            scene.frame(true);
-        }
-        assert_eq!(scene.heard.len(), 25);
-        assert!(scene.heard.iter().all(|packet| packet.payload != [0x55; 160]));
-    });
+    let mut scene = Scene::new();
+    (0..25).for_each(|_| scene.frame(true));
+    scene.heard.clear();
+    for number in 0..25 {
+        let header = Header::new(Pt(0), SeqNo(9_000 + number), 5, PRESSES);
+        assert_eq!(scene.give(&header, &[0x55; 160]), Err(DropReason::RtpProbation));
+        scene.frame(true);
+    }
+    assert_eq!(scene.heard.len(), 25);
+    assert!(scene.heard.iter().all(|packet| packet.payload != [0x55; 160]));
 }

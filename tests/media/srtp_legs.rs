@@ -18,7 +18,7 @@ use crate::support::phone::{Packet, Phone};
 use crate::support::secure::{SecurePhone, contexts, keys, protect, unprotect};
 use crate::support::sound::Speaker;
 use crate::support::stalls::in_real_time;
-use crate::support::{PATIENCE, Rig, RtpPort, new_call, now, pcmu, sleep_until, stream};
+use crate::support::{PATIENCE, Rig, RtpPort, catch_up, new_call, now, pcmu, sleep_until, stream};
 
 const FRAME: Duration = Duration::from_millis(20);
 
@@ -34,6 +34,8 @@ fn talk(secure: &mut SecurePhone, secure_port: &RtpPort, phone: &mut Phone, port
         at_secure.extend(secure.received());
         at_phone.extend(phone.received());
     }
+    catch_up(&mut at_secure, 100, || secure.received());
+    catch_up(&mut at_phone, 100, || phone.received());
     assert_unbroken(&at_phone, 160);
     assert_unbroken(&at_secure, 160);
     decode(&at_phone, pcmu()).heard.after_ms(200).assert_tone(700.0, -10.0, 1.6);
@@ -80,6 +82,8 @@ fn a_phone_with_keys_of_the_signalling_and_a_browser_hear_each_other() {
             at_browser.extend(browser.received());
             at_phone.extend(phone.received());
         }
+        catch_up(&mut at_browser, 100, || browser.received());
+        catch_up(&mut at_phone, 100, || phone.received());
         decode(&at_phone, pcmu()).heard.after_ms(200).assert_tone(700.0, -10.0, 1.6);
         decode(&at_browser, pcmu()).heard.after_ms(200).assert_tone(1_500.0, -10.0, 1.6);
     });
@@ -209,193 +213,173 @@ impl Echo {
 
 #[test]
 fn a_repetition_of_the_same_keys_keeps_rollover_counters_and_replay_window() {
-    in_real_time(|| {
-        let keys = keys(SrtpProfile::Aes128CmSha1_80, 9);
-        let mut echo = Echo::new(&keys);
-        echo.seq = SeqNo(60_000);
-        for _ in 0..10_000 {
-            assert_eq!(echo.speak(&[5; 160]).map(|packet| packet.payload), Some(vec![5; 160]));
-        }
-        assert!(echo.seq.0 < 10_000, "the numbers have wrapped");
-        let mut old = echo.packet(&[6; 160]);
-        let mut again = old.clone();
-        echo.give_from(Lab::far_rtp(), &mut old).unwrap();
-        let mut sent = echo.lab.sent_through(RTP);
-        assert!(unprotect(&mut echo.inbound, &mut sent[0]).is_some());
+    let keys = keys(SrtpProfile::Aes128CmSha1_80, 9);
+    let mut echo = Echo::new(&keys);
+    echo.seq = SeqNo(60_000);
+    for _ in 0..10_000 {
+        assert_eq!(echo.speak(&[5; 160]).map(|packet| packet.payload), Some(vec![5; 160]));
+    }
+    assert!(echo.seq.0 < 10_000, "the numbers have wrapped");
+    let mut old = echo.packet(&[6; 160]);
+    let mut again = old.clone();
+    echo.give_from(Lab::far_rtp(), &mut old).unwrap();
+    let mut sent = echo.lab.sent_through(RTP);
+    assert!(unprotect(&mut echo.inbound, &mut sent[0]).is_some());
 
-        echo.signal(&keys, Lab::far_rtp());
-        // Longer than keys of before would be taken.
-        echo.lab.advance(Duration::from_secs(6));
-        echo.lab.outbox.clear();
-        assert_eq!(echo.give_from(Lab::far_rtp(), &mut again), Err(DropReason::SrtpReplay));
-        assert_eq!(echo.speak(&[7; 160]).map(|packet| packet.payload), Some(vec![7; 160]));
-    });
+    echo.signal(&keys, Lab::far_rtp());
+    // Longer than keys of before would be taken.
+    echo.lab.advance(Duration::from_secs(6));
+    echo.lab.outbox.clear();
+    assert_eq!(echo.give_from(Lab::far_rtp(), &mut again), Err(DropReason::SrtpReplay));
+    assert_eq!(echo.speak(&[7; 160]).map(|packet| packet.payload), Some(vec![7; 160]));
 }
 
 #[test]
 fn a_new_key_of_the_far_side_takes_over_with_its_first_packet_and_the_old_one_serves_until_then() {
-    in_real_time(|| {
-        let first = keys(SrtpProfile::AeadAes128Gcm, 1);
-        let second = SrtpKeys { remote_key: vec![0xab; 16], ..first.clone() };
-        let mut echo = Echo::new(&first);
-        assert!(echo.speak(&[1; 160]).is_some());
+    let first = keys(SrtpProfile::AeadAes128Gcm, 1);
+    let second = SrtpKeys { remote_key: vec![0xab; 16], ..first.clone() };
+    let mut echo = Echo::new(&first);
+    assert!(echo.speak(&[1; 160]).is_some());
 
-        echo.signal(&second, Lab::far_rtp());
-        assert!(echo.speak(&[2; 160]).is_some(), "on its way, or sent before the answer came");
-        let mut late = echo.packet(&[3; 160]);
-        let mut later = late.clone();
-        echo.outbound = contexts(&second).0;
-        let answer = echo.speak(&[4; 160]).unwrap();
-        assert_eq!(answer.payload, [4; 160], "our own key stays, and with it its counter");
-        assert_eq!(echo.give_from(Lab::far_rtp(), &mut late), Err(DropReason::SrtpAuthentication));
+    echo.signal(&second, Lab::far_rtp());
+    assert!(echo.speak(&[2; 160]).is_some(), "on its way, or sent before the answer came");
+    let mut late = echo.packet(&[3; 160]);
+    let mut later = late.clone();
+    echo.outbound = contexts(&second).0;
+    let answer = echo.speak(&[4; 160]).unwrap();
+    assert_eq!(answer.payload, [4; 160], "our own key stays, and with it its counter");
+    assert_eq!(echo.give_from(Lab::far_rtp(), &mut late), Err(DropReason::SrtpAuthentication));
 
-        let mut echo = Echo::new(&first);
-        echo.signal(&second, Lab::far_rtp());
-        echo.lab.advance(Duration::from_secs(6));
-        echo.lab.outbox.clear();
-        assert_eq!(echo.give_from(Lab::far_rtp(), &mut later), Err(DropReason::SrtpAuthentication), "too late");
-    });
+    let mut echo = Echo::new(&first);
+    echo.signal(&second, Lab::far_rtp());
+    echo.lab.advance(Duration::from_secs(6));
+    echo.lab.outbox.clear();
+    assert_eq!(echo.give_from(Lab::far_rtp(), &mut later), Err(DropReason::SrtpAuthentication), "too late");
 }
 
 #[test]
 fn new_keys_of_both_directions_are_used_at_once() {
-    in_real_time(|| {
-        let (first, second) = (keys(SrtpProfile::AeadAes128Gcm, 1), keys(SrtpProfile::Aes128CmSha1_80, 2));
-        let mut echo = Echo::new(&first);
-        assert!(echo.speak(&[1; 160]).is_some());
-        echo.signal(&second, Lab::far_rtp());
-        (echo.outbound, echo.inbound) = contexts(&second);
-        assert_eq!(echo.speak(&[2; 160]).map(|packet| packet.payload), Some(vec![2; 160]));
-    });
+    let (first, second) = (keys(SrtpProfile::AeadAes128Gcm, 1), keys(SrtpProfile::Aes128CmSha1_80, 2));
+    let mut echo = Echo::new(&first);
+    assert!(echo.speak(&[1; 160]).is_some());
+    echo.signal(&second, Lab::far_rtp());
+    (echo.outbound, echo.inbound) = contexts(&second);
+    assert_eq!(echo.speak(&[2; 160]).map(|packet| packet.payload), Some(vec![2; 160]));
 }
 
 /// A far side that keeps its key keeps our rollover counter too; one with another key begins with counter 0, as we do.
 #[test]
 fn our_own_rollover_counter_goes_on_under_the_same_keys_and_begins_anew_under_others() {
-    in_real_time(|| {
-        for profile in SrtpProfile::ALL {
-            let (first, second) = (keys(profile, 5), keys(profile, 6));
-            let mut echo = Echo::that_sends_from(SeqNo(65_533), &first);
-            let mut sent = Vec::new();
-            let mut speak = |echo: &mut Echo| {
-                let packet =
-                    echo.speak(&[5; 160]).unwrap_or_else(|| panic!("{profile:?}: not authentic after {sent:?}"));
-                sent.push(packet.header.seq.0);
-            };
-            speak(&mut echo);
-            echo.signal(&first, Lab::far_rtp());
-            (0..4).for_each(|_| speak(&mut echo));
-            echo.signal(&first, Lab::far_rtp());
-            speak(&mut echo);
-            echo.signal(&second, Lab::far_rtp());
-            (echo.outbound, echo.inbound) = contexts(&second);
-            (0..2).for_each(|_| speak(&mut echo));
-            assert_eq!(sent, [65_533, 65_534, 65_535, 0, 1, 2, 3, 4], "{profile:?}");
+    for profile in SrtpProfile::ALL {
+        let (first, second) = (keys(profile, 5), keys(profile, 6));
+        let mut echo = Echo::that_sends_from(SeqNo(65_533), &first);
+        let mut sent = Vec::new();
+        let mut speak = |echo: &mut Echo| {
+            let packet = echo.speak(&[5; 160]).unwrap_or_else(|| panic!("{profile:?}: not authentic after {sent:?}"));
+            sent.push(packet.header.seq.0);
+        };
+        speak(&mut echo);
+        echo.signal(&first, Lab::far_rtp());
+        (0..4).for_each(|_| speak(&mut echo));
+        echo.signal(&first, Lab::far_rtp());
+        speak(&mut echo);
+        echo.signal(&second, Lab::far_rtp());
+        (echo.outbound, echo.inbound) = contexts(&second);
+        (0..2).for_each(|_| speak(&mut echo));
+        assert_eq!(sent, [65_533, 65_534, 65_535, 0, 1, 2, 3, 4], "{profile:?}");
 
-            let mut echo = Echo::that_sends_from(SeqNo(65_533), &first);
-            assert!(echo.speak(&[1; 160]).is_some());
-            echo.signal(&second, Lab::far_rtp());
-            (echo.outbound, echo.inbound) = contexts(&second);
-            let seqs: Vec<_> = (0..4).map(|_| echo.speak(&[2; 160]).map(|packet| packet.header.seq.0)).collect();
-            assert_eq!(seqs, [65_534, 65_535, 0, 1].map(Some), "{profile:?}: across the wrap under the new key");
-        }
-    });
+        let mut echo = Echo::that_sends_from(SeqNo(65_533), &first);
+        assert!(echo.speak(&[1; 160]).is_some());
+        echo.signal(&second, Lab::far_rtp());
+        (echo.outbound, echo.inbound) = contexts(&second);
+        let seqs: Vec<_> = (0..4).map(|_| echo.speak(&[2; 160]).map(|packet| packet.header.seq.0)).collect();
+        assert_eq!(seqs, [65_534, 65_535, 0, 1].map(Some), "{profile:?}: across the wrap under the new key");
+    }
 }
 
 #[test]
 fn a_flipped_bit_a_wrong_key_and_plain_rtp_are_not_forwarded() {
-    in_real_time(|| {
-        for profile in SrtpProfile::ALL {
-            let keys = keys(profile, 9);
-            let mut echo = Echo::new(&keys);
-            assert!(echo.speak(&[1; 160]).is_some());
-            let packet = echo.packet(&[2; 160]);
-            for place in [12, packet.len() / 2, packet.len() - 1] {
-                let mut forged = packet.clone();
-                forged[place] ^= 1;
-                assert_eq!(echo.give_from(Lab::far_rtp(), &mut forged), Err(DropReason::SrtpAuthentication));
-            }
-            let mut plain = vec![0; 172];
-            Header::new(Pt(0), SeqNo(50), 0, Ssrc(77)).write(&mut plain).unwrap();
-            assert_eq!(echo.give_from(Lab::far_rtp(), &mut plain), Err(DropReason::SrtpAuthentication));
-            assert_eq!(echo.lab.sent_through(RTP), Vec::<Vec<u8>>::new());
-            assert!(echo.give_from(Lab::far_rtp(), &mut packet.clone()).is_ok(), "no forgery has used its number up");
+    for profile in SrtpProfile::ALL {
+        let keys = keys(profile, 9);
+        let mut echo = Echo::new(&keys);
+        assert!(echo.speak(&[1; 160]).is_some());
+        let packet = echo.packet(&[2; 160]);
+        for place in [12, packet.len() / 2, packet.len() - 1] {
+            let mut forged = packet.clone();
+            forged[place] ^= 1;
+            assert_eq!(echo.give_from(Lab::far_rtp(), &mut forged), Err(DropReason::SrtpAuthentication));
         }
-    });
+        let mut plain = vec![0; 172];
+        Header::new(Pt(0), SeqNo(50), 0, Ssrc(77)).write(&mut plain).unwrap();
+        assert_eq!(echo.give_from(Lab::far_rtp(), &mut plain), Err(DropReason::SrtpAuthentication));
+        assert_eq!(echo.lab.sent_through(RTP), Vec::<Vec<u8>>::new());
+        assert!(echo.give_from(Lab::far_rtp(), &mut packet.clone()).is_ok(), "no forgery has used its number up");
+    }
 }
 
 #[test]
 fn reports_of_a_secure_leg_are_encrypted_and_those_in_the_clear_are_not_taken() {
-    in_real_time(|| {
-        let keys = keys(SrtpProfile::Aes128CmSha1_80, 4);
-        let mut echo = Echo::new(&keys);
-        echo.speak(&[1; 160]);
-        echo.lab.advance(Duration::from_secs(8));
-        let mut reports = echo.lab.sent_through(RTCP);
-        assert!(!reports[0].windows(2).any(|text| text == b"us"), "the name is not readable");
-        let len = echo.inbound.unprotect_rtcp(&mut reports[0]).unwrap();
-        assert!(reports[0][..len].windows(2).any(|text| text == b"us"));
+    let keys = keys(SrtpProfile::Aes128CmSha1_80, 4);
+    let mut echo = Echo::new(&keys);
+    echo.speak(&[1; 160]);
+    echo.lab.advance(Duration::from_secs(8));
+    let mut reports = echo.lab.sent_through(RTCP);
+    assert!(!reports[0].windows(2).any(|text| text == b"us"), "the name is not readable");
+    let len = echo.inbound.unprotect_rtcp(&mut reports[0]).unwrap();
+    assert!(reports[0][..len].windows(2).any(|text| text == b"us"));
 
-        let mut report = [0x80, 201, 0, 1, 0, 0, 0, 77];
-        let lane = (echo.leg, Lane::Rtcp);
-        let result =
-            echo.lab.bridge.handle_datagram(echo.lab.now, lane, Lab::far_rtcp(), &mut report, &mut echo.lab.outbox);
-        assert_eq!(result, Err(DropReason::SrtpMalformed));
-        let mut sealed = vec![0x80, 201, 0, 1, 0, 0, 0, 77];
-        sealed.resize(40, 0);
-        let len = echo.outbound.protect_rtcp(&mut sealed, 8).unwrap();
-        let stranger = "203.0.113.66:4001".parse().unwrap();
-        let (now, outbox) = (echo.lab.now, &mut echo.lab.outbox);
-        let result = echo.lab.bridge.handle_datagram(now, lane, stranger, &mut sealed.clone()[..len], outbox);
-        assert_eq!(result, Err(DropReason::UnverifiedSource));
-        let result = echo.lab.bridge.handle_datagram(now, lane, Lab::far_rtcp(), &mut sealed[..len], outbox);
-        assert_eq!(result, Ok(()));
-    });
+    let mut report = [0x80, 201, 0, 1, 0, 0, 0, 77];
+    let lane = (echo.leg, Lane::Rtcp);
+    let result =
+        echo.lab.bridge.handle_datagram(echo.lab.now, lane, Lab::far_rtcp(), &mut report, &mut echo.lab.outbox);
+    assert_eq!(result, Err(DropReason::SrtpMalformed));
+    let mut sealed = vec![0x80, 201, 0, 1, 0, 0, 0, 77];
+    sealed.resize(40, 0);
+    let len = echo.outbound.protect_rtcp(&mut sealed, 8).unwrap();
+    let stranger = "203.0.113.66:4001".parse().unwrap();
+    let (now, outbox) = (echo.lab.now, &mut echo.lab.outbox);
+    let result = echo.lab.bridge.handle_datagram(now, lane, stranger, &mut sealed.clone()[..len], outbox);
+    assert_eq!(result, Err(DropReason::UnverifiedSource));
+    let result = echo.lab.bridge.handle_datagram(now, lane, Lab::far_rtcp(), &mut sealed[..len], outbox);
+    assert_eq!(result, Ok(()));
 }
 
 #[test]
 fn only_authentic_packets_move_the_latch_of_a_secure_leg() {
-    in_real_time(|| {
-        let keys = keys(SrtpProfile::Aes128CmSha1_80, 4);
-        let mut echo = Echo::new(&keys);
-        let other_port: SocketAddr = "198.51.100.1:6000".parse().unwrap();
-        for number in 0..50_u16 {
-            let mut junk = vec![0; 182];
-            Header::new(Pt(0), SeqNo(number), 0, Ssrc(9)).write(&mut junk).unwrap();
-            assert_eq!(echo.give_from(other_port, &mut junk), Err(DropReason::SrtpAuthentication));
-            assert_eq!(
-                echo.give_from("203.0.113.66:4000".parse().unwrap(), &mut junk),
-                Err(DropReason::UnverifiedSource)
-            );
-        }
-        let results: Vec<_> = (0..5)
-            .map(|_| {
-                let mut data = echo.packet(&[1; 160]);
-                echo.give_from(other_port, &mut data).is_ok()
-            })
-            .collect();
-        assert_eq!(results, [false, false, false, true, true]);
-        let destinations: Vec<_> = echo.lab.outbox.iter().map(|transmit| transmit.destination.remote).collect();
-        assert_eq!(destinations, [other_port, other_port]);
-    });
+    let keys = keys(SrtpProfile::Aes128CmSha1_80, 4);
+    let mut echo = Echo::new(&keys);
+    let other_port: SocketAddr = "198.51.100.1:6000".parse().unwrap();
+    for number in 0..50_u16 {
+        let mut junk = vec![0; 182];
+        Header::new(Pt(0), SeqNo(number), 0, Ssrc(9)).write(&mut junk).unwrap();
+        assert_eq!(echo.give_from(other_port, &mut junk), Err(DropReason::SrtpAuthentication));
+        assert_eq!(echo.give_from("203.0.113.66:4000".parse().unwrap(), &mut junk), Err(DropReason::UnverifiedSource));
+    }
+    let results: Vec<_> = (0..5)
+        .map(|_| {
+            let mut data = echo.packet(&[1; 160]);
+            echo.give_from(other_port, &mut data).is_ok()
+        })
+        .collect();
+    assert_eq!(results, [false, false, false, true, true]);
+    let destinations: Vec<_> = echo.lab.outbox.iter().map(|transmit| transmit.destination.remote).collect();
+    assert_eq!(destinations, [other_port, other_port]);
 }
 
 #[test]
 fn keys_of_the_wrong_length_are_refused_and_change_nothing() {
-    in_real_time(|| {
-        let good = keys(SrtpProfile::AeadAes256Gcm, 9);
-        let mut echo = Echo::new(&good);
-        let bad = SrtpKeys { local_key: vec![1; 16], remote_key: vec![2; 32], ..good };
-        let remote = Remote::Rtp {
-            rtp: Lab::far_rtp(),
-            rtcp: Lab::far_rtcp(),
-            is_muxed: false,
-            security: Security::Sdes(bad.clone()),
-        };
-        let (now, leg) = (echo.lab.now, echo.leg);
-        let error = echo.lab.bridge.set_remote(now, leg, remote, &stream(&[pcmu()]), &mut echo.lab.outbox).unwrap_err();
-        assert_eq!(error.kind(), "invalid_parameter");
-        assert!(echo.speak(&[1; 160]).is_some());
-        assert!(!format!("{bad:?}").contains("[1, 1"), "keys are not shown: {bad:?}");
-    });
+    let good = keys(SrtpProfile::AeadAes256Gcm, 9);
+    let mut echo = Echo::new(&good);
+    let bad = SrtpKeys { local_key: vec![1; 16], remote_key: vec![2; 32], ..good };
+    let remote = Remote::Rtp {
+        rtp: Lab::far_rtp(),
+        rtcp: Lab::far_rtcp(),
+        is_muxed: false,
+        security: Security::Sdes(bad.clone()),
+    };
+    let (now, leg) = (echo.lab.now, echo.leg);
+    let error = echo.lab.bridge.set_remote(now, leg, remote, &stream(&[pcmu()]), &mut echo.lab.outbox).unwrap_err();
+    assert_eq!(error.kind(), "invalid_parameter");
+    assert!(echo.speak(&[1; 160]).is_some());
+    assert!(!format!("{bad:?}").contains("[1, 1"), "keys are not shown: {bad:?}");
 }

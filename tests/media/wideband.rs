@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkline_media::codecs::{Kind, is_speex_available};
+use trunkline_media::codecs::Kind;
 use trunkline_media::endpoint::SocketIds;
 use trunkline_media::net::{Pt, SeqNo, Ssrc};
 use trunkline_media::outbox::SocketId;
@@ -11,7 +11,7 @@ use trunkline_media::rtp::Header;
 
 use crate::support::memory::Lab;
 use crate::support::sound::{Heard, Listener, Speaker};
-use crate::support::{g722, g729, opus, pcma, pcmu, speex, stream};
+use crate::support::{g722, opus, pcmu, speech, stream};
 
 const A: SocketIds = SocketIds { rtp: SocketId(1), rtcp: SocketId(2) };
 const B: SocketIds = SocketIds { rtp: SocketId(3), rtcp: SocketId(4) };
@@ -26,10 +26,11 @@ fn call(from: Format, to: Format, frequency_hz: f64, is_lost: impl Fn(u16) -> bo
     lab.bridge.join(a, b).unwrap();
     let mut speaker = Speaker::new(from, frequency_hz);
     let mut listener = Listener::new(to);
-    let step = |format: Format| format.codec.clock_rate_hz() / 50;
+    // Of 10 ms: L16 at its higher rates goes in packets of that length.
+    let step = |format: Format| format.codec.clock_rate_hz() / 100;
     let mut newest: Option<u32> = None;
     for number in 0..FRAMES {
-        let timestamp = 7_000 + u32::from(number) * step(from);
+        let timestamp = 7_000 + u32::from(number) * 2 * step(from);
         let mut packet = vec![0; 12];
         Header::new(from.pt, SeqNo(65_500_u16.wrapping_add(number)), timestamp, Ssrc(77)).write(&mut packet).unwrap();
         packet.extend(speaker.payload());
@@ -50,27 +51,14 @@ fn call(from: Format, to: Format, frequency_hz: f64, is_lost: impl Fn(u16) -> bo
     listener.heard
 }
 
-/// All that this machine can code. Where CI is set, that is all there is.
-#[expect(clippy::print_stderr, reason = "says what is left out")]
-fn formats() -> Vec<Format> {
-    let mut formats = vec![opus(), pcmu(), pcma(), g722(), g729()];
-    if is_speex_available() {
-        formats.extend([speex(8_000), speex(16_000)]);
-    } else {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "CI runs every test: install libspeex1");
-        eprintln!("without Speex, since libspeex1 is not installed");
-    }
-    formats
-}
-
 fn is_wide(format: Format) -> bool {
     format.codec.native_sample_rate_hz() > 8_000
 }
 
 #[test]
 fn a_tone_crosses_between_every_two_codecs() {
-    for from in formats() {
-        for to in formats() {
+    for from in speech() {
+        for to in speech() {
             let heard = call(from, to, 1_000.0, |_| false);
             heard.after_ms(500).assert_tone(1_000.0, -10.0, 0.8);
         }
@@ -79,16 +67,17 @@ fn a_tone_crosses_between_every_two_codecs() {
 
 #[test]
 fn what_only_wide_codecs_carry_crosses_between_them_and_vanishes_beside_narrow_ones() {
-    // Above 4 kHz, Speex sends the outline of the sound and makes up the rest: no tone.
+    // Above 4 kHz, Speex sends the outline of the sound and makes up the rest, out of what lies below: no tone, and
+    // nothing out of nothing. G.722 leaves some noise there.
     let is_exact = |format: &Format| format.codec.kind() != Kind::Speex;
-    for from in formats().into_iter().filter(|format| is_wide(*format) && is_exact(format)) {
-        for to in formats() {
+    for from in speech().into_iter().filter(|format| is_wide(*format) && is_exact(format)) {
+        for to in speech() {
             let heard = call(from, to, 5_000.0, |_| false).after_ms(500);
             if is_wide(to) && is_exact(&to) {
                 heard.assert_tone(5_000.0, -10.0, 0.8);
-            } else if is_wide(to) {
+            } else if is_wide(to) && from == g722() {
                 assert!(heard.level_dbm0() > -20.0, "{:?} to {:?}: {} dBm0", from.pt, to.pt, heard.level_dbm0());
-            } else {
+            } else if !is_wide(to) {
                 assert!(heard.level_dbm0() < -40.0, "{:?} to {:?}: {} dBm0", from.pt, to.pt, heard.level_dbm0());
             }
         }
@@ -97,7 +86,7 @@ fn what_only_wide_codecs_carry_crosses_between_them_and_vanishes_beside_narrow_o
 
 #[test]
 fn losses_are_concealed_at_the_decoders_rate_and_never_loud() {
-    for to in formats() {
+    for to in speech() {
         for lost_of_ten in [1, 3, 5] {
             let heard = call(g722(), to, 440.0, |number| number * 7 % 10 < lost_of_ten).after_ms(500);
             let loudest = heard

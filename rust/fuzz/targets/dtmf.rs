@@ -1,7 +1,3 @@
 #![no_main]
 
-#[allow(dead_code)]
-#[path = "../bodies.rs"]
-mod bodies;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::dtmf(std::time::Instant::now(), data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkline_fuzz::dtmf(data));

@@ -48,6 +48,7 @@ fn impairment(codec: Kind) -> Option<emodel::Impairment> {
         Kind::G729 => Some(emodel::G729A),
         Kind::Speex => Some(emodel::SPEEX),
         Kind::Opus => Some(emodel::OPUS),
+        Kind::L16 => Some(emodel::L16),
         Kind::Cn | Kind::TelephoneEvent => None,
     }
 }

@@ -23,7 +23,7 @@ use crate::error::MediaError;
 use crate::outbox::Outbox;
 use crate::pipeline::{Ending, FirstNumbers, Source, Tap};
 
-pub use types::{CallId, Dtmf, Event, LegIndex, Muted, Stats, StreamParameters, Voice};
+pub use types::{Arrival, CallId, Dtmf, Event, LegIndex, Muted, Stats, StreamParameters, Voice};
 
 use leg::Leg;
 
@@ -112,6 +112,14 @@ impl Bridge {
     #[must_use]
     pub fn endpoint(&self, index: LegIndex) -> Option<&Endpoint> {
         self.leg(index).map(|leg| &leg.endpoint)
+    }
+
+    /// The endpoints of which something is decoded on its way to the peer.
+    pub fn decoded(&self) -> impl Iterator<Item = EndpointId> {
+        self.legs.iter().flatten().filter_map(|leg| {
+            let peer = self.leg(leg.peer?)?;
+            peer.pipeline.is_transcoding().then(|| leg.endpoint.id())
+        })
     }
 
     /// Every endpoint with its place.

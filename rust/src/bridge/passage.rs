@@ -9,14 +9,12 @@ use crate::codecs::Kind;
 use crate::dtmf::{self, Received};
 use crate::endpoint::{Lane, Media};
 use crate::error::DropReason;
+use crate::net::DATAGRAM_BYTES;
 use crate::outbox::Outbox;
 use crate::pipeline::Inbound;
 use crate::srtp::Forecast;
 
-use super::{Bridge, Event, LegIndex, Muted};
-
-/// Bytes of the longest payload that is replaced by silence.
-const LONGEST_PAYLOAD_BYTES: usize = 1_500;
+use super::{Arrival, Bridge, Event, LegIndex, Muted};
 
 impl Bridge {
     /// Takes one datagram for the leg at `index`; media in it goes to the peer, if there is one.
@@ -30,7 +28,7 @@ impl Bridge {
         data: &mut [u8],
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
-        self.handle_foreseen(now, (index, lane, remote), (data, None), outbox)
+        self.handle_arrival(now, (index, lane, remote), (data, Arrival { at: now, forecast: None }), outbox)
     }
 
     /// What the tag of a datagram must be made of, if it is an SRTP packet whose tag is worth computing ahead.
@@ -44,19 +42,19 @@ impl Bridge {
         self.legs.get(index.0)?.as_ref()?.endpoint.foresee(now, lane, remote, data)
     }
 
-    /// Does as [`handle_datagram`](Self::handle_datagram) with a datagram that may have a forecast.
-    pub fn handle_foreseen(
+    /// Does as [`handle_datagram`](Self::handle_datagram) with a datagram of which more is known.
+    pub fn handle_arrival(
         &mut self,
         now: Instant,
         (index, lane, remote): (LegIndex, Lane, SocketAddr),
-        (data, forecast): (&mut [u8], Option<&Forecast>),
+        (data, arrival): (&mut [u8], Arrival<'_>),
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
         let Some(leg) = self.legs.get_mut(index.0).and_then(Option::as_deref_mut) else {
             return Err(DropReason::UnknownSource);
         };
-        let result = match leg.endpoint.handle_datagram(now, (lane, remote), (&mut *data, forecast), outbox) {
-            Ok(Some(media)) => self.forward(now, index, &media, data, outbox),
+        let result = match leg.endpoint.handle_datagram(now, (lane, remote), (&mut *data, arrival.forecast), outbox) {
+            Ok(Some(media)) => self.forward((now, arrival.at), index, &media, data, outbox),
             Ok(None) => {
                 if let Some(fraction_lost) = leg.endpoint.take_told_loss() {
                     leg.pipeline.expect_loss(fraction_lost);
@@ -69,10 +67,10 @@ impl Bridge {
         result
     }
 
-    /// Passes the packet in `data` to the peer of the leg at `index`.
+    /// Passes the packet in `data`, which has arrived a moment ago, to the peer of the leg at `index`.
     fn forward(
         &mut self,
-        now: Instant,
+        (now, arrived_at): (Instant, Instant),
         index: LegIndex,
         media: &Media,
         data: &[u8],
@@ -81,7 +79,8 @@ impl Bridge {
         let Ok(leg) = self.leg_mut(index) else { return Err(DropReason::UnknownSource) };
         let header = &media.header;
         let payload = header.payload_of(data);
-        let mut packet = Inbound { header, extended_seq: media.extended_seq, is_restart: media.is_restart, payload };
+        let Media { extended_seq, is_restart, .. } = *media;
+        let mut packet = Inbound { arrived_at, header, extended_seq, is_restart, payload };
         let format = leg.receive.iter().find(|format| format.pt == header.pt).copied();
         let kind = format.map(|format| format.codec.kind());
         if let Some(format) = format.filter(|_| kind == Some(Kind::TelephoneEvent)) {
@@ -111,7 +110,7 @@ impl Bridge {
         let is_told = pressed_by.is_some_and(|by| by != to.sent_digits || by != dtmf::Kind::Inband);
         let mut silence;
         if is_told {
-            silence = [0; LONGEST_PAYLOAD_BYTES];
+            silence = [0; DATAGRAM_BYTES];
             let len = format.and_then(|format| format.codec.write_silence(payload, &mut silence));
             packet.payload = len.and_then(|len| silence.get(..len)).unwrap_or(payload);
         }

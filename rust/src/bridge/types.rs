@@ -1,13 +1,14 @@
 //! What a bridge is told and what it tells: plain data.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::codecs::Kind;
 use crate::dtmf::{self, Digit};
 use crate::endpoint::{Direction, EndpointId, Event as EndpointEvent, ReceivedFigures, RtcpParameters, SentFigures};
 use crate::error::DropCounters;
 use crate::pipeline::Format;
+use crate::srtp::Forecast;
 
 /// The controller's name of a call; decides the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +33,15 @@ pub struct StreamParameters {
     pub dtmf: Dtmf,
     /// How its reports were negotiated.
     pub rtcp: RtcpParameters,
+}
+
+/// What is known of a datagram beside its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// When it came to this machine: now, if nobody knows.
+    pub at: Instant,
+    /// What its tag must be, if that was computed ahead.
+    pub forecast: Option<&'a Forecast>,
 }
 
 /// How digits travel between us and a far side.

@@ -218,6 +218,10 @@ impl Decoder for Coder {
         Ok(samples)
     }
 
+    fn takes_any_bytes(&self) -> bool {
+        true
+    }
+
     fn reset(&mut self) {}
 }
 

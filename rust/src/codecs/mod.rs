@@ -5,11 +5,13 @@
 //! calls decides what is lost (see [`jitter`](crate::jitter)) and when a frame is due. Payloads come from the network, so
 //! every decoder takes any bytes and answers with samples or an error.
 //!
-//! RFC 3551 (static payload types, G.722, G.729), 5574 (Speex), 7587 (Opus), 3389 (comfort noise), 4733 (telephone-event).
+//! RFC 3551 (static payload types, G.722, G.729, L16), 5574 (Speex), 7587 (Opus), 3389 (comfort noise), 4733
+//! (telephone-event).
 
 mod g711;
 mod g722;
 mod g729;
+mod l16;
 mod opus;
 mod silence;
 mod speex;
@@ -23,6 +25,9 @@ use thiserror::Error;
 
 /// The longest stretch of audio that one packet may carry, in milliseconds (RFC 6716 section 3.2, the Opus limit).
 pub const MAX_PACKET_MS: u32 = 120;
+
+/// Packet time where nothing else is said (RFC 3551 section 4.2).
+pub const USUAL_PTIME_MS: u32 = 20;
 
 /// Why a codec could not be made or a frame not be coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -70,6 +75,8 @@ pub enum Kind {
     G729,
     /// Speex, narrow-band and wide-band (RFC 5574).
     Speex,
+    /// Samples of 16 bits (RFC 3551 section 4.5.11).
+    L16,
     /// Comfort noise (RFC 3389).
     Cn,
     /// DTMF and other events (RFC 4733).
@@ -78,8 +85,17 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] =
-        [Self::Opus, Self::Pcmu, Self::Pcma, Self::G722, Self::G729, Self::Speex, Self::Cn, Self::TelephoneEvent];
+    pub const ALL: [Self; 9] = [
+        Self::Opus,
+        Self::Pcmu,
+        Self::Pcma,
+        Self::G722,
+        Self::G729,
+        Self::Speex,
+        Self::L16,
+        Self::Cn,
+        Self::TelephoneEvent,
+    ];
 
     /// The canonical spelling of the encoding name in `rtpmap`.
     #[must_use]
@@ -91,6 +107,7 @@ impl Kind {
             Self::G722 => "G722",
             Self::G729 => "G729",
             Self::Speex => "speex",
+            Self::L16 => "L16",
             Self::Cn => "CN",
             Self::TelephoneEvent => "telephone-event",
         }
@@ -105,7 +122,7 @@ impl Kind {
     /// Whether packets of this kind carry coded audio, so that an encoder and a decoder exist.
     #[must_use]
     pub const fn is_speech(self) -> bool {
-        matches!(self, Self::Opus | Self::Pcmu | Self::Pcma | Self::G722 | Self::G729 | Self::Speex)
+        !matches!(self, Self::Cn | Self::TelephoneEvent)
     }
 }
 
@@ -138,6 +155,7 @@ impl Codec {
             Kind::Opus => clock_rate_hz == 48_000 && (1..=2).contains(&channels),
             Kind::Pcmu | Kind::Pcma | Kind::G722 | Kind::G729 => clock_rate_hz == 8_000 && channels == 1,
             Kind::Speex => matches!(clock_rate_hz, 8_000 | 16_000) && channels == 1,
+            Kind::L16 => l16::has_rate(clock_rate_hz) && channels == 1,
             Kind::Cn | Kind::TelephoneEvent => (8_000..=48_000).contains(&clock_rate_hz) && channels == 1,
         };
         if !fits {
@@ -179,13 +197,20 @@ impl Codec {
         &self.g729
     }
 
+    /// Whether the receiver of this format takes a payload of its codec: not a description of silence that it forbade
+    /// (G.729 Annex B).
+    #[must_use]
+    pub fn takes(&self, payload: &[u8]) -> bool {
+        self.kind != Kind::G729 || self.g729.allow(payload)
+    }
+
     /// The sample rate at which nothing of the codec's bandwidth is lost.
     #[must_use]
     pub const fn native_sample_rate_hz(&self) -> u32 {
         match self.kind {
             Kind::Opus => 48_000,
             Kind::G722 => g722::SAMPLE_RATE_HZ,
-            Kind::Speex => self.clock_rate_hz,
+            Kind::Speex | Kind::L16 => self.clock_rate_hz,
             Kind::Pcmu | Kind::Pcma | Kind::G729 | Kind::Cn | Kind::TelephoneEvent => 8_000,
         }
     }
@@ -200,6 +225,25 @@ impl Codec {
         }
     }
 
+    /// The packet time that comes nearest to what a far side wants and can be made, in milliseconds: 20 where the codec
+    /// has no such packets, or none so long that it crosses a path in one piece.
+    ///
+    /// Opus has its frame lengths (RFC 6716 section 2.1.4), Speex whole frames (RFC 5574 section 3.3), L16 a bound in
+    /// bytes; others take any from 10 ms to [`MAX_PACKET_MS`].
+    #[must_use]
+    pub fn possible_ptime_ms(&self, wanted_ms: u32) -> u32 {
+        let is_possible = match self.kind {
+            Kind::Opus => matches!(wanted_ms, 10 | 20 | 40 | 60 | 80 | 100 | 120),
+            Kind::Speex => (20..=MAX_PACKET_MS).contains(&wanted_ms) && wanted_ms.is_multiple_of(20),
+            _ => (10..=MAX_PACKET_MS).contains(&wanted_ms),
+        };
+        let ptime_ms = if is_possible { wanted_ms } else { USUAL_PTIME_MS };
+        match self.kind {
+            Kind::L16 => ptime_ms.min(l16::longest_ptime_ms(self.clock_rate_hz)),
+            _ => ptime_ms,
+        }
+    }
+
     /// The largest payload that a jitter buffer need hold for this codec, in bytes.
     #[must_use]
     pub const fn max_payload_bytes(&self) -> usize {
@@ -211,7 +255,17 @@ impl Codec {
             // 120 ms at ten bytes a frame; a description of silence is shorter than the frame in its place.
             Kind::G729 => 120,
             Kind::Speex => speex::MAX_PAYLOAD_BYTES,
+            Kind::L16 => l16::MAX_PAYLOAD_BYTES,
             Kind::Cn | Kind::TelephoneEvent => 64,
+        }
+    }
+
+    /// Bytes of [`MAX_PACKET_MS`] of audio, at most: of one packet, or of several where one holds less.
+    #[must_use]
+    pub fn max_audio_bytes(&self) -> usize {
+        match self.kind {
+            Kind::L16 => l16::audio_bytes(self.clock_rate_hz, MAX_PACKET_MS),
+            _ => self.max_payload_bytes(),
         }
     }
 
@@ -224,8 +278,9 @@ impl Codec {
             Kind::Pcmu => Ok(Box::new(g711::Coder::new(Law::Ulaw, sample_rate_hz)?)),
             Kind::Pcma => Ok(Box::new(g711::Coder::new(Law::Alaw, sample_rate_hz)?)),
             Kind::G722 => Ok(Box::new(g722::Decoder::new(sample_rate_hz)?)),
-            Kind::G729 => Ok(Box::new(g729::Decoder::new(sample_rate_hz)?)),
+            Kind::G729 => Ok(Box::new(g729::Decoder::new(sample_rate_hz, self.g729)?)),
             Kind::Speex => Ok(Box::new(speex::Decoder::new(self.clock_rate_hz, sample_rate_hz)?)),
+            Kind::L16 => Ok(Box::new(l16::Decoder::new(self.clock_rate_hz, sample_rate_hz)?)),
             Kind::Cn | Kind::TelephoneEvent => Err(CodecError::NotSpeech),
         }
     }
@@ -242,6 +297,7 @@ impl Codec {
             Kind::G722 => Ok(Box::new(g722::Encoder::new(settings.sample_rate_hz)?)),
             Kind::G729 => Ok(Box::new(g729::Encoder::new(settings, self.g729)?)),
             Kind::Speex => Ok(Box::new(speex::Encoder::new(self.clock_rate_hz, settings, self.speex)?)),
+            Kind::L16 => Ok(Box::new(l16::Encoder::new(self.clock_rate_hz, settings.sample_rate_hz)?)),
             Kind::Cn | Kind::TelephoneEvent => Err(CodecError::NotSpeech),
         }
     }
@@ -250,20 +306,29 @@ impl Codec {
 /// How an encoder should run. A codec ignores what it has no use for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncoderSettings {
-    /// Rate of the PCM given to the encoder: 8,000 for G.711 and G.729; 16,000 for G.722; the clock rate for Speex; 8,000,
-    /// 12,000, 16,000, 24,000 or 48,000 for Opus.
+    /// Rate of the PCM given to the encoder: 8,000 for G.711 and G.729; 16,000 for G.722; the clock rate for Speex and
+    /// L16; 8,000, 12,000, 16,000, 24,000 or 48,000 for Opus.
     pub sample_rate_hz: u32,
-    /// Complexity of Opus and Speex, 0 (least CPU) to 10.
-    pub complexity: u8,
+    /// Complexity of Opus and Speex, 0 (least CPU) to 10; `None` is the codec's own choice for the sample rate.
+    pub complexity: Option<u8>,
     /// Opus target in bits per second.
     pub bitrate_bps: u32,
     /// Packet loss to protect against by in-band FEC, 0 to 100; see [`Encoder::set_expected_loss`].
     pub expected_loss_percent: u8,
+    /// Whether silence is looked for in what a codec without a detector of its own carries, to be described by comfort
+    /// noise packets where the receiver takes them (ITU-T G.711 Appendix II). Of use to who packs, not to the encoder.
+    pub leaves_silence_out: bool,
 }
 
 impl Default for EncoderSettings {
     fn default() -> Self {
-        Self { sample_rate_hz: 8_000, complexity: 5, bitrate_bps: 24_000, expected_loss_percent: 5 }
+        Self {
+            sample_rate_hz: 8_000,
+            complexity: None,
+            bitrate_bps: 24_000,
+            expected_loss_percent: 5,
+            leaves_silence_out: false,
+        }
     }
 }
 
@@ -317,6 +382,11 @@ pub trait Decoder: Send {
         false
     }
 
+    /// Whether any bytes are samples to this codec, so that packets of another one are white noise instead of errors.
+    fn takes_any_bytes(&self) -> bool {
+        false
+    }
+
     /// Whether `payload` holds a redundant copy of the frame before it (Opus in-band FEC).
     fn has_redundancy(&self, _payload: &[u8]) -> bool {
         false
@@ -362,6 +432,8 @@ mod tests {
         assert_eq!(codec("PCMA", 8_000, 2), Some(CodecError::BadFormat));
         assert_eq!(codec("opus", 8_000, 2), Some(CodecError::BadFormat));
         assert_eq!(codec("telephone-event", 0, 1), Some(CodecError::BadFormat));
+        assert_eq!(codec("L16", 44_100, 2), Some(CodecError::BadFormat));
+        assert_eq!(codec("L16", 11_025, 1), Some(CodecError::BadFormat));
         assert_eq!(codec("opus", 48_000, 1), None, "some stacks leave the two channels out");
     }
 
@@ -383,6 +455,23 @@ mod tests {
             [8_000, 16_000, 48_000, 48_000, 48_000]
         );
         assert_eq!(pcmu.sample_rate_beside(48_000), 8_000);
+    }
+
+    #[test]
+    fn makes_packets_of_the_length_asked_for_where_it_can() {
+        for (name, clock_rate_hz, wanted_and_made_ms) in [
+            ("opus", 48_000, [(10, 10), (30, 20), (60, 60), (130, 20)]),
+            ("PCMU", 8_000, [(0, 20), (30, 30), (120, 120), (130, 20)]),
+            ("speex", 16_000, [(10, 20), (30, 20), (40, 40), (120, 120)]),
+            ("L16", 8_000, [(5, 20), (30, 30), (60, 60), (120, 70)]),
+            ("L16", 16_000, [(10, 10), (20, 20), (30, 30), (60, 30)]),
+            ("L16", 44_100, [(10, 10), (20, 10), (60, 10), (0, 10)]),
+        ] {
+            let codec = Codec::new(name, clock_rate_hz, 1, []).unwrap();
+            for (wanted_ms, made_ms) in wanted_and_made_ms {
+                assert_eq!(codec.possible_ptime_ms(wanted_ms), made_ms, "{name}/{clock_rate_hz}, {wanted_ms} ms");
+            }
+        }
     }
 
     #[test]

@@ -5,13 +5,17 @@
 //! the library. RFC 6716 (codec), 7587 (RTP payload).
 #![expect(unsafe_code, reason = "libopus is a C library; every call into it is in this file")]
 
+mod modes;
+
 use std::ffi::c_int;
 use std::ptr::NonNull;
 
 use opusic_sys as ffi;
 
 use super::{CodecError, Encoded, EncoderSettings, MAX_PACKET_MS};
+use crate::dsp::ceiling::{DoubtCeiling, power};
 use crate::dsp::to_i16;
+use modes::Modes;
 
 /// Rates that libopus can run at, lowest first.
 const SAMPLE_RATES_HZ: [u32; 5] = [8_000, 12_000, 16_000, 24_000, 48_000];
@@ -107,18 +111,14 @@ const fn samples(sample_rate_hz: u32, units: usize) -> usize {
     sample_rate_hz as usize / 400 * units
 }
 
-/// Mean square of a frame.
-fn power(pcm: &[i16]) -> f64 {
-    let energy: f64 = pcm.iter().map(|&sample| f64::from(sample) * f64::from(sample)).sum();
-    energy / f64::from(u32::try_from(pcm.len().max(1)).unwrap_or(u32::MAX))
-}
-
 /// An Opus encoder for mono speech.
 pub(super) struct Encoder {
     state: NonNull<ffi::OpusEncoder>,
     sample_rate_hz: u32,
     /// The frame before this one was silence (DTX).
     is_silent: bool,
+    /// The complexity is not given and depends on the loss.
+    is_adaptive: bool,
 }
 
 // SAFETY: the state is plain memory that only this value points to; libopus keeps no thread-local or global state, so
@@ -133,13 +133,16 @@ impl Encoder {
         // SAFETY: any arguments are allowed; `error` outlives the call. The result is null or a state that is ours.
         let state = unsafe { ffi::opus_encoder_create(rate_hz, 1, application, &raw mut error) };
         let state = NonNull::new(state).ok_or(CodecError::Library(error))?;
-        let mut encoder = Self { state, sample_rate_hz: settings.sample_rate_hz, is_silent: false };
+        let is_adaptive = settings.complexity.is_none() && asked.use_inband_fec;
+        let mut encoder = Self { state, sample_rate_hz: settings.sample_rate_hz, is_silent: false, is_adaptive };
         let bitrate_bps = settings
             .bitrate_bps
             .min(asked.max_average_bitrate_bps.unwrap_or(u32::MAX))
             .clamp(*BITRATES_BPS.start(), *BITRATES_BPS.end());
         encoder.set(ffi::OPUS_SET_SIGNAL_REQUEST, ffi::OPUS_SIGNAL_VOICE)?;
-        encoder.set(ffi::OPUS_SET_COMPLEXITY_REQUEST, c_int::from(settings.complexity.min(10)))?;
+        let is_protected = asked.use_inband_fec && settings.expected_loss_percent > 0;
+        let complexity = settings.complexity.unwrap_or(complexity_at(settings.sample_rate_hz, is_protected));
+        encoder.set(ffi::OPUS_SET_COMPLEXITY_REQUEST, c_int::from(complexity.min(10)))?;
         encoder.set(ffi::OPUS_SET_BITRATE_REQUEST, c_int::try_from(bitrate_bps).unwrap_or(c_int::MAX))?;
         encoder.set(ffi::OPUS_SET_MAX_BANDWIDTH_REQUEST, max_bandwidth(asked.max_playback_rate_hz))?;
         encoder.set(ffi::OPUS_SET_VBR_REQUEST, c_int::from(!asked.is_constant_bitrate))?;
@@ -153,6 +156,18 @@ impl Encoder {
     fn set(&mut self, request: c_int, value: c_int) -> Result<(), CodecError> {
         // SAFETY: the state is live, and each request used in this file takes exactly one `opus_int32`.
         count(unsafe { ffi::opus_encoder_ctl(self.state.as_ptr(), request, value) }).map(|_| ())
+    }
+}
+
+/// The least complexity whose sound is as good to the ear as that of a higher one, by PESQ (benches/README.md).
+///
+/// Below 2, libopus 1.6 takes a fifth of the bit rate for lost and adds no redundancy unless the rest is plenty
+/// (`compute_equiv_rate`, `decide_fec`): so 2 where there is to be some.
+const fn complexity_at(sample_rate_hz: u32, is_protected: bool) -> u8 {
+    match (sample_rate_hz, is_protected) {
+        (..=8_000, false) => 0,
+        (..=16_000, _) => 2,
+        _ => 5,
     }
 }
 
@@ -200,6 +215,10 @@ impl super::Encoder for Encoder {
     fn set_expected_loss(&mut self, percent: u8) {
         // Cannot fail: the value is in range and the state live. If it did, the old setting would stay.
         let _ = self.set(ffi::OPUS_SET_PACKET_LOSS_PERC_REQUEST, c_int::from(percent.min(100)));
+        if self.is_adaptive {
+            let complexity = complexity_at(self.sample_rate_hz, percent > 0);
+            let _ = self.set(ffi::OPUS_SET_COMPLEXITY_REQUEST, c_int::from(complexity));
+        }
     }
 
     fn reset(&mut self) {
@@ -223,6 +242,8 @@ pub(super) struct Decoder {
     rate_hz: c_int,
     /// Mean square of the frame decoded last.
     power: f64,
+    modes: Modes,
+    ceiling: DoubtCeiling,
 }
 
 // SAFETY: as for `Encoder`.
@@ -235,7 +256,14 @@ impl Decoder {
         // SAFETY: any arguments are allowed; `error` outlives the call. The result is null or a state that is ours.
         let state = unsafe { ffi::opus_decoder_create(rate_hz, 1, &raw mut error) };
         let state = NonNull::new(state).ok_or(CodecError::Library(error))?;
-        Ok(Self { state, sample_rate_hz, rate_hz, power: 0.0 })
+        Ok(Self {
+            state,
+            sample_rate_hz,
+            rate_hz,
+            power: 0.0,
+            modes: Modes::new(),
+            ceiling: DoubtCeiling::new(sample_rate_hz),
+        })
     }
 
     /// Runs the decoder over `payload` (None: conceal) into `pcm`.
@@ -274,6 +302,10 @@ impl super::Decoder for Decoder {
         let samples = self.packet_samples(payload).ok_or(CodecError::Malformed)?;
         let pcm = pcm.get_mut(..samples).ok_or(CodecError::OutputTooSmall)?;
         let samples = self.run(Some(payload), pcm, false)?;
+        if self.modes.are_changing(payload) {
+            self.ceiling.doubt();
+        }
+        self.ceiling.bound(pcm);
         self.power = power(pcm);
         Ok(samples)
     }
@@ -314,6 +346,8 @@ impl super::Decoder for Decoder {
         // SAFETY: the state is live; the request takes no argument.
         unsafe { ffi::opus_decoder_ctl(self.state.as_ptr(), ffi::OPUS_RESET_STATE) };
         self.power = 0.0;
+        self.modes = Modes::new();
+        self.ceiling = DoubtCeiling::new(self.sample_rate_hz);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Payloads of silence, as long as another payload: what a relay sends for a packet that must not be heard.
 //!
-//! RFC 6716 section 3.1 and 3.2 (Opus packets), 3551 (G.711, G.729), 3389 (comfort noise).
+//! RFC 6716 section 3.1 and 3.2 (Opus packets), 3551 (G.711, G.729, L16), 3389 (comfort noise).
 
-use super::{Codec, Kind, Law, g722, g729, speex};
+use super::{Codec, Kind, Law, g722, g729, l16, speex};
 
 /// Opus frames are measured in units of 2.5 ms; a packet has at most 120 ms (RFC 6716 section 3.2.5, R5).
 const MAX_UNITS: u8 = 48;
@@ -26,6 +26,7 @@ impl Codec {
             Kind::G722 => fill(silence, payload.len(), g722::SILENCE),
             Kind::G729 => write_g729_silence(g729::frame_count(payload)?, silence),
             Kind::Speex => speex::write_silence(speex::frame_count(payload)?, silence),
+            Kind::L16 => fill(silence, l16::sample_count(payload, self.clock_rate_hz())? * 2, 0),
             Kind::Cn => fill(silence, 1, NO_NOISE),
             Kind::Opus => write_opus_silence(opus_units(payload)?, silence),
             Kind::TelephoneEvent => None,
@@ -39,6 +40,10 @@ impl Codec {
             Kind::Pcmu | Kind::Pcma | Kind::G722 => payload.len() as u64 * 125,
             Kind::G729 => g729::frame_count(payload).unwrap_or(0) as u64 * 10_000,
             Kind::Speex => speex::frame_count(payload).unwrap_or(0) as u64 * 20_000,
+            Kind::L16 => {
+                let samples = l16::sample_count(payload, self.clock_rate_hz()).unwrap_or(0);
+                samples as u64 * 1_000_000 / u64::from(self.clock_rate_hz())
+            }
             Kind::Opus => u64::from(opus_units(payload).unwrap_or(0)) * 2_500,
             Kind::Cn | Kind::TelephoneEvent => 0,
         }
@@ -107,6 +112,7 @@ mod tests {
             ("PCMU", 8_000, &[10, 20, 30, 60][..]),
             ("PCMA", 8_000, &[10, 20, 30, 60]),
             ("G729", 8_000, &[10, 20, 30, 60]),
+            ("L16", 8_000, &[10, 20, 30, 60]),
             ("opus", 48_000, &[10, 20, 40, 60, 80, 100, 120]),
         ] {
             let codec = codec(name, clock_rate_hz);

@@ -144,10 +144,5 @@ impl Generator {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "sums of a few thousand squares of 16 bits are below 2^53")]
-fn approximate(sum: i64) -> f64 {
-    sum as f64
-}
-
 #[cfg(test)]
 mod tests;

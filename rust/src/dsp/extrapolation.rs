@@ -4,6 +4,8 @@
 //! a joint is made in the samples behind it. The step between the end of a period and its beginning is faded over a
 //! quarter of the period, and good samples are faded in over 10 ms.
 
+use std::ops::RangeInclusive;
+
 /// Periods looked for: 400 Hz to 66 Hz.
 const SHORTEST_US: usize = 2_500;
 const LONGEST_US: usize = 15_000;
@@ -20,6 +22,12 @@ const SILENT_US: usize = 60_000;
 
 /// Over what good samples are faded in.
 const JOINT_US: usize = 10_000;
+
+/// Samples of what is kept, thinned out to less than 16 kHz, and one more.
+const MOST_THINNED: usize = HISTORY_US / 1_000 * 16 + 1;
+
+/// Sums that run side by side.
+const LANES: usize = 8;
 
 /// Energy below which a likeness is not scaled up any more.
 const LEAST_ENERGY: f32 = 250.0;
@@ -139,23 +147,70 @@ impl Extrapolator {
     fn find_period(&self) -> usize {
         let stride = (self.per_ms / 8).max(1);
         let (shortest, longest) = (self.samples(SHORTEST_US), self.samples(LONGEST_US));
-        let coarse = self.most_alike((shortest..=longest).step_by(stride), stride);
-        let near = coarse.saturating_sub(stride).max(shortest)..=(coarse + stride).min(longest);
-        self.most_alike(near, 1)
+        let compared = self.samples(COMPARED_US);
+        let mut room = [0.0; MOST_THINNED];
+        let count = self.source.len().div_ceil(stride).min(MOST_THINNED);
+        let thinned = &mut room[MOST_THINNED - count..];
+        for (to, &from) in thinned.iter_mut().rev().zip(self.source.iter().rev().step_by(stride)) {
+            *to = f32::from(from);
+        }
+        let coarse = stride * most_alike(thinned, compared / stride, shortest.div_ceil(stride)..=longest / stride);
+        if stride == 1 {
+            return coarse;
+        }
+        let near = coarse.saturating_sub(stride - 1).max(shortest)..=(coarse + stride - 1).min(longest);
+        let begin = self.source.len() - compared;
+        let likeness = |period: usize| {
+            let mut sums = Sums::default();
+            let pieces = self.source[begin..].as_chunks::<LANES>().0.iter();
+            for (now, then) in pieces.zip(self.source[begin - period..].as_chunks::<LANES>().0) {
+                sums.add(&now.map(f32::from), &then.map(f32::from));
+            }
+            sums.likeness()
+        };
+        best(near, likeness)
+    }
+}
+
+/// The period after which the newest samples, so many of them, are most like those before.
+fn most_alike(samples: &[f32], compared: usize, periods: RangeInclusive<usize>) -> usize {
+    let begin = samples.len().saturating_sub(compared);
+    let newest = samples[begin..].as_chunks::<LANES>().0;
+    best(periods, |period| {
+        let mut sums = Sums::default();
+        for (now, then) in newest.iter().zip(samples[begin.saturating_sub(period)..].as_chunks::<LANES>().0) {
+            sums.add(now, then);
+        }
+        sums.likeness()
+    })
+}
+
+/// The period of the highest likeness.
+fn best(periods: RangeInclusive<usize>, likeness: impl Fn(usize) -> f32) -> usize {
+    let best = periods.map(|period| (likeness(period), period)).max_by(|a, b| a.0.total_cmp(&b.0));
+    best.map_or(1, |(_, period)| period)
+}
+
+/// Sums that run side by side, which keeps the processor busy.
+#[derive(Default)]
+struct Sums {
+    products: [f32; LANES],
+    energies: [f32; LANES],
+}
+
+impl Sums {
+    #[inline]
+    fn add(&mut self, now: &[f32; LANES], then: &[f32; LANES]) {
+        for (sum, (now, then)) in self.products.iter_mut().zip(now.iter().zip(then)) {
+            *sum += now * then;
+        }
+        for (sum, then) in self.energies.iter_mut().zip(then) {
+            *sum += then * then;
+        }
     }
 
-    fn most_alike(&self, periods: impl Iterator<Item = usize>, stride: usize) -> usize {
-        let begin = self.source.len() - self.samples(COMPARED_US);
-        let likeness = |period: usize| {
-            let pairs = self.source[begin..].iter().zip(&self.source[begin - period..]).step_by(stride);
-            let (product, energy) = pairs.fold((0.0, 0.0), |(product, energy), (&now, &then)| {
-                let (now, then) = (f32::from(now), f32::from(then));
-                (product + now * then, energy + then * then)
-            });
-            product / f32::max(energy, LEAST_ENERGY).sqrt()
-        };
-        let best = periods.map(|period| (likeness(period), period)).max_by(|a, b| a.0.total_cmp(&b.0));
-        best.map_or(1, |(_, period)| period)
+    fn likeness(&self) -> f32 {
+        self.products.iter().sum::<f32>() / self.energies.iter().sum::<f32>().max(LEAST_ENERGY).sqrt()
     }
 }
 

@@ -3,6 +3,10 @@
 //! Owns the history of one decoded stream and what is heard in place of its lost frames: the last pitch period over and
 //! over, from the second 10 ms on the last two and then three, fading from there to silence at 60 ms. Joints are
 //! overlap-added; the one at the start of a loss lies in the past, so everything comes out [`DELAY_SAMPLES`] late.
+//!
+//! Bit-exact on the vectors of the ITU-T Software Tool Library, which were made in double precision. Their ramps are sums of
+//! steps, not quotients: where a sum misses the line by its last bit, a sample is cut to the next lower number, so that the
+//! ramps here are added up in the same order.
 
 /// Rate that the lengths below are made for.
 pub const SAMPLE_RATE_HZ: u32 = 8_000;
@@ -20,7 +24,7 @@ const PITCH_MAX: usize = 120;
 /// Three longest periods and the quarter period before them.
 const HISTORY_SAMPLES: usize = 3 * PITCH_MAX + DELAY_SAMPLES;
 
-/// Samples that are correlated to find the pitch: 20 ms.
+/// Samples that are correlated to find the pitch: 20 ms. Half of them are a multiple of eight.
 const CORRELATION_SAMPLES: usize = 160;
 
 /// Energy below which the correlation is not scaled up any more.
@@ -144,10 +148,9 @@ impl Concealer {
     fn smooth(&mut self) {
         let overlap = self.overlap();
         let ahead = HISTORY_SAMPLES - self.span - overlap;
-        for place in 0..overlap {
-            let weight = ramp(place, overlap);
+        for (place, (old, new)) in ramp(overlap, 1.0).enumerate() {
             self.source[HISTORY_SAMPLES - overlap + place] =
-                (1.0 - weight) * self.tail[place] + weight * self.source[ahead + place];
+                clamp(old * self.tail[place] + new * self.source[ahead + place]);
         }
     }
 
@@ -164,9 +167,8 @@ impl Concealer {
         self.span += self.pitch;
         self.smooth();
         self.repeat(frame);
-        for (place, (new, old)) in frame.iter_mut().zip(&old[..overlap]).enumerate() {
-            let weight = ramp(place, overlap);
-            *new = truncate((1.0 - weight) * f64::from(*old) + weight * f64::from(*new));
+        for ((new, old), weights) in frame.iter_mut().zip(&old).zip(ramp(overlap, 1.0)) {
+            *new = truncate(weights.0 * f64::from(*old) + weights.1 * f64::from(*new));
         }
     }
 
@@ -195,7 +197,7 @@ impl Concealer {
         let mut gain = self.gain();
         for sample in frame {
             *sample = truncate(f64::from(*sample) * gain);
-            gain = (gain - FADE / 80.0).max(0.0);
+            gain -= FADE / 80.0;
         }
     }
 
@@ -205,9 +207,8 @@ impl Concealer {
         let gain = self.gain();
         let mut made_up = [0; FRAME_SAMPLES];
         self.repeat(&mut made_up[..overlap]);
-        for (place, (good, made_up)) in pcm.iter_mut().zip(&made_up[..overlap]).enumerate() {
-            let weight = ramp(place, overlap);
-            *good = truncate((1.0 - weight) * gain * f64::from(*made_up) + weight * f64::from(*good));
+        for ((good, made_up), weights) in pcm.iter_mut().zip(&made_up).zip(ramp(overlap, gain)) {
+            *good = truncate(weights.0 * f64::from(*made_up) + weights.1 * f64::from(*good));
         }
     }
 
@@ -222,10 +223,17 @@ impl Concealer {
     }
 }
 
-/// Weight of the incoming side at one place of an overlap: a line that ends at 1.
-fn ramp(place: usize, overlap: usize) -> f64 {
-    let line = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
-    line(place + 1) / line(overlap.max(1))
+/// Weights of the outgoing side, which begins at nearly `gain`, and of the incoming one, which ends at 1, at each place of
+/// an overlap.
+fn ramp(overlap: usize, gain: f64) -> impl Iterator<Item = (f64, f64)> {
+    let step = 1.0 / f64::from(u32::try_from(overlap.max(1)).unwrap_or(u32::MAX));
+    let first = ((1.0 - step) * gain, step);
+    std::iter::successors(Some(first), move |(old, new)| Some((old - step * gain, new + step))).take(overlap)
+}
+
+/// What a sample can be.
+fn clamp(value: f64) -> f64 {
+    value.clamp(f64::from(i16::MIN), f64::from(i16::MAX))
 }
 
 /// Towards zero, as the Recommendation rounds; saturates.
@@ -235,30 +243,56 @@ fn truncate(value: f64) -> i16 {
 }
 
 /// The distance at which the newest 20 ms resemble the past most: first every other sample and distance, then all of them
-/// around the best.
+/// around the best. Of two equally good periods the shorter one wins in the first search and the longer one in the second,
+/// as the Recommendation has it.
 fn find_pitch(source: &[f64; HISTORY_SAMPLES]) -> usize {
-    let coarse = best_pitch(source, PITCH_MIN..=PITCH_MAX, 2);
-    best_pitch(source, (coarse - 1).max(PITCH_MIN)..=(coarse + 1).min(PITCH_MAX), 1)
+    let mut thinned = [0.0; HISTORY_SAMPLES / 2];
+    for (to, from) in thinned.iter_mut().zip(source.iter().step_by(2)) {
+        *to = *from;
+    }
+    let scores = Scores { samples: &thinned, compared: CORRELATION_SAMPLES / 2 };
+    let coarse = 2 * scores.best(PITCH_MIN / 2..=PITCH_MAX / 2, |score, best| score >= best);
+    let scores = Scores { samples: source, compared: CORRELATION_SAMPLES };
+    scores.best((coarse - 1).max(PITCH_MIN)..=(coarse + 1).min(PITCH_MAX), |score, best| score > best)
 }
 
-/// Longest first, so that of two equally good periods the shorter one wins in the coarse search (`stride` 2) and the
-/// longer one in the fine search, as the Recommendation has it.
-fn best_pitch(source: &[f64; HISTORY_SAMPLES], range: std::ops::RangeInclusive<usize>, stride: usize) -> usize {
-    let newest = &source[HISTORY_SAMPLES - CORRELATION_SAMPLES..];
-    let mut best = (f64::NEG_INFINITY, *range.end());
-    for pitch in range.rev().step_by(stride) {
-        let past = &source[HISTORY_SAMPLES - CORRELATION_SAMPLES - pitch..HISTORY_SAMPLES - pitch];
-        let (mut energy, mut correlation) = (0.0, 0.0);
-        for (now, then) in newest.iter().zip(past).step_by(stride) {
-            energy += then * then;
-            correlation += then * now;
+/// How much the newest samples, so many of them, resemble earlier ones.
+struct Scores<'a> {
+    samples: &'a [f64],
+    compared: usize,
+}
+
+impl Scores<'_> {
+    /// The distance whose score `wins` over that of every one behind it, longest first.
+    fn best(&self, distances: std::ops::RangeInclusive<usize>, wins: fn(f64, f64) -> bool) -> usize {
+        let mut best = (f64::NEG_INFINITY, *distances.end());
+        for distance in distances.rev() {
+            let score = self.score(distance);
+            if wins(score, best.0) {
+                best = (score, distance);
+            }
         }
-        let score = correlation / f64::max(energy, LEAST_ENERGY).sqrt();
-        if score > best.0 || (stride > 1 && score >= best.0) {
-            best = (score, pitch);
+        best.1
+    }
+
+    fn score(&self, distance: usize) -> f64 {
+        let begin = self.samples.len() - self.compared;
+        let newest = &self.samples[begin..];
+        let past = &self.samples[begin - distance..begin - distance + self.compared];
+        product(newest, past) / f64::max(product(past, past), LEAST_ENERGY).sqrt()
+    }
+}
+
+/// The sum of the products. Those of 16-bit samples are whole numbers far below 2^53, so their order makes no difference,
+/// and several sums side by side keep the processor busy.
+fn product(one: &[f64], other: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    for (one, other) in one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0) {
+        for ((sum, a), b) in sums.iter_mut().zip(one).zip(other) {
+            *sum += a * b;
         }
     }
-    best.1
+    sums.iter().sum()
 }
 
 #[cfg(test)]

@@ -73,8 +73,9 @@ impl Period {
     /// Takes the period out: `pcm` holds the same speech in its front `pcm.len() - samples()`, which is returned.
     pub fn remove(self, pcm: &mut [i16]) -> usize {
         let period = self.0;
-        for place in 0..period {
-            pcm[place] = mix(pcm[place], pcm[place + period], place, period);
+        let (first, rest) = pcm.split_at_mut(period);
+        for ((weight, old), &new) in weights(period).zip(first).zip(&*rest) {
+            *old = mix(*old, new, weight);
         }
         pcm.copy_within(2 * period.., period);
         pcm.len() - period
@@ -89,9 +90,10 @@ impl Period {
         }
         // first period | second fading into first | second and the rest
         pcm.copy_within(period..length, 2 * period);
-        for place in 0..period {
-            let first = pcm[place];
-            pcm[place + period] = mix(pcm[place + 2 * period], first, place, period);
+        let (first, rest) = pcm.split_at_mut(period);
+        let (between, second) = rest.split_at_mut(period);
+        for ((weight, mixed), (&old, &new)) in weights(period).zip(between).zip(second.iter().zip(&*first)) {
+            *mixed = mix(old, new, weight);
         }
         length + period
     }
@@ -101,11 +103,20 @@ const fn samples(sample_rate_hz: u32, us: u32) -> usize {
     (sample_rate_hz as u64 * us as u64 / 1_000_000) as usize
 }
 
-/// From `old` at the first place to `new` at the last.
-fn mix(old: i16, new: i16, place: usize, length: usize) -> i16 {
-    let number = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
-    let weight = number(place + 1) / number(length + 1);
-    super::to_i16(f64::from(old) * (1.0 - weight) + f64::from(new) * weight)
+/// Weights of what is faded in over a period, from nearly 0 to nearly 1.
+fn weights(period: usize) -> impl Iterator<Item = f32> {
+    let step = 1.0 / f32::from(u16::try_from(period + 1).unwrap_or(u16::MAX));
+    (0..u16::MAX).map(move |place| f32::from(place + 1) * step)
+}
+
+/// The nearest sample to the sum of `new`, at this weight, and `old` at what is left of 1.
+#[expect(clippy::cast_possible_truncation, reason = "it lies between two samples")]
+fn mix(old: i16, new: i16, weight: f32) -> i16 {
+    // Above zero, cutting off the fraction is rounding down, which processors do to several numbers at a time; a check of
+    // the difference, which cannot overflow, would keep them from it.
+    const ABOVE_ZERO: i32 = 32_768;
+    let sum = f32::from(old) * (1.0 - weight) + f32::from(new) * weight;
+    ((sum + 32_768.5) as i32).wrapping_sub(ABOVE_ZERO) as i16
 }
 
 fn rms(pcm: &[i16]) -> f64 {

@@ -61,7 +61,7 @@ impl Backlog {
         self.len -= 1;
         let slot = self.slots.get_mut(place)?;
         let (socket, remote) = slot.from?;
-        Some(Received { socket, remote, data: slot.bytes.get_mut(..slot.len)?, is_truncated: false })
+        Some(Received { socket, remote, data: slot.bytes.get_mut(..slot.len)?, is_truncated: false, stamp: None })
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
 
     fn push(backlog: &mut Backlog, data: &mut [u8]) -> Result<(), DropReason> {
         let remote = SocketAddr::from(([192, 0, 2, 1], u16::from(data[0])));
-        backlog.push(&Received { socket: SocketId(3), remote, data, is_truncated: false })
+        backlog.push(&Received { socket: SocketId(3), remote, data, is_truncated: false, stamp: None })
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! load is such that the longest pause (a millisecond or so) finds several packets, the worker takes it after each turn.
 //! Where it finds enough of them, wake-ups are no longer what costs, and what adds delay is the turn's own work: from
 //! there on the pause falls with the square of the load, down to a third. What a turn works counts as part of its pause,
-//! so a worker that is busy for so long takes none. An idle worker wakes for each packet at once. Time is an argument.
+//! so a worker that is busy for so long takes none; nor does one whose rest of a pause is not worth falling asleep. An idle worker wakes for each packet at once. Time is an argument.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ const FORGETTING: u64 = 16;
 
 /// Fixed point of the counts below.
 const UNIT: u64 = 1 << 10;
+
+/// A pause that would be shorter is not made: to fall asleep and to wake up costs more.
+const SHORTEST_SLEEP: Duration = Duration::from_micros(150);
 
 /// Longest span of one turn that counts, so that an hour of silence is forgotten as fast as a second.
 const LONGEST_SPAN: Duration = Duration::from_secs(1);
@@ -58,7 +61,8 @@ impl Coalescer {
         let enough_ns = if expected > ENOUGH * UNIT { shrink(shrink(longest_ns)) } else { longest_ns };
         let period = Duration::from_nanos(worth_ns.min(enough_ns.max(longest_ns / SHORTEST)));
         // What the last turn worked on is time in which packets were gathered, too.
-        self.pause = period.saturating_sub(span.saturating_sub(self.pause));
+        let rest = period.saturating_sub(span.saturating_sub(self.pause));
+        self.pause = if rest < SHORTEST_SLEEP { Duration::ZERO } else { rest };
         self.pause
     }
 }
@@ -133,6 +137,21 @@ mod tests {
             pause = coalescer.pause(now, 400);
         }
         assert_eq!(pause, Duration::ZERO, "enough waits already");
+    }
+
+    #[test]
+    fn what_is_left_of_a_pause_is_slept_only_if_it_is_longer_than_falling_asleep() {
+        let after_turns_of = |work_us| {
+            let mut coalescer = Coalescer::new(LONGEST);
+            let (mut now, mut pause) = (start(), Duration::ZERO);
+            for _ in 0..400 {
+                now += pause + Duration::from_micros(work_us);
+                pause = coalescer.pause(now, 40);
+            }
+            pause
+        };
+        assert!(after_turns_of(100) > Duration::from_micros(250), "{:?}", after_turns_of(100));
+        assert_eq!(after_turns_of(350), Duration::ZERO, "40 datagrams in 0.35 ms: 50 us would be left");
     }
 
     #[test]

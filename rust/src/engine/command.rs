@@ -1,6 +1,6 @@
 //! What the controller may ask of the media plane: plain data, one enum.
 //!
-//! Mirrored by `python/trunkline/media/types.py`.
+//! Mirrored by `python/trunkline/media/types/commands.py`.
 
 use std::path::PathBuf;
 

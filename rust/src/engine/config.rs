@@ -34,10 +34,12 @@ pub struct EngineConfig {
     pub ice_consent: Duration,
     /// From the browser's description until media can flow.
     pub setup_timeout: Duration,
-    /// Opus encoder complexity, 0 to 10.
-    pub opus_complexity: u8,
+    /// Opus encoder complexity, 0 to 10; `None` is what suits the sample rate.
+    pub opus_complexity: Option<u8>,
     /// Opus encoder bitrate.
     pub opus_bitrate_bps: u32,
+    /// Whether silence is looked for in audio that we code for who takes comfort noise packets (RFC 3389).
+    pub leaves_silence_out: bool,
     /// Decoded audio files in memory: those being played, and those that may be wanted again.
     pub clip_memory_bytes: usize,
     /// How long a busy worker may sleep on although packets arrive, to take more of them at a time; zero is never.
@@ -68,8 +70,9 @@ impl Default for EngineConfig {
             media_inactivity_hold: Duration::from_secs(1_800),
             ice_consent: Duration::from_secs(30),
             setup_timeout: Duration::from_secs(15),
-            opus_complexity: 5,
+            opus_complexity: None,
             opus_bitrate_bps: 24_000,
+            leaves_silence_out: false,
             clip_memory_bytes: 256 * 1024 * 1024,
             longest_pause: Duration::from_micros(1_200),
             dscp: 46,
@@ -91,7 +94,7 @@ impl EngineConfig {
         if self.command_queue == 0 || self.event_queue < 16 {
             return fault("command_queue, event_queue: too small");
         }
-        if self.opus_complexity > 10 {
+        if self.opus_complexity.is_some_and(|complexity| complexity > 10) {
             return fault("opus_complexity: from 0 to 10");
         }
         if self.dscp > 63 {
@@ -185,7 +188,7 @@ mod tests {
         assert!(EngineConfig { rtp_ports: (5_000, 5_000), ..EngineConfig::default() }.check().is_err());
         assert!(EngineConfig { dscp: 64, ..EngineConfig::default() }.check().is_err());
         assert!(EngineConfig { longest_pause: Duration::from_millis(11), ..EngineConfig::default() }.check().is_err());
-        assert!(EngineConfig { opus_complexity: 11, ..EngineConfig::default() }.check().is_err());
+        assert!(EngineConfig { opus_complexity: Some(11), ..EngineConfig::default() }.check().is_err());
         let last_port = SocketAddr::from(([127, 0, 0, 1], 65_535));
         assert!(EngineConfig { webrtc_bind: last_port, workers: 2, ..EngineConfig::default() }.check().is_err());
     }

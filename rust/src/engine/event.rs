@@ -1,6 +1,6 @@
 //! What the media plane tells the controller, and the bounded queue that carries it.
 //!
-//! Mirrored by `python/trunkline/media/types.py`. Statistics give way when the queue fills up; everything else waits in
+//! Mirrored by `python/trunkline/media/types/events.py`. Statistics give way when the queue fills up; everything else waits in
 //! the worker, which takes no more commands until it got rid of it.
 
 use std::collections::VecDeque;

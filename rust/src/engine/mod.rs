@@ -4,6 +4,7 @@
 //! one worker, chosen by the call's number, which [`Engine::new_call`] gives. The controller (Python, a test or a bench) submits commands, waits for the
 //! engine's file descriptor and takes events in batches.
 
+mod arrivals;
 mod backlog;
 mod board;
 mod clips;
@@ -145,10 +146,20 @@ impl Engine {
         (1..threads.len()).map(|_| next()).find(|call| lives(*call)).unwrap_or(first)
     }
 
-    /// Hands a command to its call's worker without waiting.
+    /// Hands a command to its call's worker without waiting, and wakes it.
+    ///
+    /// Fails as `queue` does.
+    pub fn submit(&self, request: Request) -> Result<(), MediaError> {
+        self.queue(request)?;
+        self.wake_workers();
+        Ok(())
+    }
+
+    /// Hands a command to its call's worker, which need not look before `wake_workers`: who has several to give wakes
+    /// it once.
     ///
     /// Fails with `Capacity` when that worker has too many waiting, `Closed` when it is gone.
-    pub fn submit(&self, request: Request) -> Result<(), MediaError> {
+    pub fn queue(&self, request: Request) -> Result<(), MediaError> {
         let refused = |error: TrySendError<Request>| match error {
             TrySendError::Full(_) => MediaError::Capacity("commands in the queue"),
             TrySendError::Disconnected(_) => MediaError::Closed,
@@ -167,8 +178,15 @@ impl Engine {
         let index = worker_of(request.call, self.inputs.len()).ok_or(MediaError::Closed)?;
         let input = self.inputs.get(index).ok_or(MediaError::Closed)?;
         input.commands.try_send(request).map_err(refused)?;
-        input.wake.signal();
+        input.wake.put_off();
         Ok(())
+    }
+
+    /// Wakes the workers that have been given commands since the last time.
+    pub fn wake_workers(&self) {
+        for input in &self.inputs {
+            input.wake.signal_if_due();
+        }
     }
 
     /// Moves up to `max` events to the end of `events`. If more wait, the descriptor stays readable.
@@ -289,7 +307,7 @@ impl Engine {
         Ok(())
     }
 
-    fn spawn_recorder(&mut self, events: EventSender, opus_complexity: u8) -> Result<(), MediaError> {
+    fn spawn_recorder(&mut self, events: EventSender, opus_complexity: Option<u8>) -> Result<(), MediaError> {
         let (jobs, receiver) = sync_channel(HELPER_QUEUE);
         let (exited, exit) = sync_channel(1);
         let recorder = Recorder {

@@ -48,6 +48,8 @@ pub(super) struct Sockets {
     free: Vec<usize>,
     /// Those that had more than their share of a turn: the poller says nothing of them until something new arrives.
     unfinished: VecDeque<SocketId>,
+    /// Some are or were stamped.
+    are_stamped: bool,
     sending: SendBatch,
 }
 
@@ -65,7 +67,7 @@ impl Sockets {
         poller.add(&shared, u64::from(SHARED.0))?;
         let entries = vec![Some(Entry::new(shared))];
         let (free, unfinished) = (Vec::new(), VecDeque::with_capacity(1));
-        Ok(Self { poller, entries, free, unfinished, sending: SendBatch::new(SEND_BATCH) })
+        Ok(Self { poller, entries, free, unfinished, are_stamped: false, sending: SendBatch::new(SEND_BATCH) })
     }
 
     /// Takes a socket in, to be reported when readable.
@@ -90,6 +92,20 @@ impl Sockets {
         if let Some(entry) = self.entry_mut(id) {
             entry.owner = Some((place, lane));
         }
+    }
+
+    /// Has datagrams that come through a socket stamped from now on.
+    ///
+    /// A kernel that would refuse leaves it as it was: its datagrams count as come when they are read.
+    pub(super) fn stamp(&mut self, id: SocketId) {
+        let unstamped = self.entry_mut(id).filter(|entry| !entry.socket.is_stamped());
+        let is_done = unstamped.is_some_and(|entry| entry.socket.stamp_arrivals().is_ok());
+        self.are_stamped |= is_done;
+    }
+
+    /// Whether any datagram may have a stamp.
+    pub(super) fn are_stamped(&self) -> bool {
+        self.are_stamped
     }
 
     /// Gives a socket back to whoever closes it.

@@ -1,5 +1,5 @@
-//! The loop of one worker thread: sleep, read the clock once, collect what has arrived, deal with it, let deadlines
-//! run, send.
+//! The loop of one worker thread: sleep, read the clock once, and the calendar where packets are stamped by it, collect
+//! what has arrived, deal with it, let deadlines run, send.
 //!
 //! Holds nothing but the loop; who does what is in `board`. The only place of the media plane that reads the monotonic
 //! clock.
@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::io::{Readiness, ReceiveBatch, Wake};
 use crate::outbox::SocketId;
@@ -93,6 +93,8 @@ impl Worker {
             };
             self.board.sockets().wait(&mut readiness, pause, timeout)?;
             now = Instant::now();
+            let calendar = self.board.sockets().are_stamped().then(SystemTime::now);
+            self.board.begin_round(now, calendar);
             let mut found = 0;
             for _ in 0..self.board.sockets().unfinished() {
                 if let Some(socket) = self.board.sockets().next_unfinished() {

@@ -313,8 +313,13 @@ mod tests {
     use crate::dsp::testing::{level_dbm0, tone_level_dbm0};
     use crate::dsp::tone::Oscillator;
 
-    const SETTINGS: EncoderSettings =
-        EncoderSettings { sample_rate_hz: 8_000, complexity: 5, bitrate_bps: 24_000, expected_loss_percent: 0 };
+    const SETTINGS: EncoderSettings = EncoderSettings {
+        sample_rate_hz: 8_000,
+        complexity: None,
+        bitrate_bps: 24_000,
+        expected_loss_percent: 0,
+        leaves_silence_out: false,
+    };
 
     /// A file with this on its left channel and silence on the right.
     fn file(left: &[i16]) -> Vec<u8> {

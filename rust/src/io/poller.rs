@@ -7,8 +7,9 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-/// Readable descriptors reported by one wait; more come with the next.
-const EVENTS_PER_WAIT: usize = 256;
+/// Readable descriptors reported by one wait; more come with the next. Deadlines run in between, so it is enough for all
+/// calls that a worker can transcode: what was due while it was away must not be played before what has arrived is seen.
+const EVENTS_PER_WAIT: usize = 2_048;
 
 /// One epoll instance. Each registered descriptor carries a token that comes back when it has become readable.
 #[derive(Debug)]

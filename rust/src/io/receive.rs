@@ -1,11 +1,13 @@
-//! The datagrams of one turn, from many sockets, in buffers made once (`recvfrom`, `recvmmsg`).
+//! The datagrams of one turn, from many sockets, in buffers made once (`recvfrom`, `recvmsg`, `recvmmsg`).
 //!
-//! They are all collected before the first is looked at, so that work on several of them can be done together.
+//! They are all collected before the first is looked at, so that work on several of them can be done together. Those of
+//! sockets that ask for it have the kernel's time of their arrival with them.
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::ptr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::UdpSocket;
 use super::address::{NAME_CAPACITY, to_address};
@@ -23,13 +25,18 @@ struct Label {
     remote: Option<SocketAddr>,
     len: usize,
     is_truncated: bool,
+    stamp: Option<SystemTime>,
 }
+
+/// Room for what the kernel says beside a datagram: a header of two words, and a `timespec`.
+type Control = [u64; 4];
 
 /// Buffers for the datagrams of a turn.
 pub struct ReceiveBatch {
     buffers: Box<[[u8; DATAGRAM_BYTES]]>,
     labels: Box<[Label]>,
     names: Box<[libc::sockaddr_storage]>,
+    controls: Box<[Control]>,
     headers: Box<[libc::mmsghdr]>,
     // Pointed to by `headers`; never read from here.
     _vectors: Box<[libc::iovec]>,
@@ -50,6 +57,8 @@ pub struct Received<'a> {
     pub data: &'a mut [u8],
     /// It was longer than the buffer, and the rest is lost.
     pub is_truncated: bool,
+    /// When the kernel took it, by the system's clock; None unless its socket is stamped.
+    pub stamp: Option<SystemTime>,
 }
 
 impl ReceiveBatch {
@@ -63,21 +72,24 @@ impl ReceiveBatch {
             .iter_mut()
             .map(|buffer| libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() })
             .collect();
+        let mut controls = vec![Control::default(); capacity].into_boxed_slice();
         let headers = names
             .iter_mut()
             .zip(vectors.iter_mut())
-            .map(|(name, vector)| {
+            .zip(controls.iter_mut())
+            .map(|((name, vector), control)| {
                 // SAFETY: as above; the fields that matter are set below.
                 let mut header = unsafe { std::mem::zeroed::<libc::mmsghdr>() };
                 header.msg_hdr.msg_name = ptr::from_mut(name).cast();
                 header.msg_hdr.msg_iov = ptr::from_mut(vector);
                 header.msg_hdr.msg_iovlen = 1;
+                header.msg_hdr.msg_control = ptr::from_mut(control).cast();
                 header
             })
             .collect();
-        let empty = Label { socket: SocketId(0), remote: None, len: 0, is_truncated: false };
+        let empty = Label { socket: SocketId(0), remote: None, len: 0, is_truncated: false, stamp: None };
         let labels = vec![empty; capacity].into_boxed_slice();
-        Self { buffers, labels, names, headers, _vectors: vectors, len: 0 }
+        Self { buffers, labels, names, controls, headers, _vectors: vectors, len: 0 }
     }
 
     /// How many datagrams there are, of whatever kind.
@@ -106,8 +118,8 @@ impl ReceiveBatch {
     /// The datagrams in the order in which they were taken, but for those whose sender has no IP address.
     pub fn datagrams(&mut self) -> impl Iterator<Item = Received<'_>> {
         self.labels.iter().zip(&mut self.buffers).take(self.len).filter_map(|(label, buffer)| {
-            let Label { socket, remote, len, is_truncated } = *label;
-            Some(Received { socket, remote: remote?, data: buffer.get_mut(..len)?, is_truncated })
+            let Label { socket, remote, len, is_truncated, stamp } = *label;
+            Some(Received { socket, remote: remote?, data: buffer.get_mut(..len)?, is_truncated, stamp })
         })
     }
 
@@ -116,7 +128,8 @@ impl ReceiveBatch {
     pub fn take(&mut self, socket: &UdpSocket, id: SocketId, limit: usize) -> io::Result<usize> {
         let before = self.len;
         for taken in 0..limit.min(SINGLY) {
-            match self.take_one(socket, id) {
+            let result = if socket.is_stamped() { self.take_stamped(socket, id) } else { self.take_one(socket, id) };
+            match result {
                 Ok(0) => return Ok(taken),
                 Err(error) if taken == 0 => return Err(error),
                 Ok(_) | Err(_) => {}
@@ -144,8 +157,22 @@ impl ReceiveBatch {
         };
         let Ok(len) = usize::try_from(len) else { return nothing_or_error() };
         let is_truncated = len > buffer.len();
-        *label = Label { socket: id, remote: to_address(name), len: len.min(buffer.len()), is_truncated };
+        let len = len.min(buffer.len());
+        *label = Label { socket: id, remote: to_address(name), len, is_truncated, stamp: None };
         self.len += 1;
+        Ok(1)
+    }
+
+    /// Does as [`take_one`](Self::take_one) with a socket that is stamped.
+    fn take_stamped(&mut self, socket: &UdpSocket, id: SocketId) -> io::Result<usize> {
+        let Some(header) = self.headers.get_mut(self.len) else { return Ok(0) };
+        ask(&mut header.msg_hdr, true);
+        // SAFETY: the header points to a name, a vector and a control buffer of this value, the vector to a buffer of it,
+        // each with its size; all outlive the call.
+        let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header.msg_hdr, libc::MSG_DONTWAIT) };
+        let Ok(len) = u32::try_from(len) else { return nothing_or_error() };
+        header.msg_len = len;
+        self.label(id, 1);
         Ok(1)
     }
 
@@ -155,27 +182,54 @@ impl ReceiveBatch {
             return Ok(0);
         };
         for header in &mut *headers {
-            header.msg_hdr.msg_namelen = NAME_CAPACITY;
+            ask(&mut header.msg_hdr, socket.is_stamped());
         }
         let capacity = u32::try_from(headers.len()).unwrap_or(u32::MAX);
-        // SAFETY: every header points to a name and a vector of this value, the vectors to its buffers; all outlive
-        // the call, and `capacity` is their number.
+        // SAFETY: every header points to a name, a vector and a control buffer of this value, the vectors to its buffers;
+        // all outlive the call, and `capacity` is their number.
         let taken = unsafe {
             libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), capacity, libc::MSG_DONTWAIT, ptr::null_mut())
         };
         let Ok(taken) = usize::try_from(taken) else { return nothing_or_error() };
-        let places = self.labels.iter_mut().zip(&self.names).zip(&self.headers);
-        for ((label, name), header) in places.skip(self.len).take(taken) {
+        self.label(id, taken);
+        Ok(taken)
+    }
+
+    /// Notes what the next `taken` headers say, which the kernel has filled.
+    fn label(&mut self, id: SocketId, taken: usize) {
+        let places = self.labels.iter_mut().zip(&self.names).zip(&self.headers).zip(&self.controls);
+        for (((label, name), header), control) in places.skip(self.len).take(taken) {
             *label = Label {
                 socket: id,
                 remote: to_address(name),
                 len: usize::try_from(header.msg_len).unwrap_or(0),
                 is_truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+                stamp: stamp(&header.msg_hdr, control),
             };
         }
         self.len += taken;
-        Ok(taken)
     }
+}
+
+/// Says anew how much room there is, which the kernel has overwritten with what it used.
+fn ask(header: &mut libc::msghdr, is_stamped: bool) {
+    header.msg_namelen = NAME_CAPACITY;
+    header.msg_controllen = if is_stamped { size_of::<Control>() } else { 0 };
+}
+
+/// The time of arrival beside a datagram, if that is what the kernel wrote.
+fn stamp(header: &libc::msghdr, control: &Control) -> Option<SystemTime> {
+    let whole = size_of::<libc::cmsghdr>() + size_of::<libc::timespec>();
+    if header.msg_controllen < whole || whole > size_of::<Control>() {
+        return None;
+    }
+    let message: *const libc::cmsghdr = ptr::from_ref(control).cast();
+    // SAFETY: `control` is as aligned as a header of words, longer than header and `timespec` together, and all of it is
+    // written; both are plain numbers, of which any bits are valid.
+    let (message, time) = unsafe { (message.read(), message.add(1).cast::<libc::timespec>().read()) };
+    let is_time = message.cmsg_level == libc::SOL_SOCKET && message.cmsg_type == libc::SCM_TIMESTAMPNS;
+    let (seconds, nanoseconds) = (u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?);
+    (is_time && nanoseconds < 1_000_000_000).then(|| UNIX_EPOCH + Duration::new(seconds, nanoseconds))
 }
 
 /// What a system call that failed has taken: nothing, if that is because nothing was there.

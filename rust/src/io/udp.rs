@@ -35,6 +35,7 @@ pub struct Granted {
 pub struct UdpSocket {
     inner: std::net::UdpSocket,
     local: SocketAddr,
+    is_stamped: bool,
 }
 
 impl UdpSocket {
@@ -62,7 +63,7 @@ impl UdpSocket {
         socket.bind(&address.into())?;
         let inner = std::net::UdpSocket::from(socket);
         let local = inner.local_addr()?;
-        Ok(Self { inner, local })
+        Ok(Self { inner, local, is_stamped: false })
     }
 
     /// The bound address.
@@ -82,6 +83,19 @@ impl UdpSocket {
         };
         let dscp = u8::try_from(class >> DSCP_SHIFT).unwrap_or(0);
         Ok(Granted { receive_bytes: bytes(libc::SO_RCVBUF)?, send_bytes: bytes(libc::SO_SNDBUF)?, dscp })
+    }
+
+    /// Has the kernel note when each datagram comes that comes from now on (`SO_TIMESTAMPNS`).
+    pub fn stamp_arrivals(&mut self) -> io::Result<()> {
+        set_option(self, (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS), 1)?;
+        self.is_stamped = true;
+        Ok(())
+    }
+
+    /// Whether the kernel notes when datagrams come.
+    #[must_use]
+    pub fn is_stamped(&self) -> bool {
+        self.is_stamped
     }
 
     /// Whether this socket can reach `remote` at all: an IPv4 socket cannot send to IPv6.
@@ -134,6 +148,7 @@ fn option(socket: &impl AsRawFd, (level, name): (libc::c_int, libc::c_int)) -> i
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::SystemTime;
 
     use super::*;
     use crate::io::{ReceiveBatch, SendBatch, SendOutcome};
@@ -216,6 +231,35 @@ mod tests {
         assert_eq!(batch.take(&b, ID, 8).unwrap(), 5);
         let received: Vec<_> = batch.datagrams().map(|received| (received.data.len(), received.is_truncated)).collect();
         assert_eq!(received, lengths.map(|len| (len.min(DATAGRAM_BYTES), len > DATAGRAM_BYTES)));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "stamps are compared with the system's clock")]
+    fn the_kernel_notes_when_datagrams_come_to_a_socket_that_asks_for_it() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let bind = || UdpSocket::bind(address.parse().unwrap(), OPTIONS).unwrap();
+            let (sender, mut stamped, plain) = (bind(), bind(), bind());
+            stamped.stamp_arrivals().unwrap();
+            let before = SystemTime::now();
+            let lengths = [1, DATAGRAM_BYTES + 1, 2, 3, DATAGRAM_BYTES];
+            for receiver in [&stamped, &plain] {
+                let data = lengths.map(|len| (receiver.local(), &[7; DATAGRAM_BYTES + 1][..len]));
+                assert_eq!(SendBatch::new(5).send(&sender, data).sent, 5);
+            }
+            let mut batch = ReceiveBatch::new(10);
+            assert_eq!(batch.take(&stamped, ID, 5).unwrap(), 5, "singly and together");
+            assert_eq!(batch.take(&plain, ID, 5).unwrap(), 5);
+            let after = SystemTime::now();
+
+            let taken: Vec<_> = batch.datagrams().map(|one| (one.remote, one.data.len(), one.is_truncated)).collect();
+            let expected = lengths.map(|len| (sender.local(), len.min(DATAGRAM_BYTES), len > DATAGRAM_BYTES));
+            assert_eq!(taken, [expected, expected].concat());
+            let stamps: Vec<_> = batch.datagrams().map(|received| received.stamp).collect();
+            assert_eq!(stamps[5..], [None; 5]);
+            let told: Vec<SystemTime> = stamps[..5].iter().copied().flatten().collect();
+            assert!(told.len() == 5 && told.is_sorted(), "{stamps:?}");
+            assert!(before <= told[0] && told[4] <= after, "{before:?} {told:?} {after:?}");
+        }
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Wakes another thread's poller, or asyncio. Signals coalesce until drained.
 #[derive(Debug)]
 pub struct Wake {
     fd: OwnedFd,
+    is_due: AtomicBool,
 }
 
 impl Wake {
@@ -19,7 +21,7 @@ impl Wake {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: `raw` was just returned by the kernel and belongs to nobody else.
-        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(raw) } })
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(raw) }, is_due: AtomicBool::new(false) })
     }
 
     /// Makes the descriptor readable. A full counter is readable already, so that error means nothing.
@@ -27,6 +29,18 @@ impl Wake {
         let one = 1_u64;
         // SAFETY: the pointer and the length describe the local `one`.
         unsafe { libc::write(self.fd.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
+    }
+
+    /// Notes that a signal is due, and leaves it to `signal_if_due`: whoever has more to say signals once.
+    pub fn put_off(&self) {
+        self.is_due.store(true, Ordering::Release);
+    }
+
+    /// Signals if that was put off since the last time.
+    pub fn signal_if_due(&self) {
+        if self.is_due.swap(false, Ordering::AcqRel) {
+            self.signal();
+        }
     }
 
     /// Makes the descriptor unreadable until the next signal.
@@ -65,6 +79,19 @@ mod tests {
         wake.signal();
         assert!(wake.wait(Duration::ZERO));
         wake.drain();
+        assert!(!wake.wait(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_is_put_off_is_signalled_once() {
+        let wake = Wake::new().unwrap();
+        wake.put_off();
+        wake.put_off();
+        assert!(!wake.wait(Duration::ZERO));
+        wake.signal_if_due();
+        assert!(wake.wait(Duration::ZERO));
+        wake.drain();
+        wake.signal_if_due();
         assert!(!wake.wait(Duration::ZERO));
     }
 }

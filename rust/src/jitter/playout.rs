@@ -82,7 +82,7 @@ impl Playout {
     pub fn new(config: Config, mut decoder: Box<dyn Decoder>) -> Self {
         let rate_hz = decoder.sample_rate_hz();
         Self {
-            filler: Filler::new(&mut *decoder),
+            filler: Filler::new(&mut *decoder, config.clock_rate_hz),
             decoder,
             rate_hz,
             tracker: Tracker::new(config.clock_rate_hz),

@@ -192,8 +192,10 @@ mod tests {
         fn packet(&mut self, at_ms: u64, ssrc: u32, seq: u32, timestamp: u32) -> Result<(u16, u32, bool), DropReason> {
             #[expect(clippy::cast_possible_truncation, reason = "the wire number is the lower half")]
             let header = Header::new(Pt(0), SeqNo(seq as u16), timestamp, Ssrc(ssrc));
-            let packet = Inbound { header: &header, extended_seq: seq, is_restart: false, payload: &[] };
-            let placed = self.continuity.place(self.start + Duration::from_millis(at_ms), &packet, 8_000)?;
+            let now = self.start + Duration::from_millis(at_ms);
+            let packet =
+                Inbound { arrived_at: now, header: &header, extended_seq: seq, is_restart: false, payload: &[] };
+            let placed = self.continuity.place(now, &packet, 8_000)?;
             Ok((placed.seq.0, placed.timestamp, placed.is_break))
         }
     }

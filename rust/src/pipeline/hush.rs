@@ -1,10 +1,11 @@
 //! Silence of the other leg as packets of comfort noise, for a far side that takes them.   RFC 3389 section 4.
 //!
-//! Owns what was said of the noise, and whether it needs saying again. Who is silent has said so itself (DTX): nobody's
-//! speech is judged here, so that none is cut off.
+//! Owns what was said of the noise, and whether it needs saying again. Who is silent has said so itself (DTX); speech is
+//! judged only where the node is set to leave silence out by itself (ITU-T G.711 Appendix II), since judges err.
 
 use crate::codecs::{Codec, Kind};
 use crate::dsp::cn::{Describer, Description};
+use crate::dsp::vad;
 
 use super::Format;
 
@@ -34,7 +35,11 @@ pub(super) enum Outcome<'a> {
 #[derive(Debug)]
 pub(super) struct Hush {
     format: Format,
+    /// None if only the other side's word counts.
+    detector: Option<vad::Detector>,
     describer: Describer,
+    /// What is said of the spectrum is said at the rate of the clock; G.722, with more samples than that, says the level.
+    is_coloured: bool,
     noise_ms: u32,
     /// What was said last in this silence, and how long ago.
     sent: Option<(Description, u32)>,
@@ -43,13 +48,30 @@ pub(super) struct Hush {
 
 impl Hush {
     /// Of an encoder of `speech`: None if the far side named no comfort noise for it, or it has its own way of being silent.
-    pub(super) fn beside(speech: &Codec, send: &[Format]) -> Option<Self> {
-        let has_none_of_its_own = matches!(speech.kind(), Kind::Pcmu | Kind::Pcma);
-        let rate_hz = speech.native_sample_rate_hz();
-        let is_fit = |format: &&Format| format.codec.kind() == Kind::Cn && format.codec.clock_rate_hz() == rate_hz;
+    ///
+    /// `leaves_silence_out`: whether silence is looked for as well.
+    pub(super) fn beside(speech: &Codec, send: &[Format], leaves_silence_out: bool) -> Option<Self> {
+        let has_none_of_its_own = matches!(speech.kind(), Kind::Pcmu | Kind::Pcma | Kind::G722 | Kind::L16);
+        let (rate_hz, clock_rate_hz) = (speech.native_sample_rate_hz(), speech.clock_rate_hz());
+        let is_fit =
+            |format: &&Format| format.codec.kind() == Kind::Cn && format.codec.clock_rate_hz() == clock_rate_hz;
         let format = send.iter().find(is_fit).filter(|_| has_none_of_its_own)?;
+        let detector = leaves_silence_out.then(|| vad::Detector::new(rate_hz));
         let payload = [0; Description::MAX_BYTES];
-        Some(Self { format: *format, describer: Describer::default(), noise_ms: 0, sent: None, payload })
+        Some(Self {
+            format: *format,
+            detector,
+            describer: Describer::default(),
+            is_coloured: rate_hz == clock_rate_hz,
+            noise_ms: 0,
+            sent: None,
+            payload,
+        })
+    }
+
+    /// Listens to a frame of the other side, and says whether it may be left out.
+    pub(super) fn hears_silence(&mut self, pcm: &[i16]) -> bool {
+        self.detector.as_mut().is_some_and(|detector| !detector.is_speech(pcm))
     }
 
     /// How its packets are numbered.
@@ -64,7 +86,8 @@ impl Hush {
         if self.noise_ms <= HANGOVER_MS {
             return Outcome::Speech;
         }
-        let description = self.describer.describe();
+        let heard = self.describer.describe();
+        let description = if self.is_coloured { heard } else { Description::white(heard.below_overload_db) };
         if let Some((sent, age_ms)) = &mut self.sent {
             *age_ms += frame_ms;
             let is_changed = sent.below_overload_db.abs_diff(description.below_overload_db) >= CHANGE_DB;

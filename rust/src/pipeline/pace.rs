@@ -19,6 +19,8 @@ pub(super) struct Pace {
 /// The moment of one packet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Beat {
+    /// When it is due: not after it is made.
+    pub(super) at: Instant,
     base: u32,
     elapsed_ms: u64,
     /// No packet went before.
@@ -38,11 +40,12 @@ impl Pace {
 
     /// Takes the packet that is due, and goes on by its length; over what a late worker has missed.
     pub(super) fn advance(&mut self, now: Instant, frame_ms: u32) -> Beat {
-        let beat = Beat { base: self.base, elapsed_ms: self.elapsed_ms, is_first: self.is_first };
+        let mut beat = Beat { at: self.next_at, base: self.base, elapsed_ms: self.elapsed_ms, is_first: self.is_first };
         let frame = Duration::from_millis(u64::from(frame_ms));
         let mut frames = 1;
         self.next_at += frame;
         while self.next_at + GREATEST_LAG < now {
+            beat.at = self.next_at;
             self.next_at += frame;
             frames += 1;
         }

@@ -83,8 +83,9 @@ mod tests {
         fn packet(&mut self, at_ms: u64, ssrc: u32, seq: u32, timestamp: u32) -> Result<(u16, u32, bool), DropReason> {
             #[expect(clippy::cast_possible_truncation, reason = "the wire number is the lower half")]
             let header = Header::new(Pt(0), SeqNo(seq as u16), timestamp, Ssrc(ssrc));
-            let packet = Inbound { header: &header, extended_seq: seq, is_restart: false, payload: &[] };
             let now = self.at(at_ms);
+            let packet =
+                Inbound { arrived_at: now, header: &header, extended_seq: seq, is_restart: false, payload: &[] };
             let sent = self.relay.rewrite(now, &packet, PT, &mut self.output)?;
             assert_eq!((sent.ssrc, sent.pt), (Ssrc(7), Pt(8)));
             Ok((sent.seq.0, sent.timestamp, sent.marker))

@@ -29,6 +29,7 @@ impl Routes {
     pub(super) fn choose(source: &[Format], send: &[Format], is_same_ptime: bool) -> Self {
         let route = |theirs: &Format| {
             let same = send.iter().find(|ours| is_same_codec(ours.codec, theirs.codec));
+            let same = same.filter(|ours| may_follow(ours.codec, theirs.codec));
             let other_law = law(theirs.codec).and_then(|law| {
                 let ours = send.iter().find(|ours| self::law(ours.codec) == Some(law.other()))?;
                 Some(Route::Convert(*ours, law))
@@ -89,4 +90,10 @@ fn law(codec: Codec) -> Option<Law> {
 /// Whether a payload of the one may go on as a payload of the other.
 fn is_same_codec(one: Codec, other: Codec) -> bool {
     one.kind() == other.kind() && one.clock_rate_hz() == other.clock_rate_hz()
+}
+
+/// Whether all that is sent by the terms of `theirs` may go on under `ours`: who forbids descriptions of silence (G.729
+/// Annex B) would hear nothing instead of them.
+fn may_follow(ours: Codec, theirs: Codec) -> bool {
+    ours.kind() != Kind::G729 || ours.g729().annex_b || !theirs.g729().annex_b
 }

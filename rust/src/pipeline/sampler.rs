@@ -1,8 +1,8 @@
-//! What a relayed stream sounds like, where its bytes can be read by a table: G.711.
+//! What a relayed stream sounds like, where its bytes can be read by a table or are samples: G.711 and L16.
 //!
-//! A relayed packet is not decoded, so that one in [`EVERY`] is listened to, and no more than its first 20 ms: enough to
-//! tell a dead microphone or an overdriven one, and a level. Other codecs stay unknown; to decode them would cost more
-//! than all else that a relay does.
+//! A relayed packet is not decoded, so that one in [`EVERY`] is listened to, and no more than its first 20 ms of G.711:
+//! enough to tell a dead microphone or an overdriven one, and a level. Other codecs stay unknown; to decode them would
+//! cost more than all else that a relay does.
 
 use crate::codecs::{Codec, Kind, Law};
 use crate::quality::Meter;
@@ -30,22 +30,32 @@ impl Sampler {
             return;
         }
         self.skip = EVERY - 1;
-        let law = match codec.kind() {
-            Kind::Pcmu => Law::Ulaw,
-            Kind::Pcma => Law::Alaw,
+        let mut frame = [0; FRAME_SAMPLES];
+        let samples = match codec.kind() {
+            Kind::Pcmu => expand(Law::Ulaw, payload, &mut frame),
+            Kind::Pcma => expand(Law::Alaw, payload, &mut frame),
+            Kind::L16 => {
+                let samples = payload.as_chunks().0;
+                frame.iter_mut().zip(samples).for_each(|(sample, bytes)| *sample = i16::from_be_bytes(*bytes));
+                samples.len()
+            }
             _ => return,
         };
-        let mut frame = [0; FRAME_SAMPLES];
-        for (sample, byte) in frame.iter_mut().zip(payload) {
-            *sample = law.expand(*byte);
-        }
-        self.meter.hear(frame.get(..payload.len()).unwrap_or(&frame));
+        self.meter.hear(frame.get(..samples).unwrap_or(&frame));
     }
 
     /// What was heard so far.
     pub(super) fn meter(&self) -> Meter {
         self.meter
     }
+}
+
+/// Reads what fits into `frame`; returns how many samples there are.
+fn expand(law: Law, payload: &[u8], frame: &mut [i16]) -> usize {
+    for (sample, byte) in frame.iter_mut().zip(payload) {
+        *sample = law.expand(*byte);
+    }
+    payload.len()
 }
 
 #[cfg(test)]
@@ -68,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn both_laws_are_read_and_other_codecs_stay_unknown() {
+    fn laws_and_samples_are_read_and_other_codecs_stay_unknown() {
         // The loudest bytes of each law, of both signs.
         for (name, loud) in [("PCMU", [0x80, 0x00]), ("PCMA", [0xaa, 0x2a])] {
             let mut sampler = Sampler::default();
@@ -76,6 +86,10 @@ mod tests {
             let figures = sampler.meter().figures().unwrap();
             assert!(figures.is_clipped() && figures.signal_dbm0.unwrap() > 5.5, "{name}: {figures:?}");
         }
+        let mut sampler = Sampler::default();
+        sampler.pass(&codec("L16", 16_000, 1), &[0x40, 0x00, 0xc0, 0x00].repeat(160));
+        // Half of full scale, of both signs.
+        assert!((sampler.meter().figures().unwrap().signal_dbm0.unwrap() - 0.13).abs() < 0.1);
         let mut sampler = Sampler::default();
         sampler.pass(&codec("opus", 48_000, 2), &[0xf8; 80]);
         assert_eq!(sampler.meter().figures(), None);

@@ -129,10 +129,11 @@ impl Ear {
         if packet.is_restart {
             line.reset();
         }
+        let arrived_at = packet.arrived_at;
         let packet =
             Packet { seq: packet.header.seq.0, timestamp: packet.header.timestamp, content, payload: packet.payload };
         self.heard_at = Some(now);
-        match line.playout.insert(now, &packet) {
+        match line.playout.insert(arrived_at, &packet) {
             Inserted::Kept => Ok(()),
             Inserted::Duplicate => Err(DropReason::Duplicate),
             Inserted::Late => Err(DropReason::Late),
@@ -155,6 +156,7 @@ impl Line {
     fn new(pt: Pt, codec: &Codec, sample_rate_hz: u32) -> Option<Self> {
         let decoder = codec.decoder(codec.sample_rate_beside(sample_rate_hz)).ok()?;
         let config = Config::new(codec.clock_rate_hz(), codec.max_payload_bytes());
+        let config = Config { buffer_bytes: 4 * codec.max_audio_bytes(), ..config };
         let playout = Playout::new(config, decoder);
         let rate_hz = playout.sample_rate_hz();
         let resampler = if rate_hz == sample_rate_hz {

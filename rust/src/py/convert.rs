@@ -1,4 +1,4 @@
-//! Commands from the dataclasses of `trunkline.media.types`, events to their fields, errors to `trunkline.errors`.
+//! Commands from the dataclasses of `trunkline.media.types`, events to theirs, errors to `trunkline.errors`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use crate::net::{Pt, SrtpKeys, SrtpProfile};
 use crate::pipeline::{Format, Source};
 
 use super::figures;
+use super::values::value;
 
 /// The exception of `trunkline.errors` for a refusal.
 pub(super) fn raise(py: Python<'_>, error: &MediaError) -> PyErr {
@@ -59,6 +60,7 @@ pub(super) fn config(settings: &Bound<'_, PyAny>) -> PyResult<EngineConfig> {
         setup_timeout: seconds("dtls_timeout_s")?,
         opus_complexity: field(settings, "opus_complexity")?,
         opus_bitrate_bps: field(settings, "opus_bitrate_bps")?,
+        leaves_silence_out: field(settings, "silence_suppression")?,
         clip_memory_bytes: field::<usize>(settings, "clip_memory_mb")?.saturating_mul(1024 * 1024),
         longest_pause: Duration::from_micros(field(settings, "longest_pause_us")?),
         dscp: field(settings, "dscp")?,
@@ -126,99 +128,115 @@ pub(super) fn command(command: &Bound<'_, PyAny>) -> PyResult<Command> {
     })
 }
 
-/// The name of an event's dataclass and its fields.
-pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
-    let fields = PyDict::new(py);
-    let name = match event {
+/// An event's dataclass, made from its fields.
+macro_rules! told {
+    ($py:expr, $class:literal, $fields:tt) => {
+        value!($py, "trunkline.media.types.events", $class, $fields)
+    };
+}
+
+/// An event as the dataclass of its name in `trunkline.media.types.events`.
+pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> {
+    match event {
         Event::CommandDone { request } => {
-            fields.set_item("request", request.0)?;
-            "CommandDone"
+            told!(py, "CommandDone", { "request": request.0 })
         }
         Event::CommandFailed { request, kind, message } => {
-            fields.set_item("request", request.0)?;
-            fields.set_item("error_kind", kind)?;
-            fields.set_item("message", message)?;
-            "CommandFailed"
+            told!(py, "CommandFailed", {
+                "request": request.0,
+                "error_kind": kind,
+                "message": message,
+            })
         }
         Event::EndpointReady { request, endpoint, local } => {
-            fields.set_item("request", request.0)?;
-            fields.set_item("endpoint", endpoint.0)?;
-            fields.set_item("local", local_description(py, local)?)?;
-            "EndpointReady"
+            told!(py, "EndpointReady", {
+                "request": request.0,
+                "endpoint": endpoint.0,
+                "local": local_description(py, local)?,
+            })
         }
         Event::IceStateChanged { call, endpoint, remote } => {
-            about(&fields, call.0, endpoint)?;
-            fields.set_item("state", if remote.is_some() { "connected" } else { "disconnected" })?;
-            fields.set_item("remote", remote.map(address))?;
-            "IceStateChanged"
+            told!(py, "IceStateChanged", {
+                "call": call.0,
+                "endpoint": endpoint.0,
+                "state": if remote.is_some() { "connected" } else { "disconnected" },
+                "remote": remote.map(address),
+            })
         }
         Event::DtlsStateChanged { call, endpoint, result } => {
-            about(&fields, call.0, endpoint)?;
-            fields.set_item("state", if result.is_ok() { "connected" } else { "failed" })?;
+            let state = if result.is_ok() { "connected" } else { "failed" };
             let (Ok(detail) | Err(detail)) = result;
-            fields.set_item("detail", detail)?;
-            "DtlsStateChanged"
+            told!(py, "DtlsStateChanged", {
+                "call": call.0,
+                "endpoint": endpoint.0,
+                "state": state,
+                "detail": detail,
+            })
         }
         Event::FirstPacket { call, endpoint } => {
-            about(&fields, call.0, endpoint)?;
-            "FirstPacket"
+            told!(py, "FirstPacket", { "call": call.0, "endpoint": endpoint.0 })
         }
         Event::FirstPacketMissing { call, endpoint, waited } => {
-            about(&fields, call.0, endpoint)?;
-            fields.set_item("waited_s", waited.as_secs_f64())?;
-            "FirstPacketMissing"
+            told!(py, "FirstPacketMissing", {
+                "call": call.0,
+                "endpoint": endpoint.0,
+                "waited_s": waited.as_secs_f64(),
+            })
         }
         Event::MediaInactive { call, endpoint, idle } => {
-            about(&fields, call.0, endpoint)?;
-            fields.set_item("idle_s", idle.as_secs_f64())?;
-            "MediaInactive"
+            told!(py, "MediaInactive", {
+                "call": call.0,
+                "endpoint": endpoint.0,
+                "idle_s": idle.as_secs_f64(),
+            })
         }
         Event::DtmfReceived { call, endpoint, digit, duration_ms, by } => {
-            about(&fields, call.0, endpoint)?;
-            fields.set_item("digit", digit)?;
-            fields.set_item("duration_ms", duration_ms)?;
-            fields.set_item("by", by.name())?;
-            "DtmfReceived"
+            told!(py, "DtmfReceived", {
+                "call": call.0,
+                "endpoint": endpoint.0,
+                "digit": digit,
+                "duration_ms": duration_ms,
+                "by": by.name(),
+            })
         }
         Event::PlayDone { call, endpoint } => {
-            about(&fields, call.0, endpoint)?;
-            "PlayDone"
+            told!(py, "PlayDone", { "call": call.0, "endpoint": endpoint.0 })
         }
         Event::TapDone(report) => {
-            about(&fields, report.call.0, report.endpoint)?;
-            fields.set_item("reason", report.reason)?;
-            fields.set_item("detail", report.detail)?;
-            fields.set_item("path", report.path.to_string_lossy())?;
-            fields.set_item("seconds", report.seconds)?;
-            fields.set_item("bytes", report.bytes)?;
-            fields.set_item("dropped_ms", report.dropped_ms)?;
-            "TapDone"
+            told!(py, "TapDone", {
+                "call": report.call.0,
+                "endpoint": report.endpoint.0,
+                "reason": report.reason,
+                "detail": report.detail,
+                "path": report.path.to_string_lossy(),
+                "seconds": report.seconds,
+                "bytes": report.bytes,
+                "dropped_ms": report.dropped_ms,
+            })
         }
         Event::Stats { request, endpoint, stats } => {
-            fields.set_item("request", request.0)?;
-            fields.set_item("endpoint", endpoint.0)?;
-            fields.set_item("stats", figures::stats(py, &stats)?)?;
-            "Stats"
+            told!(py, "Stats", {
+                "request": request.0,
+                "endpoint": endpoint.0,
+                "stats": figures::stats(py, &stats)?,
+            })
         }
         Event::EndpointClosed { call, endpoint, reason, request, stats } => {
-            about(&fields, call.0, endpoint)?;
-            fields.set_item("reason", reason)?;
-            fields.set_item("request", request.map(|request| request.0))?;
-            fields.set_item("stats", stats.map(|stats| figures::stats(py, &stats)).transpose()?)?;
-            "EndpointClosed"
+            told!(py, "EndpointClosed", {
+                "call": call.0,
+                "endpoint": endpoint.0,
+                "reason": reason,
+                "request": request.map(|request| request.0),
+                "stats": stats.map(|stats| figures::stats(py, &stats)).transpose()?,
+            })
         }
         Event::BridgeFailed { call, reason } => {
-            fields.set_item("call", call.0)?;
-            fields.set_item("reason", reason)?;
-            "BridgeFailed"
+            told!(py, "BridgeFailed", { "call": call.0, "reason": reason })
         }
         Event::WorkerDied { worker, reason } => {
-            fields.set_item("worker", worker)?;
-            fields.set_item("reason", reason)?;
-            "WorkerDied"
+            told!(py, "WorkerDied", { "worker": worker, "reason": reason })
         }
-    };
-    (name, fields).into_pyobject(py)
+    }
 }
 
 /// Counters by name; drops by reason under `drops`.
@@ -245,39 +263,33 @@ pub(super) fn totals<'py>(py: Python<'py>, totals: &Totals) -> PyResult<Bound<'p
     Ok(fields)
 }
 
-fn about(fields: &Bound<'_, PyDict>, call: u64, endpoint: EndpointId) -> PyResult<()> {
-    fields.set_item("call", call)?;
-    fields.set_item("endpoint", endpoint.0)
-}
-
-/// The name of the local description's dataclass and its fields.
-fn local_description(py: Python<'_>, local: Local) -> PyResult<Bound<'_, PyTuple>> {
-    let fields = PyDict::new(py);
-    let name = match local {
+/// A local description as its dataclass.
+fn local_description(py: Python<'_>, local: Local) -> PyResult<Bound<'_, PyAny>> {
+    match local {
         Local::WebRtc { candidates, ice_ufrag, ice_pwd, fingerprint, ssrc, cname } => {
-            fields.set_item("candidates", PyTuple::new(py, candidates.into_iter().map(address))?)?;
-            fields.set_item("ice_ufrag", ice_ufrag)?;
-            fields.set_item("ice_pwd", ice_pwd)?;
-            fields.set_item("fingerprint", fingerprint)?;
-            fields.set_item("ssrc", ssrc.0)?;
-            fields.set_item("cname", cname)?;
-            "WebRtcLocal"
+            value!(py, "trunkline.media.types.transports", "WebRtcLocal", {
+                "candidates": PyTuple::new(py, candidates.into_iter().map(address))?,
+                "ice_ufrag": ice_ufrag,
+                "ice_pwd": ice_pwd,
+                "fingerprint": fingerprint,
+                "ssrc": ssrc.0,
+                "cname": cname,
+            })
         }
         Local::Rtp { addresses, fingerprint, ssrc, cname } => {
             let mut pairs = addresses.into_iter().map(|(rtp, rtcp)| (address(rtp), address(rtcp)));
             // The engine advertises at least one address.
-            if let Some((rtp, rtcp)) = pairs.next() {
-                fields.set_item("rtp", rtp)?;
-                fields.set_item("rtcp", rtcp)?;
-            }
-            fields.set_item("other_family", pairs.next())?;
-            fields.set_item("fingerprint", fingerprint)?;
-            fields.set_item("ssrc", ssrc.0)?;
-            fields.set_item("cname", cname)?;
-            "RtpLocal"
+            let (rtp, rtcp) = pairs.next().unzip();
+            value!(py, "trunkline.media.types.transports", "RtpLocal", {
+                "rtp": rtp,
+                "rtcp": rtcp,
+                "ssrc": ssrc.0,
+                "cname": cname,
+                "fingerprint": fingerprint,
+                "other_family": pairs.next(),
+            })
         }
-    };
-    (name, fields).into_pyobject(py)
+    }
 }
 
 fn transport(transport: &Bound<'_, PyAny>) -> PyResult<TransportKind> {

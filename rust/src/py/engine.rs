@@ -31,14 +31,19 @@ impl Engine {
         self.inner.new_call().0
     }
 
-    /// Hands one command to the worker of `call_id`, without waiting.
+    /// Hands one command to the worker of `call_id`, without waiting; it looks at the latest after `flush`.
     fn submit(&self, py: Python<'_>, request_id: u64, call_id: u64, command: &Bound<'_, PyAny>) -> PyResult<()> {
         let command = convert::command(command)?;
         let request = Request { id: RequestId(request_id), call: CallId(call_id), command };
-        self.inner.submit(request).map_err(|error| convert::raise(py, &error))
+        self.inner.queue(request).map_err(|error| convert::raise(py, &error))
     }
 
-    /// Takes up to `max` events as (name of the dataclass, its fields). Never waits.
+    /// Wakes the workers that have been handed commands.
+    fn flush(&self) {
+        self.inner.wake_workers();
+    }
+
+    /// Takes up to `max` events, each as its dataclass. Never waits.
     fn poll_events<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Bound<'py, PyList>> {
         let mut events = Vec::new();
         self.inner.poll_events(&mut events, max);

@@ -5,6 +5,8 @@
 mod convert;
 mod engine;
 mod figures;
+mod sip;
+mod values;
 
 use pyo3::prelude::*;
 
@@ -19,5 +21,6 @@ fn is_speex_available() -> bool {
 fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(is_speex_available, module)?)?;
+    sip::register(module)?;
     module.add_class::<engine::Engine>()
 }

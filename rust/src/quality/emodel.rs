@@ -15,6 +15,9 @@ pub struct Impairment {
 /// G.711 with concealment: Table I.4 (the receiver, ours or the far side's, is taken to conceal).
 pub const G711: Impairment = Impairment { ie: 0.0, bpl: 25.1 };
 
+/// L16 loses nothing of what G.711 leaves, and is concealed alike.
+pub const L16: Impairment = G711;
+
 /// G.729 with Annex A: Table I.4.
 pub const G729A: Impairment = Impairment { ie: 11.0, bpl: 19.0 };
 

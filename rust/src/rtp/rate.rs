@@ -6,11 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-/// The share of one audio stream: packets of 4 ms, when 20 ms are usual and 10 ms are short.
-const INTERVAL: Duration = Duration::from_millis(4);
+/// The share of one audio stream: the shortest packets of any codec (Opus, RFC 6716 section 2.1.4), when 20 ms are usual.
+const INTERVAL: Duration = Duration::from_micros(2_500);
 
-/// What may come at once after a network stood still: two seconds of the usual packets, with room.
-const BURST: Duration = Duration::from_millis(4 * 128);
+/// What may come at once after a network stood still: 128 packets, two seconds of the usual ones, with room.
+const BURST: Duration = Duration::from_millis(320);
 
 /// The allowance of one far side.
 #[derive(Debug, Clone, Default)]
@@ -43,8 +43,8 @@ mod tests {
 
     #[test]
     fn every_packet_time_that_a_codec_has_is_free() {
-        for every_ms in [5, 10, 20, 60] {
-            assert_eq!(taken(&mut Allowance::default(), origin(), 10_000, Duration::from_millis(every_ms)), 10_000);
+        for every_us in [2_500, 5_000, 10_000, 20_000, 60_000] {
+            assert_eq!(taken(&mut Allowance::default(), origin(), 10_000, Duration::from_micros(every_us)), 10_000);
         }
     }
 
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn ten_times_the_usual_rate_is_cut_to_the_share() {
         let passed = taken(&mut Allowance::default(), origin(), 5_000, Duration::from_millis(2));
-        assert!((2_500..2_700).contains(&passed), "{passed} of 5,000 in ten seconds");
+        assert!((4_000..4_200).contains(&passed), "{passed} of 5,000 in ten seconds");
     }
 
     #[expect(clippy::disallowed_methods, reason = "any moment will do")]

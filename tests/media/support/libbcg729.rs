@@ -103,10 +103,17 @@ impl Decoder {
         Self { library, channel }
     }
 
-    pub(crate) fn decode(&mut self, frame: &[u8; 10]) -> [i16; 80] {
+    /// `frame`: 10 bytes of speech, 2 that describe noise, or none where nothing came.
+    pub(crate) fn decode(&mut self, frame: &[u8]) -> [i16; 80] {
         let mut pcm = [0; 80];
-        // SAFETY: the channel is open; the library reads the 10 bytes and writes 80 samples.
-        unsafe { (self.library.decode)(self.channel, frame.as_ptr(), 10, 0, 0, 0, pcm.as_mut_ptr()) };
+        let (is_missing, is_noise) = (u8::from(frame.is_empty()), u8::from(frame.len() == 2));
+        let mut bytes = [0; 10];
+        bytes[..frame.len()].copy_from_slice(frame);
+        let length = u8::try_from(frame.len()).unwrap_or(0);
+        // SAFETY: the channel is open; the library reads at most the 10 bytes and writes 80 samples.
+        unsafe {
+            (self.library.decode)(self.channel, bytes.as_ptr(), length, is_missing, is_noise, 0, pcm.as_mut_ptr());
+        }
         pcm
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Lab {
     pub(crate) limits: Limits,
     /// Of what endpoints send that are made from now on.
     pub(crate) first_seq: SeqNo,
+    /// Of the encoders of such endpoints.
+    pub(crate) settings: EncoderSettings,
 }
 
 impl Lab {
@@ -49,6 +51,7 @@ impl Lab {
             clock: WallClock::new(start, Duration::from_secs(1_700_000_000)),
             limits,
             first_seq: SeqNo(1),
+            settings: EncoderSettings::default(),
         }
     }
 
@@ -66,7 +69,7 @@ impl Lab {
 
     fn add(&mut self, endpoint: Endpoint) -> LegIndex {
         let first = FirstNumbers { seq: self.first_seq, timestamp: 1 };
-        self.bridge.add(endpoint, first, EncoderSettings::default()).unwrap()
+        self.bridge.add(endpoint, first, self.settings).unwrap()
     }
 
     fn identity(id: u64) -> Identity {

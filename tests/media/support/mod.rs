@@ -1,6 +1,7 @@
 //! An engine of its own for each test, and the peers that talk to it.
 
 pub(crate) mod browser;
+pub(crate) mod cores;
 pub(crate) mod libbcg729;
 pub(crate) mod libsrtp;
 pub(crate) mod memory;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use trunkline_media::bridge::{CallId, Dtmf, Stats, StreamParameters};
-use trunkline_media::codecs::Codec;
+use trunkline_media::codecs::{Codec, is_speex_available};
 use trunkline_media::endpoint::{Direction, EndpointId, Remote, RtcpParameters};
 use trunkline_media::engine::{
     Command, Engine, EngineConfig, Event, Local, PlaySource, Request, RequestId, TransportKind,
@@ -36,6 +37,26 @@ pub(crate) fn now() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "packets are sent in real time")]
 pub(crate) fn sleep_until(at: Instant) {
     std::thread::sleep(at.saturating_duration_since(now()));
+}
+
+/// Waits until something is so, or fails.
+#[track_caller]
+pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = now() + PATIENCE;
+    while !is_so() {
+        assert!(now() < deadline, "not within {PATIENCE:?}: {what}");
+        sleep_until(now() + Duration::from_millis(1));
+    }
+}
+
+/// Receives until there are so many, or until the patience is at its end: the caller judges what has come.
+pub(crate) fn catch_up<T>(received: &mut Vec<T>, wanted: usize, mut receive: impl FnMut() -> Vec<T>) {
+    let deadline = now() + PATIENCE;
+    received.extend(receive());
+    while received.len() < wanted && now() < deadline {
+        sleep_until(now() + Duration::from_millis(1));
+        received.extend(receive());
+    }
 }
 
 /// A loopback address that no other test uses, so that port ranges never meet.
@@ -73,6 +94,48 @@ pub(crate) fn g729() -> Format {
 /// Narrow-band or wide-band Speex, by its clock rate.
 pub(crate) fn speex(clock_rate_hz: u32) -> Format {
     Format { pt: Pt(if clock_rate_hz == 8_000 { 97 } else { 98 }), codec: codec("speex", clock_rate_hz, 1) }
+}
+
+/// L16 at this rate.
+pub(crate) fn l16(clock_rate_hz: u32) -> Format {
+    let pt = match clock_rate_hz {
+        8_000 => 99,
+        16_000 => 100,
+        44_100 => 11,
+        _ => 102,
+    };
+    Format { pt: Pt(pt), codec: codec("L16", clock_rate_hz, 1) }
+}
+
+/// A codec as the settings name it.
+pub(crate) fn name(format: Format) -> String {
+    format!("{}/{}", format.codec.kind().name(), format.codec.clock_rate_hz())
+}
+
+/// Comfort noise.
+pub(crate) fn cn() -> Format {
+    Format { pt: Pt(13), codec: codec("CN", 8_000, 1) }
+}
+
+/// A codec with parameters.
+pub(crate) fn asked(format: Format, fmtp: &[(&str, &str)]) -> Format {
+    let Format { pt, codec } = format;
+    let parameters = fmtp.iter().copied();
+    let codec = Codec::new(codec.kind().name(), codec.clock_rate_hz(), codec.channels(), parameters).unwrap();
+    Format { pt, codec }
+}
+
+/// Every codec that this machine can code, each rate of its own once. Where CI is set, that is all there is.
+#[expect(clippy::print_stderr, reason = "says what is left out")]
+pub(crate) fn speech() -> Vec<Format> {
+    let mut formats = vec![opus(), pcmu(), pcma(), g722(), g729(), l16(8_000), l16(16_000), l16(44_100), l16(48_000)];
+    if is_speex_available() {
+        formats.extend([speex(8_000), speex(16_000)]);
+    } else {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "CI runs every test: install libspeex1");
+        eprintln!("without Speex, since libspeex1 is not installed");
+    }
+    formats
 }
 
 pub(crate) fn events(pt: u8, clock_rate_hz: u32) -> Format {
@@ -260,16 +323,35 @@ impl Rig {
         self.engine.totals().drops.iter().find(|(name, _)| *name == reason).unwrap().1
     }
 
+    /// Datagrams that the workers have taken so far.
+    pub(crate) fn taken(&self) -> u64 {
+        self.engine.totals().datagrams_received
+    }
+
+    /// Waits until the workers have taken so many datagrams.
+    #[track_caller]
+    pub(crate) fn await_taken(&self, taken: u64) {
+        eventually("the workers take what was sent", || self.taken() >= taken);
+    }
+
+    /// Waits until the worker of this call has taken so many datagrams and sent all that it makes of them at once, and of
+    /// the commands so far. What has not arrived then does not come.
+    #[track_caller]
+    pub(crate) fn settle(&mut self, call: CallId, taken: u64) {
+        self.await_taken(taken);
+        // A command is obeyed behind the packets of its turn, and what the turn made is sent at its end.
+        let turns = self.engine.totals().turns;
+        self.ask(call, Command::GetStats { endpoint: EndpointId(u64::MAX) });
+        eventually("the worker's turn ends", || self.engine.totals().turns > turns);
+    }
+
     /// Sends a burst by `send`, which says how many datagrams it sent, and waits until the worker has taken that many:
     /// what does not fit into a socket's buffer beside it would be lost unseen.
+    #[track_caller]
     pub(crate) fn after_burst(&self, send: impl FnOnce() -> u64) {
-        let before = self.engine.totals().datagrams_received;
+        let before = self.taken();
         let sent = send();
-        let deadline = now() + PATIENCE;
-        while self.engine.totals().datagrams_received - before < sent {
-            assert!(now() < deadline, "the worker does not take {sent} datagrams");
-            sleep_until(now() + Duration::from_millis(1));
-        }
+        self.await_taken(before + sent);
     }
 
     fn take<T>(&mut self, pick: &mut impl FnMut(&Event) -> Option<T>) -> Option<T> {

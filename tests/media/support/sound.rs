@@ -26,7 +26,7 @@ impl Speaker {
     pub(crate) fn payload(&mut self) -> Vec<u8> {
         let mut pcm = vec![0; self.samples];
         self.oscillator.fill(&mut pcm);
-        let mut payload = vec![0; 1_400];
+        let mut payload = vec![0; 1_920];
         match self.encoder.encode(&pcm, &mut payload).unwrap() {
             Encoded::Payload(len) => payload.truncate(len),
             Encoded::Silence => payload.clear(),

@@ -35,6 +35,7 @@ pub(crate) fn joined(a: &StreamParameters, b: &StreamParameters) -> (Lab, LegInd
 pub(crate) struct Talker {
     format: Format,
     encoder: Box<dyn Encoder>,
+    frequency_hz: f64,
     oscillator: Oscillator,
     seq: u16,
     timestamp: u32,
@@ -43,14 +44,16 @@ pub(crate) struct Talker {
 impl Talker {
     /// A tone at -10 dBm0.
     pub(crate) fn new(format: Format, frequency_hz: f64) -> Self {
-        let rate_hz = format.codec.native_sample_rate_hz();
-        let oscillator = Oscillator::new(&[frequency_hz], -10.0, rate_hz);
-        Self { format, encoder: encoder_of(format), oscillator, seq: 65_500, timestamp: u32::MAX - 9_000 }
+        let oscillator = tone(format, frequency_hz);
+        Self { format, encoder: encoder_of(format), frequency_hz, oscillator, seq: 65_500, timestamp: u32::MAX - 9_000 }
     }
 
-    /// Goes on in another codec of the same rates.
+    /// Goes on in another codec of the same clock.
     pub(crate) fn switch(&mut self, format: Format) {
         assert_eq!(format.codec.clock_rate_hz(), self.format.codec.clock_rate_hz());
+        if format.codec.native_sample_rate_hz() != self.format.codec.native_sample_rate_hz() {
+            self.oscillator = tone(format, self.frequency_hz);
+        }
         (self.format, self.encoder) = (format, encoder_of(format));
     }
 
@@ -61,13 +64,13 @@ impl Talker {
         if !is_silent {
             self.oscillator.fill(&mut pcm);
         }
-        let mut payload = vec![0; 1_400];
+        let mut payload = vec![0; 1_920];
         let len = match self.encoder.encode(&pcm, &mut payload).unwrap() {
             Encoded::Payload(len) => len,
             Encoded::Silence => 0,
         };
         let packet = (len > 0).then(|| self.wrap(&payload[..len]));
-        self.timestamp = self.timestamp.wrapping_add(self.format.codec.clock_rate_hz() / 1_000 * ptime_ms);
+        self.timestamp = self.timestamp.wrapping_add(self.format.codec.clock_rate_hz() * ptime_ms / 1_000);
         packet
     }
 
@@ -84,6 +87,10 @@ impl Talker {
     pub(crate) fn lose(&mut self) {
         self.seq = self.seq.wrapping_add(1);
     }
+}
+
+fn tone(format: Format, frequency_hz: f64) -> Oscillator {
+    Oscillator::new(&[frequency_hz], -10.0, format.codec.native_sample_rate_hz())
 }
 
 fn encoder_of(format: Format) -> Box<dyn Encoder> {
@@ -123,7 +130,7 @@ impl Ear {
             let samples = self.decoder.decode(header.payload_of(data), &mut pcm).unwrap();
             self.heard.samples.extend(&pcm[..samples]);
             let ms = u32::try_from(samples).unwrap() * 1_000 / self.heard.rate_hz;
-            let units = ms * (self.format.codec.clock_rate_hz() / 1_000);
+            let units = ms * self.format.codec.clock_rate_hz() / 1_000;
             if let Some((timestamp, units)) = self.before {
                 self.gap_units += header.timestamp.wrapping_sub(timestamp.wrapping_add(units));
             }

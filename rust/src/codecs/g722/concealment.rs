@@ -6,6 +6,7 @@
 //! held back until they have found their way.
 
 use super::SAMPLE_RATE_HZ;
+use crate::dsp::ceiling::power;
 use crate::dsp::extrapolation::Extrapolator;
 use crate::dsp::to_i16;
 
@@ -71,10 +72,4 @@ impl Concealment {
             known = known.max(power.min(allowed));
         }
     }
-}
-
-/// Mean square.
-fn power(pcm: &[i16]) -> f64 {
-    let energy: f64 = pcm.iter().map(|&sample| f64::from(sample) * f64::from(sample)).sum();
-    energy / f64::from(u32::try_from(pcm.len().max(1)).unwrap_or(u32::MAX))
 }

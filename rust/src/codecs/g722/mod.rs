@@ -11,6 +11,7 @@ mod concealment;
 mod qmf;
 
 use super::{CodecError, Encoded, MAX_PACKET_MS};
+use crate::dsp::ceiling::DoubtCeiling;
 use band::{Band, high, low};
 use concealment::Concealment;
 use qmf::{Analysis, Synthesis};
@@ -77,6 +78,7 @@ pub(super) struct Decoder {
     low: Band,
     high: Band,
     synthesis: Synthesis,
+    ceiling: DoubtCeiling,
     concealment: Concealment,
 }
 
@@ -86,7 +88,13 @@ impl Decoder {
         if sample_rate_hz != SAMPLE_RATE_HZ {
             return Err(CodecError::BadSampleRate);
         }
-        Ok(Self { low: Band::low(), high: Band::high(), synthesis: Synthesis::new(), concealment: Concealment::new() })
+        Ok(Self {
+            low: Band::low(),
+            high: Band::high(),
+            synthesis: Synthesis::new(),
+            ceiling: DoubtCeiling::new(SAMPLE_RATE_HZ),
+            concealment: Concealment::new(),
+        })
     }
 
     fn decode_byte(&mut self, byte: u8) -> [i16; 2] {
@@ -111,6 +119,10 @@ impl super::Decoder for Decoder {
         for (pair, &byte) in pcm.as_chunks_mut().0.iter_mut().zip(payload) {
             *pair = self.decode_byte(byte);
         }
+        if !payload.iter().copied().all(is_sent) {
+            self.ceiling.doubt();
+        }
+        self.ceiling.bound(pcm);
         self.concealment.receive(pcm);
         Ok(samples)
     }
@@ -123,8 +135,15 @@ impl super::Decoder for Decoder {
     fn reset(&mut self) {
         (self.low, self.high) = (Band::low(), Band::high());
         self.synthesis = Synthesis::new();
+        self.ceiling = DoubtCeiling::new(SAMPLE_RATE_HZ);
         self.concealment.reset();
     }
+}
+
+/// Whether an encoder may say so, in whatever mode: in the lower band the first of sixteen intervals has no meaning. Of 20 ms
+/// of random bytes 29,999 in 30,000 give themselves away by it.
+fn is_sent(byte: u8) -> bool {
+    byte & 0x3c != 0
 }
 
 #[cfg(test)]

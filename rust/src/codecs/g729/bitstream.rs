@@ -3,6 +3,7 @@
 //! Table 8 of the Recommendation and RFC 3551 section 4.5.6; SID frames: table B.2, padded to two bytes.
 
 use super::L_SUBFR;
+use super::adaptive_codebook::parity;
 use super::lsp_quantizer;
 use super::silence::sid;
 
@@ -94,6 +95,11 @@ impl Speech {
         let first = Subframe::read(lag, &mut fields);
         let lag = fields.take_u8(5);
         Self { lsp, parity, subframes: [first, Subframe::read(lag, &mut fields)] }
+    }
+
+    /// Whether the first lag came as it was sent, as far as one bit can tell.
+    pub(super) fn has_right_parity(&self) -> bool {
+        self.parity == parity(self.subframes[0].lag)
     }
 
     pub(super) fn write(&self, bytes: &mut [u8; SPEECH_BYTES]) {

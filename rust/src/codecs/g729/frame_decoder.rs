@@ -3,8 +3,9 @@
 //! Owns the whole state of a decoder and the concealment of lost frames; packets are its caller's affair.
 //! Clauses 4.1, 4.2, 4.4; Annex A; the frame types of Annex B.
 
-use super::adaptive_codebook::{self, HISTORY, decode_first, decode_second, parity, predict};
+use super::adaptive_codebook::{self, HISTORY, decode_first, decode_second, predict};
 use super::bitstream::{Code, Frame, Sid, Speech, Subframe, pulses};
+use super::doubts::Doubts;
 use super::filters::{HighPass, Predictor, sharpen, syn_filt, total_excitation};
 use super::gain::{self, Gains, sharpening};
 use super::lsp::{INITIAL_LSP, Spectrum, interpolate};
@@ -13,6 +14,7 @@ use super::operators::random;
 use super::postfilter::Postfilter;
 use super::silence::comfort_noise::Noise;
 use super::{L_FRAME, L_SUBFR, M, PIT_MAX, SHARPMIN};
+use crate::dsp::to_i16;
 
 /// What the last frame was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,9 @@ pub(super) struct FrameDecoder {
     noise: Noise,
     postfilter: Postfilter,
     high_pass: HighPass,
+    doubts: Doubts,
+    /// The last subframe behind noise was made of it, more than of its own code.
+    is_echo: bool,
 }
 
 impl FrameDecoder {
@@ -60,11 +65,14 @@ impl FrameDecoder {
             noise: Noise::new(),
             postfilter: Postfilter::new(),
             high_pass: HighPass::output(),
+            doubts: Doubts::new(),
+            is_echo: false,
         }
     }
 
     /// Decodes 10 ms.
     pub(super) fn decode(&mut self, frame: Frame, pcm: &mut [i16; L_FRAME]) {
+        let before = self.last;
         let (kind, predictors, lags) = match (frame, self.last) {
             (Frame::Speech(speech), _) => self.speech(Some(&speech), pcm),
             (Frame::Sid(sid), _) => self.comfort_noise(Some(&sid), pcm),
@@ -72,12 +80,29 @@ impl FrameDecoder {
             (Frame::Lost, Kind::Noise) | (Frame::Untransmitted, _) => self.comfort_noise(None, pcm),
         };
         self.last = kind;
+        let is_noise = kind == Kind::Noise || (before == Kind::Noise && self.is_echo);
+        if let Some(gain) = self.doubts.judge(frame, is_noise, pcm) {
+            self.turn_down(gain, pcm);
+        }
         if frame != Frame::Lost {
             self.noise.observe(&self.excitation);
         }
         self.excitation.copy_within(L_FRAME.., 0);
         self.postfilter.run(pcm, &predictors, lags, kind == Kind::Speech);
         self.high_pass.run(pcm);
+    }
+
+    /// Whether a frame was too loud lately.
+    #[cfg(test)]
+    pub(super) fn has_doubts(&self) -> bool {
+        self.doubts.is_any()
+    }
+
+    /// Makes the last frame fainter, and so all of its past that others are made of.
+    fn turn_down(&mut self, gain: f64, pcm: &mut [i16; L_FRAME]) {
+        for sample in self.excitation.iter_mut().chain(&mut self.synthesis).chain(pcm) {
+            *sample = to_i16(f64::from(*sample) * gain);
+        }
     }
 
     /// A frame of speech, or one that is lost amid speech.
@@ -91,9 +116,7 @@ impl FrameDecoder {
             let subframe = frame.map(|frame| &frame.subframes[index]);
             let lag = match subframe {
                 Some(subframe) if index == 1 => Some(decode_second(subframe.lag, lags[0])),
-                Some(subframe) if frame.is_some_and(|frame| frame.parity == parity(subframe.lag)) => {
-                    Some(decode_first(subframe.lag))
-                }
+                Some(subframe) if frame.is_some_and(Speech::has_right_parity) => Some(decode_first(subframe.lag)),
                 _ => None,
             };
             lags[index] = self.excite(index * L_SUBFR + HISTORY, lag, subframe);
@@ -134,6 +157,9 @@ impl FrameDecoder {
             None => self.predictor.conceal(self.gains),
         };
         self.sharp = sharpening(self.gains.pitch);
+        if self.last == Kind::Noise && start == HISTORY {
+            self.is_echo = is_mostly_past(&self.excitation[start..start + L_SUBFR], &code, self.gains);
+        }
         total_excitation(&mut self.excitation[start..start + L_SUBFR], &code, self.gains);
         lag.whole
     }
@@ -154,4 +180,13 @@ impl FrameDecoder {
         }
         self.synthesis.copy_from_slice(&output[L_SUBFR - M..]);
     }
+}
+
+/// Whether of both parts of an excitation the adaptive one has most of the energy.
+fn is_mostly_past(adaptive: &[i16], code: &[i16; L_SUBFR], gains: Gains) -> bool {
+    let energy = |samples: &[i16], gain: i16| -> i64 {
+        let power: i64 = samples.iter().map(|&sample| i64::from(sample) * i64::from(sample)).sum();
+        power / 64 * i64::from(gain) * i64::from(gain)
+    };
+    energy(adaptive, gains.pitch) > 4 * energy(code, gains.code)
 }

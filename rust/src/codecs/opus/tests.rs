@@ -50,6 +50,16 @@ fn carries_a_tone_at_every_rate_and_between_rates() {
 
 #[test]
 fn codes_and_decodes_all_packet_lengths_up_to_120_ms() {
+    for units in [1, 2] {
+        // SILK has none of 2.5 and 5 ms; at 48 kHz there is the other layer.
+        let mut encoder = encoder(at(48_000), &[]);
+        let (mut pcm, mut payload) = (vec![9; samples(48_000, units)], [0; 1_460]);
+        let Ok(Encoded::Payload(len)) = encoder.encode(&pcm, &mut payload) else { panic!("no payload") };
+        for rate_hz in SAMPLE_RATES_HZ {
+            pcm.resize(samples(rate_hz, units), 0);
+            assert_eq!(Decoder::new(rate_hz).unwrap().decode(&payload[..len], &mut pcm), Ok(pcm.len()));
+        }
+    }
     for (units, ms) in [(4, 10), (8, 20), (16, 40), (24, 60), (32, 80), (40, 100), (48, 120)] {
         let packets = payloads(&mut encoder(at(8_000), &[]), 440.0, ms, 3);
         let mut decoder = Decoder::new(8_000).unwrap();
@@ -61,6 +71,50 @@ fn codes_and_decodes_all_packet_lengths_up_to_120_ms() {
     assert_eq!(encoder.encode(&[0; 161], &mut [0; 1_460]), Err(CodecError::BadFrameLength));
     assert!(encoder.is_frame_length(80) && !encoder.is_frame_length(0) && !encoder.is_frame_length(240 + 1));
     assert!(!encoder.is_frame_length(40), "SILK has no frame of 5 ms");
+}
+
+/// Packets of 20 ms with one tone on the left and another on the right.
+fn stereo_payloads(left_hz: f64, right_hz: f64, packets: usize) -> Vec<Vec<u8>> {
+    let mut error = ffi::OPUS_OK;
+    // SAFETY: any arguments are allowed; `error` outlives the call.
+    let state = unsafe { ffi::opus_encoder_create(48_000, 2, ffi::OPUS_APPLICATION_AUDIO, &raw mut error) };
+    assert!(!state.is_null());
+    let mut sides = [left_hz, right_hz].map(|hz| Oscillator::new(&[hz], -10.0, 48_000));
+    let made = (0..packets)
+        .map(|_| {
+            let [mut left, mut right] = [[0; 960]; 2];
+            sides[0].fill(&mut left);
+            sides[1].fill(&mut right);
+            let pcm: Vec<i16> = left.iter().zip(&right).flat_map(|(&left, &right)| [left, right]).collect();
+            let mut payload = vec![0; 1_460];
+            // SAFETY: the state is live and stereo, so it reads twice 960 samples and writes at most 1,460 bytes.
+            let len = unsafe { ffi::opus_encode(state, pcm.as_ptr(), 960, payload.as_mut_ptr(), 1_460) };
+            payload.truncate(usize::try_from(len).unwrap());
+            payload
+        })
+        .collect();
+    // SAFETY: made above, and not used again.
+    unsafe { ffi::opus_encoder_destroy(state) };
+    made
+}
+
+#[test]
+fn both_sides_of_stereo_are_heard_at_every_rate() {
+    let packets = stereo_payloads(440.0, 1_200.0, 50);
+    assert!(packets.iter().all(|payload| payload[0] & 0x04 != 0), "the stereo bit (RFC 6716 section 3.1)");
+    for rate_hz in SAMPLE_RATES_HZ {
+        let mut decoder = Decoder::new(rate_hz).unwrap();
+        let (mut heard, mut pcm) = (Vec::new(), [0; 5_760]);
+        for payload in &packets {
+            let samples = decoder.decode(payload, &mut pcm).unwrap();
+            heard.extend(&pcm[..samples]);
+        }
+        for frequency_hz in [440.0, 1_200.0] {
+            let level = tone_level_dbm0(&heard[heard.len() / 2..], frequency_hz, rate_hz);
+            // The mean of both sides: 6 dB less of each.
+            assert!((level - -16.0).abs() < 1.5, "{frequency_hz} Hz at {rate_hz} Hz: {level} dBm0");
+        }
+    }
 }
 
 #[test]
@@ -194,4 +248,27 @@ proptest! {
         let good = &payloads(&mut encoder(at(8_000), &[]), 440.0, 20, 1)[0];
         prop_assert_eq!(decoder.decode(good, &mut pcm), Ok(160));
     }
+}
+
+#[test]
+fn complexity_is_chosen_by_the_sample_rate_unless_it_is_given() {
+    let complexity_of = |encoder: &Encoder| {
+        let mut value = 0;
+        // SAFETY: the state is live, and the request writes one integer.
+        let answer =
+            unsafe { ffi::opus_encoder_ctl(encoder.state.as_ptr(), ffi::OPUS_GET_COMPLEXITY_REQUEST, &raw mut value) };
+        assert_eq!(answer, ffi::OPUS_OK);
+        value
+    };
+    let asked =
+        |sample_rate_hz, complexity| complexity_of(&encoder(EncoderSettings { complexity, ..at(sample_rate_hz) }, &[]));
+    assert_eq!([8_000, 16_000, 48_000].map(|rate_hz| asked(rate_hz, None)), [0, 2, 5]);
+    assert_eq!([8_000, 48_000].map(|rate_hz| asked(rate_hz, Some(7))), [7, 7]);
+    // With less there would be no redundancy.
+    let mut encoder = encoder(EncoderSettings { expected_loss_percent: 5, ..at(8_000) }, &[("useinbandfec", "1")]);
+    let complexities = [5, 0, 1].map(|percent| {
+        encoder.set_expected_loss(percent);
+        complexity_of(&encoder)
+    });
+    assert_eq!(complexities, [2, 0, 2]);
 }

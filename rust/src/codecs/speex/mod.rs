@@ -3,10 +3,12 @@
 //! Owns the library's encoder and decoder states behind a safe face, and the packing of frames. What a receiver asks for
 //! (`mode`, `vbr`, `cng`) is followed. The library conceals losses and makes comfort noise by itself. RFC 5574.
 
+mod drift;
 mod library;
 mod packing;
 
 use super::{CodecError, Encoded, EncoderSettings, MAX_PACKET_MS};
+use drift::Drift;
 use library::{Band, Library, RawDecoder, RawEncoder, Request};
 
 /// Milliseconds of a frame.
@@ -132,7 +134,7 @@ impl Encoder {
             _ => {}
         }
         // The library's scale goes as far as that of Opus; above 4 hardly anything is won.
-        raw.set(Request::SetComplexity, i32::from(settings.complexity.clamp(1, 4)));
+        raw.set(Request::SetComplexity, i32::from(settings.complexity.unwrap_or(4).clamp(1, 4)));
         raw.set(Request::SetVbr, i32::from(asked.rate == Rate::Variable));
         raw.set(Request::SetVad, i32::from(asked.rate == Rate::SpeechOnly || asked.comfort_noise));
         raw.set(Request::SetDtx, i32::from(asked.comfort_noise));
@@ -181,6 +183,7 @@ pub(super) struct Decoder {
     /// A frame was decoded, so that there is something to go on from. The library's state is never right again once it
     /// has made up a frame before the first (1.2.1: its memories then hold no numbers, and a reset leaves them).
     has_history: bool,
+    drift: Drift,
 }
 
 impl Decoder {
@@ -194,13 +197,21 @@ impl Decoder {
         let library = Library::load().ok_or(CodecError::UnknownName)?;
         let mut raw = RawDecoder::new(library, band, frame_samples(sample_rate_hz)).ok_or(CodecError::Library(0))?;
         raw.set(Request::SetEnhancement, 1);
-        Ok(Self { raw, sample_rate_hz, spare: [0; MAX_FRAME_SAMPLES / 2], has_spare: false, has_history: false })
+        Ok(Self {
+            raw,
+            sample_rate_hz,
+            spare: [0; MAX_FRAME_SAMPLES / 2],
+            has_spare: false,
+            has_history: false,
+            drift: Drift::new(),
+        })
     }
 
     fn make_up(&mut self, frame: &mut [i16]) {
         if !self.has_history || !self.raw.next(frame, true) {
             frame.fill(0);
         }
+        self.drift.begin(frame);
     }
 }
 
@@ -224,7 +235,9 @@ impl super::Decoder for Decoder {
         for frame in pcm.chunks_mut(frame_samples(self.sample_rate_hz)) {
             is_sound = is_sound && self.raw.next(frame, false);
             self.has_history |= is_sound;
-            if !is_sound {
+            if is_sound {
+                self.drift.bound(frame);
+            } else {
                 // Contents that the library refuses, of a structure that is right: as good as lost.
                 self.make_up(frame);
             }
@@ -258,6 +271,7 @@ impl super::Decoder for Decoder {
         self.raw.set(Request::ResetState, 0);
         self.has_spare = false;
         self.has_history = false;
+        self.drift = Drift::new();
     }
 }
 

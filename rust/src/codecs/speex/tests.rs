@@ -134,6 +134,36 @@ fn losses_are_concealed_and_never_louder_than_the_speech() {
 }
 
 #[test]
+fn a_steady_tone_does_not_grow_behind_a_loss_nor_where_it_is_heard_from_its_midst() {
+    if !has_library() {
+        return;
+    }
+    for rate_hz in [8_000, 16_000] {
+        let payloads = encode(rate_hz, Parameters::default(), 1, &tone(600.0, rate_hz, 7_000));
+        for missing in [&[][..], &[0], &[1], &[7], &[60, 61, 62, 63, 64], &[20, 70, 120, 170]] {
+            let mut decoder = decoder(rate_hz);
+            let mut heard = Vec::new();
+            for (number, payload) in payloads.iter().enumerate() {
+                let mut pcm = vec![0; frame_samples(rate_hz)];
+                if missing.contains(&number) {
+                    decoder.conceal(&mut pcm);
+                } else {
+                    decoder.decode(payload, &mut pcm).unwrap();
+                }
+                heard.push(level_dbm0(&pcm));
+            }
+            // A tone of -10 dBm0, which would be at +6.
+            let loudest = heard.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            assert!(loudest < -5.5, "{rate_hz} Hz without {missing:?}: {loudest:.1} dBm0");
+            let last = heard[heard.len() - 1];
+            // Who never heard it whole takes it for no louder than speech.
+            let least = if missing == [0] { -21.0 } else { -16.0 };
+            assert!(last > least, "{rate_hz} Hz without {missing:?}: {last:.1} dBm0 at last");
+        }
+    }
+}
+
+#[test]
 fn a_stream_that_begins_anew_or_with_a_gap_is_decoded_as_any_other() {
     if !has_library() {
         return;

@@ -1,6 +1,7 @@
 //! Noise as a description: its level, and the reflection coefficients of its spectrum.   RFC 3389 section 3.
 
 use super::{Description, MIDDLE, QUIETEST, STEP};
+use crate::dsp::approximate;
 
 /// Reflection coefficients that are sent: enough for the slope and two peaks of a background.
 pub(super) const ORDER: usize = 8;
@@ -27,7 +28,7 @@ impl Describer {
         for (lag, sum) in self.correlation.iter_mut().enumerate() {
             let product: i64 =
                 pcm.iter().zip(pcm.get(lag..).unwrap_or_default()).map(|(&a, &b)| i64::from(a) * i64::from(b)).sum();
-            *sum = *sum * MEMORY + super::approximate(product);
+            *sum = *sum * MEMORY + approximate(product);
         }
     }
 

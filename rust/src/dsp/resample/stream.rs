@@ -98,15 +98,8 @@ pub(super) fn portable(design: &Design, history: &[f32], output: &mut [i16]) {
     }
 }
 
-/// What an output is made of: taps, and as many samples; none behind the end of the history.
-#[derive(Clone, Copy)]
-pub(super) struct Input<'a> {
-    pub(super) taps: &'a [[f32; LANES]],
-    pub(super) window: &'a [[f32; LANES]],
-}
-
 /// Goes from output to output.
-pub(super) struct Cursor<'a> {
+struct Cursor<'a> {
     design: &'a Design,
     history: &'a [f32],
     oldest: usize,
@@ -116,14 +109,14 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(design: &'a Design, history: &'a [f32]) -> Self {
+    fn new(design: &'a Design, history: &'a [f32]) -> Self {
         let stride = (design.step / design.phases, design.step % design.phases);
         Self { design, history, oldest: 0, phase: 0, stride }
     }
 
-    /// Of the next output.
+    /// Taps of the next output, and as many samples; none behind the end of the history.
     #[inline]
-    pub(super) fn next(&mut self) -> Input<'a> {
+    fn next(&mut self) -> (&'a [f32], &'a [f32]) {
         let taps = self.design.phase(self.phase);
         let window = self.history.get(self.oldest..self.oldest + taps.len()).unwrap_or(&[]);
         self.oldest += self.stride.0;
@@ -132,14 +125,14 @@ impl<'a> Cursor<'a> {
             self.phase -= self.design.phases;
             self.oldest += 1;
         }
-        Input { taps: taps.as_chunks().0, window: window.as_chunks().0 }
+        (taps, window)
     }
 }
 
 /// Several sums side by side fill the processor's registers; their order is that of every way to run.
-pub(super) fn product(input: Input<'_>) -> f32 {
+fn product((taps, window): (&[f32], &[f32])) -> f32 {
     let mut sums = [0.0; LANES];
-    for (taps, window) in input.taps.iter().zip(input.window) {
+    for (taps, window) in taps.as_chunks::<LANES>().0.iter().zip(window.as_chunks::<LANES>().0) {
         for ((sum, tap), sample) in sums.iter_mut().zip(taps).zip(window) {
             *sum += tap * sample;
         }
@@ -150,6 +143,6 @@ pub(super) fn product(input: Input<'_>) -> f32 {
 
 /// The nearest 16-bit sample; saturates.
 #[expect(clippy::cast_possible_truncation, reason = "a float-to-int cast saturates, which is what a sample should do")]
-pub(super) fn round(value: f32) -> i16 {
+fn round(value: f32) -> i16 {
     value.round_ties_even() as i16
 }

@@ -10,7 +10,7 @@ use crate::outbox::Outbox;
 use super::{Board, Record, RecordKind};
 use crate::engine::command::{Command, PlaySource, Request, RequestId, TapTarget};
 use crate::engine::event::Event;
-use crate::engine::sockets::Place;
+use crate::engine::sockets::{Place, SHARED};
 
 impl Board {
     /// Carries out one command and answers it.
@@ -44,6 +44,7 @@ impl Board {
                 self.with_leg(now, call, endpoint, |bridge, leg, outbox| {
                     bridge.set_remote(now, leg, remote, &audio, outbox)
                 })?;
+                self.stamp(now, call);
                 done
             }
             Command::UpdateEndpoint { endpoint, direction } => {
@@ -57,6 +58,7 @@ impl Board {
             Command::Bridge { a, b } => {
                 let b = self.find(call, b)?;
                 self.with_leg(now, call, a, |bridge, a, _| bridge.join(a, b.leg))?;
+                self.stamp(now, call);
                 done
             }
             Command::Unbridge { endpoint } => {
@@ -110,6 +112,20 @@ impl Board {
                 self.close(now, endpoint, "closed", Some(request));
                 Ok(None)
             }
+        }
+    }
+
+    /// Has the arrivals of what is decoded stamped: a jitter buffer judges by them. What was decoded once stays stamped,
+    /// which costs a little and changes nothing.
+    fn stamp(&mut self, now: Instant, call: CallId) {
+        let Some(index) = self.calls.get(&call).copied() else { return };
+        let decoded: Option<Vec<EndpointId>> = self.turn(now, index, |bridge, _| bridge.decoded().collect());
+        for record in decoded.into_iter().flatten().filter_map(|id| self.endpoints.get(&id)) {
+            let socket = match record.kind {
+                RecordKind::WebRtc { .. } => SHARED,
+                RecordKind::Rtp { rtp, .. } => rtp,
+            };
+            self.setup.sockets.stamp(socket);
         }
     }
 

@@ -14,9 +14,9 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::bridge::{Bridge, CallId, Stats};
+use crate::bridge::{Arrival, Bridge, CallId, Stats};
 use crate::codecs::EncoderSettings;
 use crate::dtls::Certificate;
 use crate::endpoint::{Endpoint, EndpointId, Lane};
@@ -27,8 +27,8 @@ use crate::net::DatagramKind;
 use crate::outbox::{Outbox, SocketId};
 use crate::pipeline::FirstNumbers;
 use crate::rtcp::WallClock;
-use crate::srtp::Forecast;
 
+use super::arrivals::Arrivals;
 use super::backlog::Backlog;
 use super::command::RequestId;
 use super::config::EngineConfig;
@@ -43,6 +43,9 @@ use news::tell;
 
 /// Datagrams that wait for the end of a turn at most.
 const OUTBOX_DATAGRAMS: usize = 256;
+
+/// Packets that are made before they are sent: as many as have their tags computed side by side.
+const MADE_AT_ONCE: usize = 8;
 
 /// Steps of handshakes in a turn, as long as none of them is answered.
 const HANDSHAKES_PER_TURN: usize = 64;
@@ -89,6 +92,7 @@ pub(super) struct Board {
     /// Bridges that had a turn since their deadlines were armed.
     touched: Touched,
     outbox: Outbox,
+    arrivals: Arrivals,
     forecasts: Forecasts,
     ended: Vec<(EndpointId, &'static str)>,
 }
@@ -106,6 +110,7 @@ impl Board {
             timers: Timers::new(),
             touched: Touched::default(),
             outbox: Outbox::new(OUTBOX_DATAGRAMS),
+            arrivals: Arrivals::default(),
             forecasts: Forecasts::new(BATCH),
             ended: Vec::new(),
         }
@@ -124,6 +129,11 @@ impl Board {
         self.timers.next()
     }
 
+    /// A round begins. calendar: the system's clock, where there are sockets that are stamped.
+    pub(super) fn begin_round(&mut self, now: Instant, calendar: Option<SystemTime>) {
+        self.arrivals.begin(now, calendar);
+    }
+
     /// Gives the datagrams of a batch to the bridges that they belong to, and empties it. Those of handshakes go to the
     /// backlog.
     pub(super) fn handle_batch(&mut self, now: Instant, batch: &mut ReceiveBatch, backlog: &mut Backlog) {
@@ -140,7 +150,8 @@ impl Board {
                     self.setup.counters.count_drops(reason, 1);
                 }
             } else {
-                self.handle_datagram(now, received.socket, received.remote, (received.data, forecast));
+                let arrival = Arrival { at: self.arrivals.at(now, received.stamp), forecast };
+                self.handle_datagram(now, received.socket, received.remote, (received.data, arrival));
             }
         }
         self.forecasts = forecasts;
@@ -154,7 +165,8 @@ impl Board {
         self.flush();
         for _ in 0..HANDSHAKES_PER_TURN {
             let Some(received) = backlog.pop() else { return };
-            self.handle_datagram(now, received.socket, received.remote, (received.data, None));
+            let arrival = Arrival { at: now, forecast: None };
+            self.handle_datagram(now, received.socket, received.remote, (received.data, arrival));
             if !self.outbox.is_empty() {
                 return;
             }
@@ -166,7 +178,7 @@ impl Board {
         now: Instant,
         socket: SocketId,
         remote: SocketAddr,
-        (data, forecast): (&mut [u8], Option<&Forecast>),
+        (data, arrival): (&mut [u8], Arrival<'_>),
     ) {
         let Some((place, lane)) = self.owner(socket, remote, data) else {
             let reason =
@@ -176,7 +188,7 @@ impl Board {
         };
         let is_check = socket == SHARED && DatagramKind::of(data) == Some(DatagramKind::Stun);
         let result = self.turn(now, place.bridge, |bridge, outbox| {
-            bridge.handle_foreseen(now, (place.leg, lane, remote), (data, forecast), outbox)?;
+            bridge.handle_arrival(now, (place.leg, lane, remote), (data, arrival), outbox)?;
             let checked = bridge.endpoint(place.leg).filter(|endpoint| is_check && endpoint.is_verified(remote));
             Ok(checked.map(Endpoint::id))
         });
@@ -200,11 +212,15 @@ impl Board {
 
     /// Gives a turn to every bridge whose deadline has come.
     ///
-    /// One that is due again at once has its next turn in the next round, after everybody's datagrams.
+    /// One that is due again at once has its next turn in the next round, after everybody's datagrams. To encode takes as
+    /// long as to relay many packets, so what was made leaves before all is made.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.arm(now);
         while let Some(bridge) = self.timers.pop_expired(now) {
             self.turn(now, bridge, |bridge, outbox| bridge.handle_timeout(now, outbox));
+            if self.outbox.len() >= MADE_AT_ONCE {
+                self.flush();
+            }
         }
     }
 
@@ -257,6 +273,7 @@ impl Board {
         let encoder = EncoderSettings {
             complexity: self.setup.config.opus_complexity,
             bitrate_bps: self.setup.config.opus_bitrate_bps,
+            leaves_silence_out: self.setup.config.leaves_silence_out,
             ..EncoderSettings::default()
         };
         let added = self.turn(now, bridge, |bridge, _| bridge.add(endpoint, first, encoder));

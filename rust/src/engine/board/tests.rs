@@ -140,7 +140,7 @@ fn check(board: &mut Board, (ufrag, key): &(String, IntegrityKey), remote: Socke
         .and_then(|message| message.controlling(1))
         .and_then(|message| message.finish(key))
         .unwrap();
-    board.handle_datagram(now(), SHARED, remote, (&mut data[..len], None));
+    board.handle_datagram(now(), SHARED, remote, (&mut data[..len], Arrival { at: now(), forecast: None }));
 }
 
 #[test]
@@ -167,7 +167,10 @@ fn an_address_that_passed_to_another_browser_stays_with_it_when_the_first_forget
 
 /// Mu-law, both ways.
 fn audio() -> StreamParameters {
-    let format = Format { pt: Pt(0), codec: Codec::new("PCMU", 8_000, 1, []).unwrap() };
+    audio_in(Format { pt: Pt(0), codec: Codec::new("PCMU", 8_000, 1, []).unwrap() })
+}
+
+fn audio_in(format: Format) -> StreamParameters {
     StreamParameters {
         receive: vec![format],
         send: vec![format],
@@ -176,6 +179,12 @@ fn audio() -> StreamParameters {
         dtmf: Dtmf::default(),
         rtcp: crate::endpoint::RtcpParameters::default(),
     }
+}
+
+/// Carries out a command about the first call.
+fn obey(board: &mut Board, events: &event::EventReceiver, command: Command) {
+    board.handle_command(now(), Request { id: RequestId(77), call: CallId(1), command });
+    assert_eq!(events.try_next(), Some(Event::CommandDone { request: RequestId(77) }));
 }
 
 /// A phone with a socket, whose media is in the clear or under keys that both directions share.
@@ -215,9 +224,7 @@ impl Phone {
             Security::Clear
         };
         let remote = Remote::Rtp { rtp: address, rtcp: address, is_muxed: true, security };
-        let command = Command::SetRemote { endpoint: EndpointId(endpoint), remote, audio: audio() };
-        board.handle_command(now(), Request { id: RequestId(endpoint), call: CallId(1), command });
-        assert!(matches!(events.try_next(), Some(Event::CommandDone { .. })));
+        obey(board, events, Command::SetRemote { endpoint: EndpointId(endpoint), remote, audio: audio() });
         Self { socket, gateway, keys: is_secure.then(context) }
     }
 
@@ -246,6 +253,38 @@ impl Phone {
         }
         numbers
     }
+}
+
+#[test]
+fn arrivals_of_what_is_decoded_are_stamped_and_those_of_what_is_relayed_are_not() {
+    let (mut board, events) = board();
+    let mut phones = [10, 11].map(|endpoint| Phone::new(&mut board, &events, endpoint, false));
+    obey(&mut board, &events, Command::Bridge { a: EndpointId(10), b: EndpointId(11) });
+    assert_eq!(stamped(&mut board, &mut phones), [false, false]);
+    assert!(!board.sockets().are_stamped());
+
+    let rtp = phones[1].socket.local_addr().unwrap();
+    let remote = Remote::Rtp { rtp, rtcp: rtp, is_muxed: true, security: Security::Clear };
+    let g729 = Format { pt: Pt(18), codec: Codec::new("G729", 8_000, 1, []).unwrap() };
+    obey(&mut board, &events, Command::SetRemote { endpoint: EndpointId(11), remote, audio: audio_in(g729) });
+    assert_eq!(stamped(&mut board, &mut phones), [true, true]);
+    assert!(board.sockets().are_stamped());
+}
+
+/// Whether the kernel tells when a packet of each phone came.
+fn stamped(board: &mut Board, phones: &mut [Phone; 2]) -> [bool; 2] {
+    for phone in phones {
+        phone.say(1, false);
+    }
+    let mut batch = ReceiveBatch::new(BATCH);
+    while batch.len() < 2 {
+        for socket in [SocketId(1), SocketId(2)] {
+            board.sockets().receive(socket, BATCH, &mut batch);
+        }
+    }
+    let mut stamps: Vec<_> = batch.datagrams().map(|received| (received.socket, received.stamp.is_some())).collect();
+    stamps.sort_unstable();
+    [stamps[0].1, stamps[1].1]
 }
 
 /// Takes all that arrives, in one batch, until there are `count` datagrams.

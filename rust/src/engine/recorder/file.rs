@@ -103,7 +103,7 @@ impl Recording {
     pub(super) fn begin(
         place: Place,
         (format, rate_hz): (RecordingFormat, u32),
-        complexity: u8,
+        complexity: Option<u8>,
         serial: u32,
     ) -> Result<Self, Fault> {
         let mut buffer = Vec::with_capacity(2 * BLOCK_BYTES);
@@ -118,6 +118,7 @@ impl Recording {
                     complexity,
                     bitrate_bps: BITRATE_BPS,
                     expected_loss_percent: 0,
+                    leaves_silence_out: false,
                 };
                 Kind::Opus(Some(OpusWriter::new(&settings, serial, &mut buffer)?))
             }

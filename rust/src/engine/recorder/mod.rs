@@ -59,7 +59,7 @@ pub(super) struct Recorder {
     pub(super) events: EventSender,
     pub(super) counters: Arc<RecorderCounters>,
     pub(super) random: Random,
-    pub(super) opus_complexity: u8,
+    pub(super) opus_complexity: Option<u8>,
 }
 
 /// One tap and its file.

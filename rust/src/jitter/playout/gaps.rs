@@ -1,10 +1,12 @@
 //! What is heard when no packet is: the lost packet's copy in the next one, concealment, noise, silence.
 //!
-//! Owns the concealer and the noise of codecs that have none of their own. Opus conceals and makes its own noise; others
-//! have [`dsp::plc`](crate::dsp::plc) (G.711 Appendix I) and [`dsp::cn`](crate::dsp::cn).
+//! Owns the concealer of codecs that have none of their own, [`dsp::plc`](crate::dsp::plc) (G.711 Appendix I), and the
+//! noise that CN packets describe, [`dsp::cn`](crate::dsp::cn), beside any codec. Who falls silent by packets of the codec
+//! itself has a decoder that makes the noise.
 
 use super::{Entry, Phase, Playout, samples};
 use crate::codecs::{Decoder, MAX_PACKET_MS};
+use crate::dsp::ceiling::WhiteCeiling;
 use crate::dsp::{cn, plc};
 use crate::jitter::Signal;
 
@@ -17,44 +19,61 @@ pub(super) struct Filler {
     chunk: usize,
     rate_hz: u32,
     /// None if the decoder conceals by itself.
-    own: Option<Box<Own>>,
-}
-
-/// For decoders that cannot conceal.
-struct Own {
-    concealer: plc::Concealer,
+    concealer: Option<Box<plc::Concealer>>,
+    /// Of codecs to which any bytes are sound.
+    ceiling: Option<WhiteCeiling>,
     noise: cn::Generator,
+    /// The present silence was described by CN packets.
+    is_described: bool,
+    /// What such a packet says of the spectrum holds for samples of the clock's rate: the level alone is used at another.
+    is_coloured: bool,
 }
 
 impl Filler {
-    pub(super) fn new(decoder: &mut dyn Decoder) -> Self {
+    /// `clock_rate_hz`: of the packets.
+    pub(super) fn new(decoder: &mut dyn Decoder, clock_rate_hz: u32) -> Self {
         let rate_hz = decoder.sample_rate_hz();
         let mut probe = [0; 480];
         let chunk = samples(rate_hz, 10).min(probe.len());
         let conceals = decoder.conceal(&mut probe[..chunk]);
         decoder.reset();
-        let own = || Box::new(Own { concealer: plc::Concealer::new(), noise: cn::Generator::new(u64::from(rate_hz)) });
-        Self { chunk, rate_hz, own: (!conceals).then(own) }
+        let concealer = (!conceals).then(|| Box::new(plc::Concealer::new()));
+        let noise = cn::Generator::new(u64::from(rate_hz));
+        Self {
+            chunk,
+            rate_hz,
+            concealer,
+            ceiling: decoder.takes_any_bytes().then(|| WhiteCeiling::new(rate_hz)),
+            noise,
+            is_described: false,
+            is_coloured: rate_hz == clock_rate_hz,
+        }
     }
 
     /// Takes good samples on their way out, which the concealer delays and joins to what it made up.
     pub(super) fn receive(&mut self, pcm: &mut [i16]) {
-        if let Some(own) = &mut self.own {
-            own.concealer.receive(pcm);
+        self.is_described = false;
+        if let Some(ceiling) = &mut self.ceiling {
+            ceiling.bound(pcm);
+        }
+        if let Some(concealer) = &mut self.concealer {
+            concealer.receive(pcm);
         }
     }
 
     /// Takes the level and colour of a comfort noise packet.
     pub(super) fn set_noise(&mut self, payload: &[u8]) {
-        if let (Some(own), Some(description)) = (&mut self.own, cn::Description::parse(payload)) {
-            own.noise.set(&description);
+        if let Some(heard) = cn::Description::parse(payload) {
+            let level = cn::Description::white(heard.below_overload_db);
+            self.noise.set(if self.is_coloured { &heard } else { &level });
+            self.is_described = true;
         }
     }
 
     /// A packet of so many samples was decoded. A decoder fades with each call, so it should conceal in frames like its
     /// own; ours is made for 10 ms.
     pub(super) fn follow(&mut self, length: usize) {
-        let is_long = self.own.is_none() && length >= samples(self.rate_hz, 20);
+        let is_long = self.concealer.is_none() && length >= samples(self.rate_hz, 20);
         self.chunk = samples(self.rate_hz, if is_long { 20 } else { 10 });
     }
 
@@ -62,15 +81,21 @@ impl Filler {
     fn fill(&mut self, decoder: &mut dyn Decoder, is_noise: bool, free: &mut [i16]) -> usize {
         let length = self.chunk.min(free.len());
         let free = &mut free[..length];
-        match &mut self.own {
-            Some(own) if is_noise => {
-                own.noise.fill(free);
-                own.concealer.receive(free);
+        match &mut self.concealer {
+            concealer if is_noise && self.is_described => {
+                self.noise.fill(free);
+                if let Some(concealer) = concealer {
+                    concealer.receive(free);
+                }
             }
-            Some(own) => conceal(&mut own.concealer, free),
+            Some(concealer) => conceal(concealer, free),
             None => {
                 if !decoder.conceal(free) {
                     free.fill(0);
+                }
+                // It goes on with what it decoded, whatever that was.
+                if let Some(ceiling) = &mut self.ceiling {
+                    ceiling.bound(free);
                 }
             }
         }
@@ -110,7 +135,7 @@ impl Playout {
     /// Appends 10 or 20 ms of what is heard when no packet is, or as much silence as is `needed`.
     pub(super) fn fill(&mut self, needed: usize) -> Signal {
         let signal = match self.phase {
-            Phase::Idle if self.filler.own.is_none() => {
+            Phase::Idle if self.filler.concealer.is_none() => {
                 let missing = needed.saturating_sub(self.queue.len()).max(1);
                 self.queue.append(|free| {
                     let length = missing.min(free.len());

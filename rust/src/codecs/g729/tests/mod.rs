@@ -1,3 +1,6 @@
+mod agreement;
+mod doubts;
+
 use std::path::PathBuf;
 
 use proptest::prelude::*;
