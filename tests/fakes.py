@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trunkline.calls.model import Call, CallStatus, TransferStatus
-from trunkline.calls.ports import ReceivedText, Text
+from trunkline.calls.model import Call, CallStatus, ReceivedText, TransferStatus
+from trunkline.calls.ports import Text
 from trunkline.config import MediaConfig
 from trunkline.dtmf import DtmfMode
 from trunkline.errors import MediaError
@@ -19,10 +19,12 @@ from trunkline.media.types import (
     Direction,
     Event,
     Local,
+    RecordingFormat,
     Remote,
     RtpLocal,
     Source,
     StreamParameters,
+    TapDone,
     Transport,
     Voice,
     WebRtcLocal,
@@ -113,6 +115,7 @@ class FakeMedia:
     bridges: dict[EndpointId, EndpointId] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     listeners: dict[MediaCallId, Callable[[Event], None]] = field(default_factory=dict)
+    taps: dict[EndpointId, str] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
     dead_workers: int = 0
     can_speex: bool = True
@@ -175,10 +178,6 @@ class FakeMedia:
         self.bridges = {one: other for one, other in self.bridges.items() if not {one, other} & {a, b}}
         self.bridges[a] = b
 
-    async def unbridge(self, call: MediaCallId, endpoint: EndpointId) -> None:
-        self._take("unbridge", endpoint)
-        self.bridges.pop(endpoint, None)
-
     async def play(self, call: MediaCallId, endpoint: EndpointId, source: Source) -> None:
         record = self._take("play", endpoint)
         assert record is not None
@@ -206,7 +205,29 @@ class FakeMedia:
         record.digits += digits
         record.digit_ms.append(duration_ms)
 
+    async def start_tap(
+        self,
+        call: MediaCallId,
+        endpoint: EndpointId,
+        path: str,
+        recording_format: RecordingFormat,
+        *,
+        plays_digits: bool,
+    ) -> None:
+        self._take("start_tap", endpoint)
+        self.taps[endpoint] = path
+
+    async def stop_tap(self, call: MediaCallId, endpoint: EndpointId) -> None:
+        self._take("stop_tap", endpoint)
+        self.end_tap(call, endpoint, "stopped")
+
+    def end_tap(self, call: MediaCallId, endpoint: EndpointId, reason: str) -> None:
+        path = self.taps.pop(endpoint, None)
+        if path is not None and call in self.listeners:
+            self.listeners[call](TapDone(call, endpoint, reason, path, 1.5, 24_044, 0))
+
     async def close(self, call: MediaCallId, endpoint: EndpointId) -> EndpointStats | None:
+        self.end_tap(call, endpoint, "closed")
         record = self.live.pop(endpoint, None)
         self.bridges.pop(endpoint, None)
         self._take("close")
@@ -234,6 +255,7 @@ class FakeSip:
     refusals: dict[str, Exception] = field(default_factory=dict)
     registrations: set[RegistrationId] = field(default_factory=set)
     invites: list[tuple[InviteRequest, InviteId]] = field(default_factory=list)
+    messages: list[tuple[MessageRequest, MessageId]] = field(default_factory=list)
     _ids: Any = field(default_factory=lambda: itertools.count(1))
 
     def _do(self, verb: str, *arguments: Any) -> None:
@@ -305,7 +327,8 @@ class FakeSip:
 
     def send_message(self, message: MessageRequest) -> MessageId:
         self._do("send_message", message)
-        return MessageId(next(self._ids))
+        self.messages.append((message, MessageId(next(self._ids))))
+        return self.messages[-1][1]
 
     def refer(self, invite: InviteId, request: ReferRequest) -> ReferId:
         self._do("refer", invite, request)

@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ EVENTS = Codec(101, "telephone-event", 8000)
 AUDIO = StreamParameters(receive=(PCMU, EVENTS), send=(PCMU, EVENTS))
 RATE_HZ = 8_000
 FRAME = 160
+PATIENCE_S = 20.0
+"""How long what must come is waited for."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,13 @@ class Phone(asyncio.DatagramProtocol):
             self.send(to, payload[at : at + FRAME])
             self.timestamp += FRAME
             await asyncio.sleep(start + (number + 1) * 0.02 - loop.time())
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():  # noqa: ASYNC110 - sockets and the media plane have no event for it
+            await asyncio.sleep(0.01)
 
 
 def expand(payload: bytes) -> Samples:

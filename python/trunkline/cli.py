@@ -1,7 +1,7 @@
 """SHELL: the `trunkline` command.
 
 Owns the command line: it builds the configuration, starts the app on an event loop of ours, and stops it on SIGINT or
-SIGTERM. Must not know what the app consists of.
+SIGTERM, and has it read its settings again on SIGHUP. Must not know what the app consists of.
 
 Exit status: 0 stopped as asked, 1 could not start or failed, 2 the configuration or the command line is wrong.
 """
@@ -12,7 +12,8 @@ import asyncio
 import json
 import signal
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -60,8 +61,8 @@ def main() -> None:
 
 @app.command()
 def serve(config: ConfigOption = None, settings: SetOption = None) -> None:
-    """Run the gateway until SIGINT or SIGTERM."""
-    _run(_load(config, settings))
+    """Run the gateway until SIGINT or SIGTERM. SIGHUP reads the settings of trunks and routing again."""
+    _run(_load(config, settings), lambda: load(config, parse_settings(settings or [])))
 
 
 @app.command()
@@ -118,38 +119,45 @@ def _load(path: Path | None, settings: list[str] | None, defaults: Mapping[str, 
         raise typer.Exit(EXIT_CONFIG) from error
 
 
-def _run(config: Config) -> None:
+def _run(config: Config, source: Callable[[], Config] | None = None) -> None:
     configure(level=config.log.level, format_=config.log.format, node=config.node.name)
     try:
-        uvloop.run(_serve(config))
+        uvloop.run(_serve(config, source))
     except TrunklineError as error:
         get_logger(__name__).error("node_failed", code=error.code, detail=str(error))
         typer.echo(f"trunkline: {error}", err=True)
         raise typer.Exit(EXIT_FAILED) from error
 
 
-async def _serve(config: Config) -> None:
-    """Start the app, wait for a signal, stop the app. A second signal ends the process at once."""
+async def _serve(config: Config, source: Callable[[], Config] | None) -> None:
+    """Start the app, do what signals ask, stop the app. A second signal to stop ends the process at once.
+
+    source: reads the settings again on SIGHUP; None leaves that its usual meaning, the terminal has gone.
+    """
     # Not at the top: `check-config` works without the compiled module.
     from trunkline.app import App, calm_collector
 
     loop = asyncio.get_running_loop()
-    stop_asked = asyncio.Event()
+    asked: asyncio.Queue[signal.Signals] = asyncio.Queue()
 
     def ask_to_stop() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-        stop_asked.set()
+        asked.put_nowait(signal.SIGTERM)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ask_to_stop)
-    node = App(config)
+    if source is not None:
+        loop.add_signal_handler(signal.SIGHUP, asked.put_nowait, signal.SIGHUP)
+    node = App(config, source=source)
     await node.start()
-    calm_collector()
+    calm_collector(lambda: not len(node.controller.registry))
     try:
         if config.demo.enabled:
             typer.echo(_welcome(config))
-        await stop_asked.wait()
+        while await asked.get() is signal.SIGHUP:
+            with suppress(ConfigError):  # it has told of it, and goes on as before
+                await node.reload()
     finally:
         await node.stop()
 

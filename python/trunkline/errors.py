@@ -18,15 +18,17 @@
     |   +-- CallNotFound
     |   +-- CallExists
     |   +-- InvalidCallState
+    |   +-- NotConfigured            501, the settings do not provide for it
     |   +-- NoRoute
     |   +-- LegRejected              the far side said no: carries its status and reason
     +-- MediaError                   the media plane refused or failed: carries its kind
     +-- CapacityError                503, retry later
     +-- AuthError
+    |   +-- TooManyGuesses           429, no password is looked at for a while
     +-- StoreError
 
 Each class fixes `code` (a stable string for clients), `sip_status`, `http_status` and `retryable`; one table test pins
-them. Raise where the fact is known; translate once, in `calls.sip_leg` and `api.problems`.
+them. Raise where the fact is known; translate once, in `calls.legs.sip_leg` and `api.problems`.
 """
 
 from typing import ClassVar
@@ -161,6 +163,14 @@ class InvalidCallState(CallError):
     http_status = 409
 
 
+class NotConfigured(CallError):
+    """The node could do this, but its settings do not provide for it."""
+
+    code = "not_supported"
+    sip_status = 501
+    http_status = 501
+
+
 class NoRoute(CallError):
     """Nobody to send this call to."""
 
@@ -213,6 +223,18 @@ class AuthError(TrunklineError):
     code = "auth"
     sip_status = 403
     http_status = 401
+
+
+class TooManyGuesses(AuthError):
+    """Too many passwords were wrong: further ones are not looked at for a while."""
+
+    code = "too_many_guesses"
+    http_status = 429
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: int = 30) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class StoreError(TrunklineError):

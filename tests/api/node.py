@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -113,14 +114,15 @@ class Gateway:
         account = {**self.account(), "sipRegisterRequired": "false"}
         return await self.post("startup", {"callId": call_id, "callee": callee, **account, **fields})
 
-    async def until(self, call_id: str, status: str) -> dict[str, Any]:
-        """Poll `find` until a call has a status."""
+    async def until(self, call_id: str, status: str, *, known: str = "status") -> dict[str, Any]:
+        """Poll `find` until a call has a status, and a value for another of its fields, named as in its JSON."""
         async with asyncio.timeout(TIMEOUT_S):
             while True:
                 answer = await self.post("find", {"callId": call_id})
-                if answer.status_code == 200 and answer.json()[0]["status"] == status:
+                if answer.status_code == 200:
                     found: dict[str, Any] = answer.json()[0]
-                    return found
+                    if found["status"] == status and found[known] is not None:
+                        return found
                 await asyncio.sleep(0.02)
 
     async def health(self) -> dict[str, Any]:
@@ -137,7 +139,8 @@ class Gateway:
     async def assert_empty(self, *, sessions: int = 0) -> None:
         """Wait until the node holds nothing of calls and browsers, but for sessions that a test keeps open."""
         held: dict[str, Any] = {}
-        for _ in range(200):
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
             health = await self.health()
             counts = ("calls", "sessions", "pending_sockets", "registrations", "sip_invites", "endpoints")
             held = {name: health[name] for name in counts if health[name] != (sessions if name == "sessions" else 0)}
@@ -148,10 +151,12 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(plane: MediaPlane | None = None, /, **sections: Mapping[str, Any]) -> AsyncIterator[Gateway]:
-    """Run a node; on leaving, nothing may be left of calls and browsers."""
+async def gateway(
+    plane: MediaPlane | None = None, source: Callable[[], Config] | None = None, /, **sections: Mapping[str, Any]
+) -> AsyncIterator[Gateway]:
+    """Run a node; on leaving, nothing may be left of calls and browsers. source: of the settings that it reloads."""
     plane = plane or FakeMedia()
-    app = App(settings(**sections), plane)
+    app = App(settings(**sections), plane, source=source)
     await app.start()
     try:
         base = f"http://127.0.0.1:{app.http.ports[0]}"

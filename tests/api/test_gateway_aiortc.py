@@ -105,7 +105,7 @@ async def test_a_browser_that_vanishes_mid_call_leaves_nothing_and_the_call_besi
             await goes.take(sdp)
             await leaving.expect("talk")
             leaving.socket.transport.abort()
-        for _ in range(100):
+        for _ in range(200):
             now = await node.health()
             if now["calls"] == 1 and now["endpoints"] == held["endpoints"]:
                 break

@@ -4,6 +4,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from logs import lines, logged
 from trunkline import errors
 from trunkline.api.problems import add_handlers
 from trunkline.errors import TrunklineError
@@ -12,9 +13,11 @@ ANSWERS = {
     errors.CallNotFound("x"): (404, "call_not_found"),
     errors.CallExists("x"): (409, "call_exists"),
     errors.InvalidCallState("x"): (409, "invalid_call_state"),
+    errors.NotConfigured("x"): (501, "not_supported"),
     errors.NoRoute("x"): (404, "no_route"),
     errors.CapacityError("x", 7): (503, "capacity"),
     errors.AuthError("x"): (401, "auth"),
+    errors.TooManyGuesses("x", 7): (429, "too_many_guesses"),
     errors.NegotiationError("x"): (422, "negotiation"),
     errors.MediaError("kind", "x"): (500, "media"),
     errors.TransactionTimeout("x"): (504, "transaction_timeout"),
@@ -40,5 +43,22 @@ async def test_an_error_is_answered_with_its_status_and_code(error):
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == answer.status_code
     assert "hush" not in answer.text
-    if isinstance(error, errors.CapacityError):
+    if isinstance(error, errors.CapacityError | errors.TooManyGuesses):
         assert answer.headers["retry-after"] == "7"
+
+
+async def test_a_bug_in_a_request_leaves_its_traceback_in_the_log():
+    app = FastAPI()
+    add_handlers(app)
+
+    @app.get("/odd")
+    async def divide() -> None:
+        raise ZeroDivisionError("hush-hush")
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    with logged() as log:
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            await client.get("/odd")
+    (line,) = [line for line in lines(log) if line["event"] == "request_crashed"]
+    assert (line["level"], line["path"]) == ("error", "/odd")
+    assert "in divide" in line["exception"]

@@ -35,7 +35,7 @@ async def test_a_call_is_started_found_and_terminated():
 
 async def test_a_call_has_the_codecs_that_it_was_started_with():
     async with gateway() as node:
-        for number, codecs in enumerate((["pcma"], "PCMA, opus")):
+        for number, codecs in enumerate((["pcma"], "PCMA, opus", "PCMA, l16/16000, G722")):
             name = f"rest-{number}"
             assert (await node.startup("101", name, codecs=codecs, transcoding="false")).status_code == 200
             call = await node.until(name, "ESTABLISHED")
@@ -96,7 +96,7 @@ async def test_the_quality_of_an_ended_call_is_found_and_counted():
         assert live["qualityCallee"] is None
         await asyncio.sleep(2)
         await node.post("terminate", {"callId": "rest-1"})
-        call = await node.until("rest-1", "FINISH")
+        call = await node.until("rest-1", "FINISH", known="qualityCallee")
         assert call["qualityCaller"] is None, "nobody was there"
         quality = call["qualityCallee"]
         assert (quality["received"]["codec"], quality["sent"]["codec"]) == ("PCMU", "PCMU")
@@ -262,6 +262,38 @@ async def test_basic_auth_is_off_by_default_and_strict_when_on():
         assert (await node.http.get("/health")).status_code == 200
 
 
+async def test_guesses_of_the_rest_password_run_out_by_address():
+    """Two clients behind our proxy: one guesses, and the other notices nothing of it."""
+
+    def header(password, client):
+        encoded = base64.b64encode(f"admin:{password}".encode()).decode()
+        return {"Authorization": f"Basic {encoded}", "X-Forwarded-For": f"198.51.100.1, {client}"}
+
+    http = {"rest_login": "admin", "rest_password": "right", "trusted_proxies": ["127.0.0.0/8"]}
+    async with gateway(http=http) as node:
+
+        async def ask(password, client):
+            return await node.http.get("/rest-api/call/find_all", headers=header(password, client))
+
+        assert [(await ask("wrong", "203.0.113.9")).status_code for _ in range(10)] == [401] * 10
+        limited = await ask("right", "203.0.113.9")
+        assert (limited.status_code, limited.json()["code"]) == (429, "too_many_guesses")
+        assert int(limited.headers["retry-after"]) > 0
+        assert (await ask("right", "203.0.113.10")).status_code == 404
+        assert await node.metric('trunkline_wrong_passwords_total{by="rest",outcome="wrong"}') == 10
+        assert await node.metric('trunkline_wrong_passwords_total{by="rest",outcome="unheard"}') == 1
+
+
+async def test_only_named_proxies_are_believed_about_who_asks():
+    async with gateway(http={"rest_login": "admin", "rest_password": "right"}) as node:
+        basic = {"Authorization": "Basic " + base64.b64encode(b"admin:wrong").decode()}
+        statuses = [
+            (await node.http.get("/rest-api/call/find_all", headers={**basic, "X-Forwarded-For": f"203.0.113.{n}"}))
+            for n in range(11)
+        ]
+        assert [answer.status_code for answer in statuses] == [401] * 10 + [429]
+
+
 async def test_pages_of_other_sites_may_call_unless_origins_are_named():
     preflight = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
     preflight["Access-Control-Request-Headers"] = "content-type,x-requested-with"
@@ -283,3 +315,13 @@ async def test_the_api_describes_itself():
             assert operation["summary"]
             assert operation["description"]
             assert "404" in operation["responses"]
+            assert not {"401", "422", "429"}.intersection(operation["responses"])
+            assert list(operation["responses"]["404"]["content"]) == ["application/problem+json"]
+    async with gateway(http={"rest_login": "admin", "rest_password": "right"}) as node:
+        document = (await node.http.get("/openapi.json")).json()
+        paths = {path: operations for path, operations in document["paths"].items() if path.startswith("/rest-api/")}
+        assert len(paths) > 10
+        for operation in (each for operations in paths.values() for each in operations.values()):
+            (scheme,) = operation["security"]
+            assert document["components"]["securitySchemes"][next(iter(scheme))] == {"type": "http", "scheme": "basic"}
+            assert {"401", "429"} <= set(operation["responses"])

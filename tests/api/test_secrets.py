@@ -1,27 +1,19 @@
 """No password leaves the node: not by its log, not by an answer."""
 
 import io
-import logging
 from collections.abc import Iterator
 
 import pytest
-import structlog
 from node import gateway
 
-from trunkline.observability.logging import configure
+from logs import logged
 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     """Every line down to debug, in the form of a running node."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    stream = io.StringIO()
-    configure(level="debug", format_="json", node="node-1", stream=stream)
-    yield stream
-    structlog.reset_defaults()
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    with logged("debug") as written:
+        yield written
 
 
 async def test_a_run_with_calls_and_failures_writes_no_password_and_no_digits(log):

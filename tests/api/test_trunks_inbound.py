@@ -36,7 +36,8 @@ DID = "+4930123"
 
 
 def inbound(**rule: Any) -> dict[str, Any]:
-    return {"inbound": [{"number": DID, **rule}]}
+    """Settings of one rule; browsers are who they say they are."""
+    return {"inbound": [{"number": DID, **rule}], "web_domains": ["*"]}
 
 
 async def refused(carrier: Carrier) -> InviteFailed:
@@ -44,10 +45,12 @@ async def refused(carrier: Carrier) -> InviteFailed:
 
 
 @asynccontextmanager
-async def user(node: Gateway, login: str = "alice") -> AsyncIterator[Browser]:
+async def user(
+    node: Gateway, login: str = "alice", password: str = "", domain: str = "home.example"
+) -> AsyncIterator[Browser]:
     """A browser of this login, which registers nowhere."""
     async with node.browser() as browser:
-        await browser.send("connection", {"sipLogin": login, "sipDomain": "home.example"})
+        await browser.send("connection", {"sipLogin": login, "sipDomain": domain, "sipPassword": password})
         await browser.expect("getUserData")
         yield browser
 
@@ -84,7 +87,8 @@ async def test_a_pattern_names_the_user_and_the_first_rule_that_fits_is_taken():
             {"prefix": "", "reject": 410},
         ]
         trunks = {"t": carrier.trunk(), "other": {"host": SECOND}}
-        async with gateway(trunks=trunks, routing={"inbound": rules}) as node, user(node, "desk17") as browser:
+        routing = {"inbound": rules, "web_domains": ["*"]}
+        async with gateway(trunks=trunks, routing=routing) as node, user(node, "desk17") as browser:
             invite = carrier.call_gateway(node, "517")
             await browser.expect("notifyIncomingCall")
             carrier.shell.hangup(invite)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from trunkline.sip.types import (
     InviteFailed,
     InviteId,
     InviteRequest,
+    Path,
     ReferProgress,
     ReferRequest,
     Registered,
@@ -50,6 +52,13 @@ class Page(Phone):
         self.account = Account(login=login, password=PASSWORD, domain=DOMAIN, port=port, transport=Transport.WS)
         self.invites: list[IncomingInvite] = []
         self.on_event = self._take
+        self.heard: list[bytes] = []
+        """What has come in, byte by byte."""
+        self.take, self.ua.handle_datagram = self.ua.handle_datagram, self._hear  # type: ignore[method-assign]
+
+    def _hear(self, now: float, data: bytes, path: Path) -> None:
+        self.heard.append(data)
+        self.take(now, data, path)
 
     def _take(self, event: object) -> None:
         if isinstance(event, IncomingInvite):
@@ -132,22 +141,76 @@ async def test_a_caller_that_wants_privacy_is_hidden_from_a_page():
         assert (await carrier.wait(InviteFailed, WAIT_S)).status == 486
 
 
-async def test_a_browser_of_the_web_sdk_comes_before_a_page_of_the_same_user():
+def cancels(here: Page) -> list[str]:
+    """The Reason of each CANCEL that a page has got."""
+    lines = [data.decode().split("\r\n") for data in here.heard if data.startswith(b"CANCEL ")]
+    return [line.partition(": ")[2] for each in lines for line in each if line.startswith("Reason: ")]
+
+
+ELSEWHERE = ['SIP;cause=200;text="Call completed elsewhere"']
+
+
+async def test_all_pages_and_browsers_of_a_user_ring_and_the_page_that_answers_has_the_call():
     async with (
         carriers(FIRST) as (carrier,),
         gateway(trunks={"t": carrier.trunk()}, routing=inbound(user="alice"), sip=pages()) as node,
         page(node) as here,
+        page(node) as there,
+        user(node, password=PASSWORD, domain="trunkline") as browser,
     ):
-        async with user(node) as browser:
-            invite = carrier.call_gateway(node, DID)
-            await browser.expect("notifyIncomingCall")
-            carrier.shell.hangup(invite)
-            await browser.expect("finish")
-        await node.assert_empty()
-        assert here.invites == []
+        invite = carrier.call_gateway(node, DID)
+        call = await browser.expect("notifyIncomingCall")
+        await rung(carrier, here)
+        there.answer(await rung(carrier, there))
+        await carrier.wait(InviteAnswered, WAIT_S)
+        assert (await browser.expect("finish"))["reason"] == "answered_elsewhere"
+        await here.wait(InviteEnded, WAIT_S)
+        assert (cancels(here), cancels(there)) == (ELSEWHERE, [])
+        (found,) = (await node.http.get("/rest-api/call/find_all")).json()
+        assert (found["callId"], found["status"]) == (call["callId"], "ESTABLISHED")
+        carrier.shell.hangup(invite)
+        await there.wait(InviteEnded, WAIT_S)
+        await node.assert_empty(sessions=1)
+        assert all(sum(line.capacity.active.values()) == 0 for line in node.app.fleet), "the line is given back, once"
+
+
+async def test_a_browser_that_answers_takes_the_call_from_the_pages():
+    async with (
+        carriers(FIRST) as (carrier,),
+        gateway(trunks={"t": carrier.trunk()}, routing=inbound(user="alice"), sip=pages()) as node,
+        page(node) as here,
+        user(node, password=PASSWORD, domain="trunkline") as browser,
+        user(node, password=PASSWORD, domain="trunkline") as other,
+    ):
         carrier.call_gateway(node, DID)
-        here.shell.hangup((await rung(carrier, here)).id)
-        await carrier.wait(InviteFailed, WAIT_S)
+        _, offer = await browser.expect_all("setRemoteSDP")
+        call = await browser.expect("notifyIncomingCall")
+        await other.expect("notifyIncomingCall")
+        await rung(carrier, here)
+        await browser.send("answer", {"callId": call["callId"], "sdp": browser_answer(offer)})
+        talking = await browser.expect("talk")
+        await carrier.wait(InviteAnswered, WAIT_S)
+        assert (await other.expect("finish"))["reason"] == "answered_elsewhere"
+        await here.wait(InviteEnded, WAIT_S)
+        assert cancels(here) == ELSEWHERE
+        assert talking["sessionId"]
+        await other.send("hangup", {"callId": call["callId"]})  # it has no say any more
+        assert (await node.http.get("/rest-api/call/find_all")).json()[0]["status"] == "ESTABLISHED"
+        await browser.send("hangup", {"callId": call["callId"]})
+        await carrier.wait(InviteEnded, WAIT_S)
+
+
+async def test_where_nobody_takes_the_call_the_caller_learns_that_the_user_is_busy():
+    async with (
+        carriers(FIRST) as (carrier,),
+        gateway(trunks={"t": carrier.trunk()}, routing=inbound(user="alice"), sip=pages()) as node,
+        page(node) as here,
+        page(node) as there,
+    ):
+        carrier.call_gateway(node, DID)
+        here.shell.hangup((await rung(carrier, here)).id, 486)
+        there.shell.hangup((await rung(carrier, there)).id, 480)
+        assert (await carrier.wait(InviteFailed, WAIT_S)).status == 486
 
 
 async def test_an_application_sends_a_call_to_a_page_and_the_page_that_has_gone_leaves_it_to_the_fallback():
@@ -260,3 +323,45 @@ async def test_a_page_without_an_account_transfers_its_caller_over_the_trunks():
             caller.shell.hangup(leg)
             await other.wait(InviteEnded, WAIT_S)
             await node.assert_empty()
+
+
+# --- calls that take the place of another ---
+
+
+def dialog_of(here: Page) -> str:
+    """Name the dialog of a page that has called, as the gateway's far side of it would."""
+    answer = next(data.decode() for data in here.heard if data.startswith(b"SIP/2.0 200") and b"INVITE" in data)
+    fields = dict(line.split(": ", 1) for line in answer.partition("\r\n\r\n")[0].split("\r\n")[1:])
+    theirs, ours = (fields[name].partition(";tag=")[2] for name in ("From", "To"))
+    return f"{fields['Call-ID']};to-tag={ours};from-tag={theirs}"
+
+
+async def test_nobody_takes_a_call_over_who_may_not_call_here():
+    async with (
+        carriers(FIRST, STRANGER) as (carrier, stranger),
+        gateway(trunks={"t": carrier.trunk()}, routing=outbound("t"), sip=pages()) as node,
+        page(node) as here,
+    ):
+        here.call("0040123")
+        await here.wait(InviteAnswered, WAIT_S)
+        dialog = dialog_of(here)
+        stranger.call_gateway(node, "x", replaces=dialog)
+        assert (await stranger.wait(InviteFailed, WAIT_S)).status == 403
+        for login, password, status in (("eve", PASSWORD, 403), ("alice", "guessed", 407)):
+            thief = Page(login, node)
+            thief.account = replace(thief.account, password=password)
+            await thief.shell.start()
+            try:
+                thief.call("x", replaces=dialog)
+                assert (await thief.wait(InviteFailed, WAIT_S)).status == status
+            finally:
+                await thief.shell.stop(0.2)
+        (found,) = (await node.http.get("/rest-api/call/find_all")).json()
+        assert found["status"] == "ESTABLISHED"
+        assert not any(isinstance(event, InviteEnded) for event in here.events)
+        async with page(node) as there:
+            there.call("x", replaces=dialog)
+            await there.wait(InviteAnswered, WAIT_S)
+            await here.wait(InviteEnded, WAIT_S)
+            carrier.shell.hangup(carrier.invites[-1].id)
+            await there.wait(InviteEnded, WAIT_S)

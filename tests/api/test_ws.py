@@ -8,6 +8,7 @@ from node import gateway
 from websockets.exceptions import InvalidStatus
 
 from fakes import browser_answer, browser_offer
+from logs import lines, logged
 
 
 async def test_a_browser_registers_calls_and_hangs_up():
@@ -239,3 +240,20 @@ async def test_a_stop_hangs_up_and_closes_sockets_in_order():
         assert await browser.until_closed() == 1001
         await stopping
         assert node.media.endpoints == 0
+
+
+async def test_a_bug_ends_the_socket_that_it_is_in_and_leaves_its_traceback_in_the_log():
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("hush-hush")
+
+    async with gateway() as node:
+        opened, node.app.sessions.open = node.app.sessions.open, broken
+        with logged() as log:
+            async with node.browser() as browser:
+                await browser.send("connection", node.account())
+                await browser.until_closed()
+        node.app.sessions.open = opened
+        (line,) = [line for line in lines(log) if line["event"] == "socket_crashed"]
+        assert "in broken" in line["exception"]
+        async with node.browser() as browser:
+            await browser.login(node)

@@ -13,7 +13,7 @@ LEVELS = (
     {"engine"},
     {"io", "bridge"},
     {"endpoint", "pipeline", "files"},
-    {"rtp", "rtcp", "srtp", "ice", "dtls", "quality", "codecs", "dsp", "jitter", "dtmf"},
+    {"rtp", "rtcp", "srtp", "sip", "ice", "dtls", "quality", "codecs", "dsp", "jitter", "dtmf"},
     {"outbox"},
     {"net", "error", "mac"},
 )

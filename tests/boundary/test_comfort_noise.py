@@ -1,8 +1,6 @@
 """A call in which one phone leaves silence out (RFC 3389) and the other never heard of that."""
 
-import asyncio
 import itertools
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,10 +8,10 @@ from harness.audio import Samples, tone
 from world import World
 
 from fakes import ACCOUNT
-from listening import FRAME, RATE_HZ, Phone
+from listening import FRAME, RATE_HZ, Phone, eventually
+from trunkline.calls.legs.sip_leg import SipLeg
 from trunkline.calls.model import CallEnd, CallRequest, EndReason
 from trunkline.calls.routing import route
-from trunkline.calls.sip_leg import SipLeg
 from trunkline.ids import CallId
 from trunkline.media.engine import MediaEngine
 from trunkline.media.types import EngineSettings
@@ -26,19 +24,12 @@ TONE_HZ = 700.0
 NOISE_DBOV = -45
 """Of the noise behind the caller's voice, against a full-scale square wave, as `harness.audio` counts as well."""
 NOISE_PACKETS = 60
-PATIENCE_S = 20.0
 
 
 def description(phone: Phone, *formats: str) -> str:
     host, port = phone.remote.rtp
     lines = ("v=0", f"o=- 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0", *formats)
     return "\r\n".join(lines).replace("PORT", str(port)) + "\r\n"
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not is_so():  # noqa: ASYNC110  it waits for sockets and for the media plane, which say nothing
-            await asyncio.sleep(0.01)
 
 
 def level_dbfs(samples: Samples) -> float:
@@ -59,11 +50,11 @@ async def test_who_takes_no_comfort_noise_hears_the_noise_without_end() -> None:
                 lambda context: SipLeg(context, world.access, incoming),
                 lambda context: SipLeg(context, world.access, route("100", ACCOUNT)),
             )
-            await until(lambda: bool(world.sip.invites))
+            await eventually(lambda: bool(world.sip.invites))
             request, invite = world.sip.invites[0]
             assert parse(request.sdp or "").media[0].formats == ("0", "8", "13", "101"), "what the callee is offered"
             world.events.handle(InviteAnswered(invite, description(callee, "m=audio PORT RTP/AVP 0")))
-            await until(lambda: bool(world.sip.verbs("answer")))
+            await eventually(lambda: bool(world.sip.verbs("answer")))
             answer = parse(world.sip.verbs("answer")[0][2]).media[0]
             assert answer.formats == ("0", "13"), "what the caller is answered"
 
@@ -71,11 +62,11 @@ async def test_who_takes_no_comfort_noise_hears_the_noise_without_end() -> None:
             await caller.talk(gateway, tone(TONE_HZ, 0.6, RATE_HZ))
             caller.send(gateway, bytes([-NOISE_DBOV]), payload_type=13)
             before = len(callee.received)
-            await until(lambda: len(callee.received) > before + NOISE_PACKETS)
+            await eventually(lambda: len(callee.received) > before + NOISE_PACKETS)
             heard = callee.received[:]
 
             world.controller.hang_up(call.id, CallEnd(EndReason.TERMINATED))
-            await until(lambda: len(world.controller.registry) == 0)
+            await eventually(lambda: len(world.controller.registry) == 0)
     finally:
         await engine.stop()
         caller.transport.close()

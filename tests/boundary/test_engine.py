@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from listening import eventually
 from trunkline.config import MediaConfig
 from trunkline.errors import CapacityError, MediaError
 from trunkline.ids import EndpointId, MediaCallId
-from trunkline.media.engine import MediaEngine, settings_of
+from trunkline.media.border import settings_of
+from trunkline.media.engine import MediaEngine
 from trunkline.media.types import (
     AudioFile,
     Codec,
@@ -85,12 +87,6 @@ async def phone() -> AsyncIterator[Phone]:
     transport.close()
 
 
-async def _eventually(is_true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not is_true():  # noqa: ASYNC110  it waits for the media plane, which has no event for this
-            await asyncio.sleep(0.01)
-
-
 async def _rtp_endpoint(
     media: MediaEngine, call: MediaCallId, *, rtcp_mux: bool = False
 ) -> tuple[EndpointId, RtpLocal]:
@@ -131,11 +127,11 @@ async def test_audio_goes_through_and_events_reach_the_subscriber_of_the_call(me
     await media.bridge(call, endpoint, endpoint)
     for _ in range(10):
         phone.send(local.rtp)
-    await _eventually(lambda: len(phone.received) >= 10)
+    await eventually(lambda: len(phone.received) >= 10)
     assert all(data[12:] == FRAME for data in phone.received)
     for _ in range(3):
         phone.send(local.rtp, struct.pack("!BBH", 5, 0x8A, 800), payload_type=101, timestamp=9_000)
-    await _eventually(lambda: any(isinstance(event, DtmfReceived) for event in told))
+    await eventually(lambda: any(isinstance(event, DtmfReceived) for event in told))
 
     stats = await media.get_stats(call, endpoint)
     assert (stats.received.codec, stats.sent.codec) == ("PCMU", "PCMU")
@@ -162,7 +158,7 @@ async def test_the_last_figures_come_with_the_end(media: MediaEngine, phone: Pho
     phone.seq += 2
     for _ in range(5):
         phone.send(local.rtp)
-    await _eventually(lambda: len(phone.received) >= 8)
+    await eventually(lambda: len(phone.received) >= 8)
     stats = await media.close(call, endpoint)
     assert stats is not None
     received = stats.received
@@ -211,7 +207,7 @@ async def test_the_far_sides_view_is_part_of_the_figures(media: MediaEngine, pho
     )
     phone.transport.sendto(struct.pack("!BBHI BBH", 0x80, 207, 10, 0xABCD, 7, 0, 8) + metrics, local.rtp)
     phone.send(local.rtp)
-    await _eventually(lambda: len(phone.received) >= 1)
+    await eventually(lambda: len(phone.received) >= 1)
     stats = await media.get_stats(call, endpoint)
     reported = stats.sent.reported
     assert reported is not None
@@ -245,10 +241,10 @@ async def test_a_source_plays_and_can_be_stopped(media: MediaEngine, phone: Phon
     endpoint, _ = await _rtp_endpoint(media, call)
     await media.set_remote(call, endpoint, phone.remote, AUDIO)
     await media.play(call, endpoint, Tone((440.0,)))
-    await _eventually(lambda: len(phone.received) >= 5)
+    await eventually(lambda: len(phone.received) >= 5)
     await media.stop_play(call, endpoint)
     await media.send_dtmf(call, endpoint, "1")
-    await _eventually(lambda: any(data[1] & 0x7F == 101 for data in phone.received))
+    await eventually(lambda: any(data[1] & 0x7F == 101 for data in phone.received))
     assert not any(isinstance(event, PlayDone) for event in told), "it was stopped, it did not end"
 
 
@@ -318,7 +314,7 @@ async def test_a_creation_that_nobody_waits_for_any_more_leaves_nothing(media: M
     with contextlib.suppress(asyncio.CancelledError):
         await task
     await media.create_endpoint(call, RtpTransport())
-    await _eventually(lambda: media.endpoints == 1)
+    await eventually(lambda: media.endpoints == 1)
 
 
 async def test_stop_ends_every_endpoint_and_tells_its_subscriber() -> None:
@@ -362,6 +358,7 @@ def test_every_setting_of_the_node_reaches_the_media_plane() -> None:
         inactivity_s=7,
         inactivity_hold_s=70,
         opus_complexity=2,
+        silence_suppression=True,
     )
     settings = settings_of(config)
     renamed = {"media_inactivity_s": "inactivity_s", "media_inactivity_hold_s": "inactivity_hold_s"}
@@ -375,4 +372,4 @@ async def test_drops_are_counted_by_reason(media: MediaEngine, phone: Phone) -> 
     endpoint, local = await _rtp_endpoint(media, media.new_call())
     assert endpoint
     phone.transport.sendto(b"not rtp at all", local.rtp)
-    await _eventually(lambda: media.drops["unclassified"] == 1)
+    await eventually(lambda: media.drops["unclassified"] == 1)

@@ -8,7 +8,7 @@ are those of a live ICE and DTLS of aiortc, and audio leaves or does not, as the
 import asyncio
 import difflib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from aiortc import RTCCertificate, RTCDtlsTransport, RTCIceCandidate, RTCIceGath
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 from aiortc.rtcicetransport import RTCIceParameters
 
+from listening import eventually
 from trunkline.media.engine import MediaEngine
 from trunkline.media.types import (
     Codec,
@@ -132,12 +133,6 @@ def _audio_direction(description: SessionDescription) -> Direction:
     return description.direction_of(audio)
 
 
-async def _eventually(is_true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while not is_true():  # noqa: ASYNC110  it waits for packets, which have no event
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_browsers_offer_is_answered_and_set_up(media: MediaEngine, browser: Transport, name: str) -> None:
     call = media.new_call()
@@ -156,13 +151,13 @@ async def test_a_browsers_offer_is_answered_and_set_up(media: MediaEngine, brows
 
     await media.set_remote(call, endpoint, negotiated.remote, negotiated.audio)
     await browser.connect(local, is_dtls_client=negotiated.remote.is_dtls_client)
-    await _eventually(lambda: any(isinstance(event, DtlsStateChanged) for event in told))
+    await eventually(lambda: any(isinstance(event, DtlsStateChanged) for event in told))
     assert [event.state for event in told if isinstance(event, IceStateChanged | DtlsStateChanged)] == ["connected"] * 2
 
     await media.play(call, endpoint, Tone((440.0,)))
     codec: Codec = negotiated.audio.send[0]
     if "send" in direction:
-        await _eventually(lambda: len(browser.payload_types) >= 5)
+        await eventually(lambda: len(browser.payload_types) >= 5)
         assert set(browser.payload_types) == {codec.payload_type}
         assert (await media.get_stats(call, endpoint)).sent.codec == codec.name
     else:

@@ -59,7 +59,7 @@ async def test_audio_leaves_with_the_configured_class(marking: tuple[MediaEngine
     arrived = asyncio.Event()
     asyncio.get_running_loop().add_reader(far_side, arrived.set)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await arrived.wait()
     finally:
         asyncio.get_running_loop().remove_reader(far_side)

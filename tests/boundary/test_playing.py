@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from harness.audio import judge, tone
 
-from listening import AUDIO, RATE_HZ, Phone, write_file
+from listening import AUDIO, RATE_HZ, Phone, eventually, write_file
 from trunkline.errors import CapacityError, MediaError
 from trunkline.ids import EndpointId, MediaCallId
 from trunkline.media.engine import MediaEngine
@@ -62,9 +62,8 @@ async def test_a_file_of_any_usual_kind_is_heard_whole_and_ends(
     path = write_file(tmp_path / name, codec, rate_hz, (tone(600.0, 0.7, rate_hz),) * channels)
     call, endpoint, done = await endpoint_of(media, phone)
     await media.play(call, endpoint, AudioFile(str(path)))
-    async with asyncio.timeout(5):
-        await done.wait()
-    await asyncio.sleep(0.05)
+    await eventually(done.is_set)
+    await eventually(lambda: len(phone.heard()) >= 0.68 * RATE_HZ)
     heard = judge(phone.heard(), RATE_HZ, skip_s=0.02)
     assert len(phone.heard()) / RATE_HZ == pytest.approx(0.7, abs=0.021)
     assert heard.frequency_hz == pytest.approx(600.0, rel=0.02)
@@ -79,8 +78,9 @@ async def test_a_loop_goes_on_without_a_seam_until_it_is_stopped(
     path = write_file(tmp_path / "a.wav", "pcm_s16le", rate_hz, (tone(500.0, 0.3, rate_hz),))
     call, endpoint, done = await endpoint_of(media, phone)
     await media.play(call, endpoint, AudioFile(str(path), loop=True))
-    await asyncio.sleep(1.5)
+    await eventually(lambda: len(phone.heard()) > 1.3 * RATE_HZ)
     await media.stop_play(call, endpoint)
+    await asyncio.sleep(0.1)  # for what is under way
     packets = len(phone.received)
     await asyncio.sleep(0.1)
     assert (packets, done.is_set()) == (len(phone.received), False)
@@ -140,7 +140,7 @@ async def test_a_file_that_cannot_be_played_is_named_with_the_cause(
 async def test_the_ringback_of_britain_rings_twice(media: MediaEngine, phone: Phone) -> None:
     call, endpoint, _ = await endpoint_of(media, phone)
     await media.play(call, endpoint, TONES["GB"].ringback)
-    await asyncio.sleep(1.3)
+    await eventually(lambda: len(phone.heard()) > 1.2 * RATE_HZ)
     samples = phone.heard()
     sounds = [
         bool(np.abs(samples[round(at * RATE_HZ) :][:400]).max() > 0.05) for at in (0.0, 0.3, 0.45, 0.65, 0.9, 1.1)

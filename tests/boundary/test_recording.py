@@ -57,7 +57,7 @@ class Scene:
         return await self.ended()
 
     async def ended(self) -> TapDone:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await self.done.get()
 
 

@@ -1,14 +1,13 @@
 """What the asyncio client makes of a worker that crashed; the compiled side is a stand-in that crashes at will."""
 
 import os
-from typing import Any
 
 import pytest
 
 from trunkline import _media
 from trunkline.config import MediaConfig
 from trunkline.media.engine import MediaEngine
-from trunkline.media.types import EngineSettings
+from trunkline.media.types import EngineSettings, WorkerDied
 
 
 class CrashingEngine:
@@ -16,12 +15,12 @@ class CrashingEngine:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._fd = os.eventfd(1)
-        self._events = [("WorkerDied", {"worker": worker, "reason": "a bug"}) for worker in (0, 1, 1)]
+        self._events = [WorkerDied(worker, "a bug") for worker in (0, 1, 1)]
 
     def event_fd(self) -> int:
         return self._fd
 
-    def poll_events(self, maximum: int) -> list[tuple[str, dict[str, Any]]]:
+    def poll_events(self, maximum: int) -> list[WorkerDied]:
         os.eventfd_read(self._fd)
         events, self._events = self._events[:maximum], []
         os.eventfd_write(self._fd, 1)

@@ -3,11 +3,11 @@
 from world import reason, world
 
 from fakes import ACCOUNT, phone_answer
-from trunkline.calls.events import DtmfMethod
+from trunkline.calls.events import DtmfMethod, DtmfRequested
+from trunkline.calls.legs.sip_leg import SipLeg
 from trunkline.calls.model import CallEnd, CallRequest, CallStatus, EndReason, Side
 from trunkline.calls.player_leg import PlayerLeg
 from trunkline.calls.routing import route
-from trunkline.calls.sip_leg import SipLeg
 from trunkline.ids import CallId, MediaCallId
 from trunkline.media.types import DtmfReceived, Tone
 from trunkline.sip.types import InviteAnswered, InviteProgress, Registered, RegistrationFailed
@@ -46,8 +46,7 @@ async def test_digits_of_the_party_are_seen_in_the_call_and_ours_go_to_it():
         invite, offer = w.sent_invite()
         await w.sip_says(InviteAnswered(invite, phone_answer(offer)))
         await w.media_says(DtmfReceived(MediaCallId(1), w.media.endpoint("rtp")[0], "5", 120))
-        w.controller.send_dtmf(call.id, Side.B, "77", DtmfMethod.RTP)
-        await w.settle()
+        await w.controller.ask(call.id, lambda reply: DtmfRequested(Side.B, "77", DtmfMethod.RTP, reply))
         assert call.dtmf_received == "5"
         assert w.media.endpoint("rtp")[1].digits == "77"
 

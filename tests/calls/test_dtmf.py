@@ -5,12 +5,21 @@ from world import World, reason, world
 
 from fakes import phone_answer
 from trunkline.calls.dtmf import DOUBLE_S
-from trunkline.calls.events import DtmfMethod
+from trunkline.calls.events import DtmfMethod, DtmfRequested
 from trunkline.calls.model import DTMF_KEPT, Call, Side
 from trunkline.dtmf import DtmfKind, DtmfMode
+from trunkline.errors import InvalidCallState, LegRejected, MediaError, TransactionTimeout, TrunklineError
 from trunkline.ids import MediaCallId
 from trunkline.media.types import Dtmf, DtmfReceived
-from trunkline.sip.types import InfoAnswered, InfoReceived, InviteAnswered, InviteId, InviteProgress
+from trunkline.sip.types import (
+    EndCause,
+    InfoAnswered,
+    InfoReceived,
+    InviteAnswered,
+    InviteEnded,
+    InviteId,
+    InviteProgress,
+)
 
 CALL = MediaCallId(1)
 ALL_KEYS = "0123456789*#ABCD"
@@ -104,10 +113,57 @@ async def test_a_digit_by_info_leaves_on_the_other_leg_with_its_length():
 async def test_a_client_asks_for_events_and_gets_what_the_leg_can():
     async with world() as w:
         call, invite = await answered(w, has_events=False, takes_info=True)
-        w.controller.send_dtmf(call.id, Side.B, "12", DtmfMethod.RTP)
+        outcomes = send(w, call, "12")
         await w.settle()
         await w.sip_says(InfoAnswered(invite, 200))
         assert infos(w) == [b"Signal=1\r\nDuration=160\r\n", b"Signal=2\r\nDuration=160\r\n"]
+        assert not outcomes, "the second one is not answered yet"
+        await w.sip_says(InfoAnswered(invite, 200))
+        assert outcomes == [None]
+
+
+def send(w: World, call: Call, digits: str, method: DtmfMethod = DtmfMethod.RTP) -> list[TrunklineError | None]:
+    """Have a client send digits to the SIP side; returns where the outcome will be."""
+    outcomes: list[TrunklineError | None] = []
+    w.controller.request(call.id, DtmfRequested(Side.B, digits, method, outcomes.append))
+    return outcomes
+
+
+@pytest.mark.parametrize(("status", "kind"), [(415, LegRejected), (481, LegRejected), (408, TransactionTimeout)])
+async def test_a_client_is_told_why_a_digit_was_not_taken_and_the_others_still_go(
+    status: int, kind: type[TrunklineError]
+):
+    async with world() as w:
+        call, invite = await answered(w, has_events=False, takes_info=True)
+        first, second = send(w, call, "12"), send(w, call, "3")
+        await w.settle()
+        for answer in (status, 200, 200):
+            await w.sip_says(InfoAnswered(invite, answer))
+        (error,) = first
+        assert isinstance(error, kind)
+        assert isinstance(error, TransactionTimeout) or getattr(error, "status", 0) == status
+        assert (second, len(infos(w))) == ([None], 3), "the refusal was of the first request alone"
+
+
+async def test_digits_that_wait_when_the_call_ends_are_told_to_have_failed():
+    async with world() as w:
+        call, invite = await answered(w, has_events=False, takes_info=True)
+        outcomes = send(w, call, "12")
+        await w.settle()
+        await w.sip_says(InviteEnded(invite, EndCause.REMOTE_BYE))
+        (error,) = outcomes
+        assert isinstance(error, InvalidCallState)
+
+
+async def test_digits_that_the_media_plane_refuses_are_told_to_who_sent_them():
+    async with world() as w:
+        call, _ = await answered(w, has_events=True, takes_info=False)
+        w.media.refusals["send_dtmf"] = MediaError("unknown_endpoint")
+        outcomes = send(w, call, "1")
+        await w.settle()
+        (error,) = outcomes
+        assert isinstance(error, MediaError)
+        assert reason(call) is None
 
 
 @pytest.mark.parametrize("first", [DtmfKind.INBAND, DtmfKind.INFO])

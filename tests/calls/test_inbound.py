@@ -1,5 +1,6 @@
 """SIP to browser."""
 
+import pytest
 from test_outbound import names
 from world import PATH, RING_S, reason, world
 
@@ -96,6 +97,26 @@ async def test_a_caller_that_gives_up_ends_the_ringing():
         assert reason(w.controller.find()[0]) is EndReason.CANCELLED
         assert w.web.statuses()[-1] is CallStatus.FINISH
         assert not w.sip.verbs("hangup")
+
+
+@pytest.mark.parametrize(("status", "q850"), [(200, None), (None, 26), (200, 26)])
+async def test_a_browser_is_told_that_somebody_else_has_answered(status: int | None, q850: int | None):
+    """RFC 3326: a proxy that let several phones ring says so to the others."""
+    async with world() as w:
+        session = await w.registered()
+        invite = await w.incoming(session, phone_offer())
+        await w.sip_says(InviteEnded(invite, EndCause.REMOTE_CANCEL, status, q850))
+        assert reason(w.controller.find()[0]) is EndReason.ANSWERED_ELSEWHERE
+        assert w.web.statuses()[-1] is CallStatus.FINISH
+
+
+@pytest.mark.parametrize(("status", "q850"), [(None, None), (603, None), (487, 16)])
+async def test_a_browser_is_not_told_so_when_the_caller_has_given_up(status: int | None, q850: int | None):
+    async with world() as w:
+        session = await w.registered()
+        invite = await w.incoming(session, phone_offer())
+        await w.sip_says(InviteEnded(invite, EndCause.REMOTE_CANCEL, status, q850))
+        assert reason(w.controller.find()[0]) is EndReason.CANCELLED
 
 
 async def test_a_browser_that_does_not_answer_is_unavailable_to_the_caller():

@@ -8,8 +8,8 @@ from test_outbound import answered
 from world import HOLD_MUSIC, RING_S, World, reason, world
 
 from fakes import ACCOUNT, browser_answer, phone_answer, phone_offer
-from trunkline.calls.call_run import INBOX_LIMIT
 from trunkline.calls.events import FollowRequested
+from trunkline.calls.legs.sip_leg import SipLeg
 from trunkline.calls.model import (
     Call,
     CallEnd,
@@ -22,7 +22,7 @@ from trunkline.calls.model import (
 )
 from trunkline.calls.player_leg import PlayerLeg
 from trunkline.calls.routing import route
-from trunkline.calls.sip_leg import SipLeg
+from trunkline.calls.run.inbox import INBOX_LIMIT
 from trunkline.errors import InvalidCallState, MediaError, TrunklineError
 from trunkline.ids import CallId
 from trunkline.media.types import Direction

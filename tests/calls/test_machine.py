@@ -13,6 +13,7 @@ from trunkline.calls.actions import Action
 from trunkline.calls.events import ActionFailed, AnswerRequested, CallStarted, Input, LegAnswered, LegRang, input_of
 from trunkline.calls.machine import CLOSING, STATUS, TABLE, step
 from trunkline.calls.model import CallEnd, CallState, CallStatus, EndReason, TransferPolicy, reason_for_status
+from trunkline.calls.run.performer import DEEDS
 from trunkline.calls.sessions import CallOrder
 from trunkline.errors import CallExists, CallNotFound, InvalidCallState, MediaError
 from trunkline.ids import CallId, MediaCallId
@@ -38,6 +39,10 @@ from trunkline.sip.types import (
 END = ActionFailed(CallEnd(EndReason.INTERNAL))
 
 
+def test_every_action_is_known_how_to_do() -> None:
+    assert set(DEEDS) == set(Action)
+
+
 @pytest.mark.parametrize("state", [state for state in CallState if state is not CallState.ENDED])
 def test_every_live_state_can_end_and_closes_everything(state):
     ended = step(state, END)
@@ -57,8 +62,8 @@ def test_only_the_end_closes_and_the_end_only_closes():
         assert is_end or not set(row.actions) & closing, (state, what)
 
 
-def test_legs_close_before_the_bridge_and_the_bridge_before_the_endpoints():
-    order = [CLOSING.index(action) for action in (Action.HANG_UP_A, Action.PART, Action.CLOSE_ENDPOINTS)]
+def test_legs_close_before_the_endpoints_and_the_endpoints_before_the_call_is_forgotten():
+    order = [CLOSING.index(action) for action in (Action.HANG_UP_A, Action.CLOSE_ENDPOINTS, Action.FORGET)]
     assert order == sorted(order)
 
 

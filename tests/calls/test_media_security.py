@@ -1,19 +1,17 @@
 """SRTP on the SIP leg of a call: what the media plane is told, what a policy refuses, and what the log never says."""
 
-import io
 import logging
 from base64 import b64encode
 from itertools import count
 
 import pytest
-import structlog
 from world import reason, world
 
 from fakes import browser_answer, phone_offer
+from logs import logged
 from trunkline.calls.model import EndReason
 from trunkline.errors import MediaError
 from trunkline.media.types import DtlsPeer, RtpRemote, SdesKeys
-from trunkline.observability.logging import configure
 from trunkline.sdp.crypto import read_crypto
 from trunkline.sdp.parser import parse
 from trunkline.sdp.security import MediaSecurity, SecurityPolicy
@@ -133,11 +131,7 @@ async def test_a_callee_takes_our_keys_or_leaves_them_as_the_policy_allows(mode,
 
 
 async def test_no_key_is_ever_logged():
-    stream = io.StringIO()
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    configure(level="debug", format_="json", node="node-1", stream=stream)
-    try:
+    with logged("debug") as log:
         async with world(security=policy(MediaSecurity.OPTIONAL)) as w:
             invite, _, _ = await answered(w, secured(phone_offer()))
             keys = sip_remote(w).security
@@ -145,11 +139,7 @@ async def test_no_key_is_ever_logged():
             w.media.refusals["set_remote"] = MediaError("invalid_parameter", "refused")
             await w.sip_says(ReinviteReceived(invite, secured(phone_offer())))
             logging.getLogger("test").info("%r %s %r", keys, secured(phone_offer()), parse(secured(phone_offer())))
-        text = stream.getvalue()
-    finally:
-        structlog.reset_defaults()
-        root.handlers[:] = handlers
-        root.setLevel(level)
+    text = log.getvalue()
     assert "call_ended" in text
     assert "inline:[redacted]" in text
     for secret in (keys.local_key, keys.remote_key):

@@ -1,15 +1,18 @@
 """Browser to SIP."""
 
+import asyncio
+from collections.abc import Awaitable
+
 import pytest
 from world import DURATION_S, RING_S, SETUP_S, World, reason, world
 
-from fakes import browser_offer, phone_answer, phone_offer
+from fakes import FakeMedia, browser_offer, phone_answer, phone_offer
 from trunkline.calls.events import DtmfMethod
 from trunkline.calls.model import CallState, CallStatus, EndReason
 from trunkline.calls.sessions import CallOrder
 from trunkline.errors import CapacityError, InvalidCallState
-from trunkline.ids import CallId
-from trunkline.media.types import Direction, RtpRemote
+from trunkline.ids import CallId, EndpointId, MediaCallId
+from trunkline.media.types import Direction, Local, RtpRemote, Transport
 from trunkline.sdp.parser import parse
 from trunkline.sip.types import (
     EndCause,
@@ -62,13 +65,69 @@ async def test_a_call_rings_is_answered_and_is_hung_up_by_the_phone():
         w.assert_nothing_left()
 
 
+def slow(media: FakeMedia, verb: str, asked: list[str]) -> asyncio.Event:
+    """Have the media plane note a command at once, and answer it when the event is set."""
+    answers, carry_out = asyncio.Event(), getattr(media, verb)
+
+    async def answer(outcome: Awaitable[object]) -> object:
+        await answers.wait()
+        return await outcome
+
+    def begin(*arguments: object) -> Awaitable[object]:
+        asked.append(verb)
+        return answer(carry_out(*arguments))
+
+    setattr(media, verb, begin)
+    return answers
+
+
+async def test_the_media_plane_is_told_ahead_and_nobody_hears_of_it_before_it_has_answered():
+    async with world() as w:
+        asked: list[str] = []
+        made = slow(w.media, "create_endpoint", asked)
+        call = await w.call(w.connect())
+        assert asked == ["create_endpoint"] * 2, "both at once"
+        assert not w.sip.verbs("invite")
+        made.set()
+        await w.settle()
+        invite, offer = w.sent_invite()
+        del asked[:]
+        told, joined = slow(w.media, "set_remote", asked), slow(w.media, "bridge", asked)
+        joined.set()
+        await w.sip_says(InviteAnswered(invite, phone_answer(offer)))
+        assert asked == ["set_remote", "set_remote", "bridge"]
+        assert call.answered_at is None
+        told.set()
+        await w.settle()
+        assert call.state is CallState.ESTABLISHED
+        assert w.web.statuses()[-1] is CallStatus.ESTABLISHED
+
+
+async def test_an_endpoint_whose_other_one_cannot_be_had_is_closed():
+    async with world() as w:
+        make, made = w.media.create_endpoint, 0
+
+        async def create(call: MediaCallId, transport: Transport) -> tuple[EndpointId, Local]:
+            nonlocal made
+            made += 1
+            if made == 1:
+                raise CapacityError("no free port")
+            return await make(call, transport)
+
+        w.media.create_endpoint = create
+        call = await w.call(w.connect())
+        assert (made, reason(call)) == (2, EndReason.CAPACITY)
+        assert not w.sip.verbs("invite")
+        w.assert_nothing_left()
+
+
 async def test_the_browser_hangs_up_an_answered_call():
     async with world() as w:
         session, call, invite = await answered(w)
         session.hang_up(call.id)
         await w.settle()
         assert reason(call) is EndReason.NORMAL
-        assert [each[1] for each in w.sip.verbs("hangup")] == [invite]
+        assert w.sip.verbs("hangup") == [("hangup", invite, None, None)], "a BYE without a failure for its Reason"
         assert w.web.statuses()[-1] is CallStatus.FINISH
         w.assert_nothing_left()
 
@@ -435,8 +494,9 @@ async def test_digits_before_any_media_are_refused_and_digits_that_fail_do_not_e
     async with world() as w:
         session = w.connect()
         call = await w.call(session)
-        with pytest.raises(InvalidCallState):
-            session.send_dtmf(call.id, "1", DtmfMethod.RTP)
+        session.send_dtmf(call.id, "1", DtmfMethod.RTP)
+        await w.settle()
+        assert w.web.shown[-1][:2] == ("failed", "sendDtmf")
         invite, offer = w.sent_invite()
         await w.sip_says(InviteProgress(invite, 183, "Session Progress", phone_answer(offer)))
         w.sip.refusals["send_info"] = InvalidCallState("not confirmed")

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-import structlog
 from test_outbound import answered
 from world import world
 
+from logs import lines, logged
 from trunkline.calls.model import CallEnd, EndReason
 from trunkline.figures import EndpointStats, ReceivedStats, SentStats
 from trunkline.ids import MediaCallId
@@ -51,11 +51,12 @@ async def test_an_ended_call_keeps_the_figures_of_both_legs():
 
 
 async def test_one_line_for_each_leg_says_how_it_was():
-    with structlog.testing.capture_logs() as lines:
+    with logged() as log:
         async with world() as w:
             call = await ended(w)
-    phone, browser = sorted((line for line in lines if line["event"] == "leg_quality"), key=lambda line: -line["lost"])
-    assert (phone["log_level"], phone["leg"], phone["kind"]) == ("info", call.b.id, "sip")
+    quality = [line for line in lines(log) if line["event"] == "leg_quality"]
+    phone, browser = sorted(quality, key=lambda line: -line["lost"])
+    assert (phone["level"], phone["leg"], phone["kind"]) == ("info", call.b.id, "sip")
     wanted = {"codec_received": "PCMU", "lost": 10, "discarded": 10, "jitter_mean_ms": 4.0, "mos": 4.1, "drops": 12}
     assert wanted.items() <= phone.items()
     assert (phone["lost_there"], phone["mos_there"], phone["round_trip_ms"]) == (3, 4.3, 80.0)

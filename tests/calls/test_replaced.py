@@ -1,11 +1,14 @@
 """Calls that take the place of a far side: INVITE with Replaces.   RFC 3891."""
 
+from functools import partial
+
 import pytest
 from test_hold import held
 from test_outbound import answered
 from world import PATH, World, reason, world
 
 from fakes import browser_offer, phone_answer, phone_offer
+from trunkline.calls.legs.sip_party import replace_leg
 from trunkline.calls.model import Call, CallState, CallStatus, EndReason
 from trunkline.calls.sessions import CallOrder
 from trunkline.ids import CallId
@@ -16,6 +19,7 @@ NEWCOMER = InviteId(950)
 
 async def replace(w: World, invite: InviteId, offer: str | None = "", newcomer: InviteId = NEWCOMER) -> None:
     offer = phone_offer(port=21_000) if offer == "" else offer
+    w.sessions.otherwise = partial(replace_leg, w.access)  # whoever calls here may
     await w.sip_says(
         IncomingInvite(
             newcomer, None, "sip:200@pbx.example", "", "sip:alice@192.0.2.1", offer, (), PATH, replaces=invite

@@ -1,14 +1,15 @@
 """Which codecs a call runs on, whether its audio is coded anew, and what becomes of it where that is forbidden."""
 
+import pytest
 from test_outbound import names
 from world import reason, world
 
 from fakes import ACCOUNT, browser_answer, browser_offer, phone_answer, phone_offer
-from trunkline.api.schemas import CallObject
+from trunkline.api.schemas_calls import CallObject
+from trunkline.calls.legs.sip_leg import SipLeg
 from trunkline.calls.model import Call, CallRequest, EndReason
 from trunkline.calls.player_leg import PlayerLeg
 from trunkline.calls.routing import route
-from trunkline.calls.sip_leg import SipLeg
 from trunkline.ids import CallId
 from trunkline.sdp.codecs import CodecPolicy, CodecTerms
 from trunkline.sip.types import EndCause, InviteAnswered, InviteEnded, InviteFailed, ReinviteReceived
@@ -45,6 +46,59 @@ async def test_a_trunk_of_g729_has_the_browser_speak_what_costs_least_beside_it(
         await w.sip_says(InviteEnded(invite, EndCause.REMOTE_BYE))
         text = w.metrics.render().decode()
         assert 'trunkline_calls_answered_total{callee="G729",caller="PCMU",transcoded="yes"} 1.0' in text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "beside", "ptime_ms"),
+    [
+        # Wide sound goes with the browser's Opus, narrow sound with what costs least.
+        *(("G722", "G722", "opus", 20), ("G729", "G729", "PCMU", 20)),
+        *(("speex/8000", "speex", "PCMU", 20), ("speex/16000", "speex", "opus", 20)),
+        *(("L16/8000", "L16", "PCMU", 20), ("L16/16000", "L16", "opus", 20)),
+        *(("L16/44100", "L16", "opus", 10), ("L16/48000", "L16", "opus", 10)),
+    ],
+)
+async def test_a_trunk_of_any_codec_is_named_by_it_and_called_transcoded(
+    name: str, shown: str, beside: str, ptime_ms: int
+):
+    for may_transcode in (True, False):
+        async with world() as w:
+            terms = CodecTerms((name,), may_transcode=may_transcode)
+            call = w.controller.start(
+                CallRequest(id=CallId("transit"), caller="bob", callee="100"),
+                lambda context, w=w: SipLeg(context, w.access, w.incoming_invite(phone_offer("PCMU", "opus"))),
+                lambda context, w=w, terms=terms: SipLeg(context, w.access, route("100", ACCOUNT, codecs=terms)),
+            )
+            await w.settle()
+            if not may_transcode:
+                assert reason(call) is EndReason.TRANSCODING_FORBIDDEN
+                assert [each[2] for each in w.sip.verbs("hangup")] == [488]
+                assert not w.sip.invites
+                continue
+            invite, offer = w.sent_invite()
+            assert names(offer) == [shown]
+            await w.sip_says(InviteAnswered(invite, phone_answer(offer, name)))
+            assert seen(call) == (beside, shown, True)
+            told = CallObject.of(call, "node")
+            assert (told.ptime_caller, told.ptime_callee) == (20, ptime_ms)
+
+
+async def test_two_rates_of_one_codec_are_transcoded():
+    async with world() as w:
+        call = w.controller.start(
+            CallRequest(id=CallId("transit"), caller="bob", callee="100"),
+            lambda context: SipLeg(
+                context,
+                w.access,
+                w.incoming_invite(phone_offer("L16/8000")),
+                MediaTerms(codecs=CodecTerms(("L16/8000",))),
+            ),
+            lambda context: SipLeg(context, w.access, route("100", ACCOUNT, codecs=CodecTerms(("L16/16000",)))),
+        )
+        await w.settle()
+        invite, offer = w.sent_invite()
+        await w.sip_says(InviteAnswered(invite, phone_answer(offer, "L16/16000")))
+        assert seen(call) == ("L16", "L16", True)
 
 
 async def test_a_far_side_may_begin_to_leave_out_silence_and_cease_to_within_the_call():

@@ -6,11 +6,11 @@ from test_outbound import answered
 from world import World, reason, world
 
 from fakes import ACCOUNT, browser_offer, phone_answer, phone_offer
+from trunkline.calls.legs.sip_leg import SipLeg
 from trunkline.calls.model import CallRequest, CallState, CallStatus, EndReason
 from trunkline.calls.player_leg import PlayerLeg
 from trunkline.calls.routing import route, transfer_request
 from trunkline.calls.sessions import CallOrder
-from trunkline.calls.sip_leg import SipLeg
 from trunkline.errors import CallNotFound, NoRoute, TrunklineError
 from trunkline.ids import CallId, EndpointId
 from trunkline.media.types import Direction

@@ -11,10 +11,11 @@ from typing import Any
 from fakes import ACCOUNT, FakeClock, FakeMedia, FakeSip, FakeWeb, browser_offer
 from trunkline.calls.controller import CallController, ControllerSettings
 from trunkline.calls.legs.sip_party import SipAccess
-from trunkline.calls.model import Call, EndReason, LegKind, TransferPolicy
+from trunkline.calls.model import Call, EndReason, HoldPolicy, LegKind, TransferPolicy
 from trunkline.calls.registry import Registry
 from trunkline.calls.run.clocks import RunSettings
-from trunkline.calls.sessions import CallOrder, SessionRequest, Sessions, WebSession
+from trunkline.calls.run.recording import RecordingSettings
+from trunkline.calls.sessions import BelievedDomains, CallOrder, SessionRequest, Sessions, WebSession
 from trunkline.calls.sip_events import SipEvents
 from trunkline.dtmf import DtmfMode
 from trunkline.ids import CallId, SessionId
@@ -41,6 +42,7 @@ class World:
         codecs: CodecPolicy | None = None,
         transfers: TransferPolicy = TransferPolicy.FOLLOW,
         media: Any = None,
+        holds: HoldPolicy = HoldPolicy.RELAY,
     ) -> None:
         self.clock, self.media, self.sip, self.web = FakeClock(), media or FakeMedia(), FakeSip(), FakeWeb()
         self.events = SipEvents()
@@ -53,8 +55,10 @@ class World:
                     setup_timeout_s=SETUP_S,
                     max_duration_s=DURATION_S,
                     transfers=transfers,
+                    holds=holds,
                     player_source=Tone((440.0,)),
                     hold_source=HOLD_MUSIC,
+                    recording=RecordingSettings(directory="/recordings"),
                 ),
                 policies={kind: codecs or CodecPolicy(dtmf=dtmf) for kind in LegKind},
                 security=security,
@@ -72,6 +76,7 @@ class World:
             clock=self.clock,
             metrics=self.metrics,
             register_expires_s=300,
+            believed=BelievedDomains(frozenset({"*"})),
         )
 
     # --- the browser ---
@@ -157,9 +162,10 @@ async def world(
     security: SecurityPolicy | None = None,
     codecs: CodecPolicy | None = None,
     transfers: TransferPolicy = TransferPolicy.FOLLOW,
+    holds: HoldPolicy = HoldPolicy.RELAY,
 ) -> AsyncIterator[World]:
     """Run a gateway of fakes; on leaving, everything must have been given back."""
-    made = World(max_calls, dtmf, security, codecs, transfers)
+    made = World(max_calls, dtmf, security, codecs, transfers, holds=holds)
     async with made.controller:
         yield made
         await made.controller.stop()

@@ -5,14 +5,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 
+from logs import restore
 from trunkline import cli
 from trunkline.config import Config, load
 from trunkline.errors import ConfigError, ConnectFailed
@@ -76,15 +76,28 @@ class FakeApp:
     life: list[str]
     signal_number = signal.SIGTERM
     fails = False
+    on_start: Callable[..., object] = lambda _: None
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, source: Callable[[], Config] | None = None) -> None:
         type(self).life = [f"made on {config.http.host}"]
+        self.source = source
 
     async def start(self) -> None:
         if self.fails:
             raise ConnectFailed("port 8080 is taken")
         self.life.append("started")
+        self.on_start()
         os.kill(os.getpid(), self.signal_number)
+
+    async def reload(self) -> None:
+        assert self.source is not None
+        try:
+            self.life.append(f"reloaded {', '.join(self.source().trunks)}")
+        except ConfigError:
+            self.life.append("not reloaded")
+            raise
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     async def stop(self) -> None:
         self.life.append("stopped")
@@ -98,14 +111,12 @@ def fake_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeApp]]:
         pass
 
     module.App = App  # type: ignore[attr-defined]
-    module.calm_collector = lambda: None  # type: ignore[attr-defined]
+    module.calm_collector = lambda is_idle: None  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "trunkline.app", module)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield App
-    structlog.reset_defaults()
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    restore(handlers, level)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
@@ -114,6 +125,23 @@ def test_serves_until_a_signal_and_stops_in_order(fake_app: type[FakeApp], signa
     result = RUN.invoke(cli.app, ["serve"])
     assert result.exit_code == 0
     assert fake_app.life == ["made on 0.0.0.0", "started", "stopped"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [('[trunks.pstn]\nhost = "sip.example.com"\n', "reloaded pstn"), ("[trunks.pstn]\n", "not reloaded")],
+)
+def test_sighup_reads_the_settings_again_and_the_node_runs_on(
+    fake_app: type[FakeApp], tmp_path: Path, text: str, told: str
+) -> None:
+    path = tmp_path / "trunkline.toml"
+    path.write_text("")
+    fake_app.signal_number = signal.SIGHUP
+
+    fake_app.on_start = lambda _: path.write_text(text)
+    result = RUN.invoke(cli.app, ["serve", "--config", str(path)])
+    assert result.exit_code == 0
+    assert fake_app.life == ["made on 0.0.0.0", "started", told, "stopped"]
 
 
 def test_demo_says_which_page_to_open_and_what_to_dial(fake_app: type[FakeApp]) -> None:

@@ -87,9 +87,6 @@ class FakeMedia:
     async def bridge(self, call: MediaCallId, a: EndpointId, b: EndpointId) -> None:
         await self._note("bridge", call, a == b)
 
-    async def unbridge(self, call: MediaCallId, _e: EndpointId) -> None:
-        await self._note("unbridge", call)
-
     async def play(self, call: MediaCallId, _e: EndpointId, source: Source) -> None:
         await self._note("play", call, source)
 

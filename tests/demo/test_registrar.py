@@ -6,7 +6,8 @@ import pytest
 
 from trunkline.demo.registrar import MAX_BINDINGS, Registrar, Reply
 from trunkline.sip.digest import Attempt, Credentials
-from trunkline.sip.message import HeaderList, Response
+from trunkline.sip.headers import HeaderList
+from trunkline.sip.message import Response
 from trunkline.sip.types import IncomingRequest, IncomingRequestId, Path, Transport
 
 PATH = Path(Transport.UDP, ("127.0.0.1", 5070), ("127.0.0.1", 5060))

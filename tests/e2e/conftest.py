@@ -1,7 +1,6 @@
 """Fixtures of the end-to-end tests: two hosts, a SIP server, phones, a browser, the gateway.
 
 Every gateway fixture checks, when its test is over, that the gateway holds what it held before the test and no more.
-A test that fails while the machine itself stands still is repeated (see harness/repeats.py), and the summary says so.
 """
 
 import re
@@ -21,15 +20,13 @@ from harness.kamailio import PORT as KAMAILIO_PORT
 from harness.needs import need
 from harness.network import CORE, Network
 from harness.phone_page import PhonePage
-from harness.repeats import Repeats
-from harness.stalls import StallWitness
 from playwright.sync_api import Browser
 
 from peers import require
 
 ARTIFACTS = Path(__file__).resolve().parents[1] / ".artifacts"
 TIMEOUT_S = 240
-"""For all runs of one test together; each wait within has its own, shorter one."""
+"""Each wait within a test has its own, shorter one."""
 ORIGIN = f"http://{CORE}:{HTTP_PORT}"
 
 
@@ -42,23 +39,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(TIMEOUT_S))
     items.sort(key=lambda item: here in item.path.parents)
-
-
-_repeats = Repeats(lambda: StallWitness(ARTIFACTS / "stalls.log"))
-
-
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-    """Take over from pytest how a test of this folder is run."""
-    _repeats.run(item, nextitem)
-    return True
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the runs that did not count."""
-    if _repeats.excuses:
-        terminalreporter.section("repeated because the machine stood still")
-        for line in _repeats.excuses:
-            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

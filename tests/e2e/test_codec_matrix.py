@@ -15,21 +15,25 @@ from harness.codecs.libraries import has
 from harness.codecs.phone import Phone, talk
 from harness.codecs.rows import LIBRARIES, ROWS, Row
 from harness.codecs.sound import Likeness, compare
+from harness.stalls import urgency
 from world import World
 
 from fakes import ACCOUNT
 from peers import require
-from trunkline.api.schemas import CallObject
+from trunkline.api.schemas_calls import CallObject
+from trunkline.calls.legs.sip_leg import SipLeg
 from trunkline.calls.model import Call, CallEnd, CallRequest, EndReason
 from trunkline.calls.routing import route
-from trunkline.calls.sip_leg import SipLeg
 from trunkline.ids import CallId
 from trunkline.media.engine import MediaEngine
 from trunkline.media.types import EngineSettings
 from trunkline.sdp.codecs import CodecPolicy
 from trunkline.sip.types import InviteAnswered
 
-BATCHES = 3
+BATCHES = 6
+ATTEMPTS = 4
+UNEVEN_S = 0.006
+"""A talk so uneven on loopback says nothing of codecs: the machine had something else to do, and is asked again."""
 PATIENCE_S = 10.0
 LEVEL_DB = 3.0
 SLACK_DB = 1.5
@@ -43,22 +47,33 @@ PAIRS = list(itertools.combinations_with_replacement(ROWS, 2))
 async def test_every_two_codecs_understand_each_other(batch: int) -> None:
     for name in LIBRARIES:
         require(has(name), f"{name} is not installed: make test")
+    for _ in range(ATTEMPTS):
+        with urgency():
+            faults, unevenness_s = await _talks(PAIRS[batch::BATCHES])
+        print(f"batch {batch}: {len(faults)} faults, packets uneven by {unevenness_s * 1_000:.1f} ms")
+        if not faults or unevenness_s < UNEVEN_S:
+            break
+    assert not faults, "\n" + "\n".join(faults)
+
+
+async def _talks(pairs: list[tuple[Row, Row]]) -> tuple[list[str], float]:
+    """Have all these calls at once. Returns what is wrong with them, and how uneven their packets were."""
     engine = MediaEngine()
     await engine.start(EngineSettings(workers=2, rtp_port_min=42_000, rtp_port_max=42_999, port_quarantine_s=0.1))
     world = World(max_calls=100, codecs=CodecPolicy(tuple(row.name for row in ROWS)), media=engine)
     try:
         async with world.controller:
-            calls = [await _call(world, pair) for pair in PAIRS[batch::BATCHES]]
-            await asyncio.to_thread(talk, [phone for _, phones in calls for phone in phones])
+            calls = [await _call(world, pair) for pair in pairs]
+            unevenness_s = await asyncio.to_thread(talk, [phone for _, phones in calls for phone in phones])
             faults = [fault for call, phones in calls for fault in _faults(call, phones)]
             for call, phones in calls:
                 world.controller.hang_up(call.id, CallEnd(EndReason.TERMINATED))
                 for phone in phones:
                     phone.socket.close()
-            await _until(lambda: len(world.controller.registry) == 0)
+            await until(lambda: len(world.controller.registry) == 0)
     finally:
         await engine.stop()
-    assert not faults, "\n" + "\n".join(faults)
+    return faults, unevenness_s
 
 
 async def _call(world: World, pair: tuple[Row, Row]) -> tuple[Call, tuple[Phone, Phone]]:
@@ -71,16 +86,17 @@ async def _call(world: World, pair: tuple[Row, Row]) -> tuple[Call, tuple[Phone,
         lambda context: SipLeg(context, world.access, incoming),
         lambda context: SipLeg(context, world.access, route("100", ACCOUNT)),
     )
-    await _until(lambda: len(world.sip.invites) > number)
+    await until(lambda: len(world.sip.invites) > number)
     request, invite = world.sip.invites[number]
     callee.learn(request.sdp or "")
     world.events.handle(InviteAnswered(invite, callee.description()))
-    await _until(lambda: any(answer[1] == incoming.id for answer in world.sip.verbs("answer")))
+    await until(lambda: any(answer[1] == incoming.id for answer in world.sip.verbs("answer")))
     caller.learn(next(answer[2] for answer in world.sip.verbs("answer") if answer[1] == incoming.id))
     return call, (caller, callee)
 
 
-async def _until(is_so: Callable[[], bool]) -> None:
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for it."""
     for _ in range(round(PATIENCE_S / 0.005)):
         if is_so():
             return

@@ -1,4 +1,7 @@
-"""SIP over TLS and over WebSocket with a real server: Kamailio as the registrar and the proxy of a call with audio."""
+"""SIP over TLS and over WebSocket with a real server: Kamailio as the registrar and the proxy of a call with audio.
+
+Under TLS both sides show certificates.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +12,7 @@ from harness.audio import assert_has_tone, judge
 from harness.baresip import Baresip, PhoneSettings
 from harness.browser import MICROPHONE_HZ, RECORDING_RATE_HZ
 from harness.gateway import Gateway
-from harness.kamailio import DOMAIN, PORT, TLS_PORT, USERS, WS_PORT, Kamailio
+from harness.kamailio import DOMAIN, PORT, TLS_PORT, USERS, WS_PORT, WSS_PORT, Kamailio
 from harness.needs import need, need_module
 from harness.network import CORE, Network
 from harness.phone_page import PhonePage
@@ -20,7 +23,7 @@ from test_srtp import assert_encrypted
 from sip.certificates import Authority, Files
 
 GATEWAY_TLS_PORT = 5071
-PORTS = {"TLS": TLS_PORT, "WS": WS_PORT}
+PORTS = {"TLS": TLS_PORT, "WS": WS_PORT, "WSS": WSS_PORT}
 
 # The page's form has no field for the transport of its account; other clients send one.
 _BY_TRANSPORT = """transport => {
@@ -47,7 +50,9 @@ def edges(network: Network, artifacts: Path, authority: Authority) -> Iterator[K
     need_module("tls")
     need_module("websocket")
     files = authority.issue(CORE, file_name="kamailio")
-    with Kamailio(network.core, artifacts / "kamailio", USERS, certificate=files) as server:
+    with Kamailio(
+        network.core, artifacts / "kamailio", USERS, certificate=files, authority=authority.certificate
+    ) as server:
         yield server
 
 
@@ -59,7 +64,7 @@ def edge_gateway(start_gateway: Callable[..., Gateway], artifacts: Path, authori
     return start_gateway({"sip": {"tls_port": GATEWAY_TLS_PORT, "media_security": "optional"}, "sip.tls": tls})
 
 
-@pytest.fixture(params=["TLS", "WS"])
+@pytest.fixture(params=["TLS", "WS", "WSS"])
 def edge_page(
     request: pytest.FixtureRequest, edge_gateway: Gateway, edges: Kamailio, open_page: Callable[..., PhonePage]
 ) -> PhonePage:
@@ -68,7 +73,8 @@ def edge_page(
     page.page.evaluate(_BY_TRANSPORT, request.param)
     page.sign_in("web", USERS["web"], DOMAIN, edges.address, PORTS[request.param])
     page.expect_session("REGISTERED")
-    assert f"transport={request.param.lower()}" in edges.contact_of("web")
+    named = request.param.replace("WSS", "WS").lower()  # a URI says ws for both (RFC 7118 section 5.3)
+    assert f"transport={named}" in edges.contact_of("web")
     return page
 
 
@@ -118,8 +124,12 @@ def _in_one_file(files: Files) -> Path:
     return both
 
 
-@pytest.mark.parametrize("phone_transport", ["udp", "tls"])
-def test_browser_calls_through_a_server_by_tls_and_websocket_andboth_hear(
+@pytest.mark.parametrize(
+    ("edge_page", "phone_transport"),
+    [("TLS", "udp"), ("TLS", "tls"), ("WS", "udp"), ("WSS", "tls")],
+    indirect=["edge_page"],
+)
+def test_browser_calls_through_a_server_by_tls_and_websocket_and_both_hear(
     network: Network, edge_page: PhonePage, edge_phone: Callable[[str], Baresip], phone_transport: str
 ) -> None:
     callee = edge_phone(phone_transport)
@@ -133,7 +143,7 @@ def test_browser_calls_through_a_server_by_tls_and_websocket_andboth_hear(
         assert_encrypted(tap, callee)
 
 
-def test_browser_is_called_through_a_server_by_tls_and_websocket_andboth_hear(
+def test_browser_is_called_through_a_server_by_tls_and_websocket_and_both_hear(
     network: Network, edge_page: PhonePage, edge_phone: Callable[[str], Baresip]
 ) -> None:
     caller = edge_phone("tls")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from harness.audio import assert_tone, judge
 from harness.baresip import Baresip
 from harness.browser import MICROPHONE_DBFS, MICROPHONE_HZ, RECORDING_RATE_HZ
 from harness.gateway import Gateway
-from harness.kamailio import DOMAIN, PORT, USERS, Kamailio
-from harness.network import CORE
+from harness.kamailio import DOMAIN, NO_REFER, PORT, USERS, Kamailio
+from harness.network import CORE, Network
 from harness.sip_page import Library, SipPage
+from harness.tap import RtpTap
 from playwright.sync_api import Browser
+from test_attended_transfer import DBFS, HZ, assert_heard
 
 from sip.certificates import Authority
 
@@ -23,6 +26,7 @@ WS_PORT, WSS_PORT = 8088, 8089
 WS, WSS = f"ws://{CORE}:{WS_PORT}", f"wss://{CORE}:{WSS_PORT}"
 PHONE_HZ = 700.0
 PHONE_DBFS = -12.0
+OTHER_HZ = 1_000.0
 LISTEN_S = 4.0
 PASSWORD = "page-secret"
 
@@ -261,3 +265,85 @@ def test_call_ends_when_the_page_does_not_come_back(
     page.wait("call confirmed")
     page.page.goto("about:blank")
     far.wait_event("CALL_CLOSED")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A gateway, and the domain where a page's user is known."""
+
+    gateway: Gateway
+    domain: str
+    login: str
+    password: str
+
+    def page(self, open_page: Callable[..., SipPage]) -> SipPage:
+        """Open a page of this user, registered."""
+        return _registered(open_page(self.gateway, "jssip"), WSS, f"sip:{self.login}@{self.domain}", self.password)
+
+
+@pytest.fixture(params=["alone", "upstream"])
+def home(request: pytest.FixtureRequest) -> Home:
+    """The gateway knows the user, and calls by an account; or the server behind it does, and has the password."""
+    gateway: Gateway = request.getfixturevalue(request.param)
+    if request.param == "alone":
+        return Home(gateway, CORE, "alice", PASSWORD)
+    return Home(gateway, DOMAIN, "web", USERS["web"])
+
+
+def test_transfer_leaves_two_phones_talking_to_each_other(
+    home: Home, open_sip: Callable[..., SipPage], phone: Callable[..., Baresip]
+) -> None:
+    first = phone(tone_hz=PHONE_HZ, tone_dbfs=PHONE_DBFS)
+    second = phone("other", tone_hz=OTHER_HZ, tone_dbfs=PHONE_DBFS, port=5090)
+    page = home.page(open_sip)
+    page.do("call", f"sip:phone@{home.domain}")
+    page.wait("call confirmed")
+    page.do("refer", f"sip:other@{home.domain}")
+    second.wait_event("CALL_ESTABLISHED")
+    page.wait("call ended")
+    page.page.wait_for_timeout(4_000)
+    at_first, at_second = judge(*first.heard_lately(2)), judge(*second.heard_lately(2))
+    second.hang_up()
+    assert abs(at_first.frequency_hz - OTHER_HZ) < 0.02 * OTHER_HZ, at_first
+    assert abs(at_second.frequency_hz - PHONE_HZ) < 0.02 * PHONE_HZ, at_second
+
+
+def test_attended_transfer_leaves_two_phones_talking_if_one_of_them_takes_no_refer(
+    home: Home, network: Network, open_sip: Callable[..., SipPage], phone: Callable[..., Baresip]
+) -> None:
+    first = phone(NO_REFER, tone_hz=HZ[NO_REFER], tone_dbfs=DBFS, port=5090)
+    second = phone(tone_hz=HZ["phone"], tone_dbfs=DBFS)
+    page = home.page(open_sip)
+    page.do("call", f"sip:{NO_REFER}@{home.domain}")
+    page.wait("call confirmed")
+    page.do("hold")
+    page.wait("call hold local")
+    _wait_for_status(home.gateway, "HOLD")
+    page.do("consult", f"sip:phone@{home.domain}")
+    page.wait("call confirmed", count=2)
+    page.do("join")
+    page.wait("call ended", count=2)
+    with RtpTap(network.core) as tap:
+        page.page.wait_for_timeout(4_000)
+    assert_heard(tap, first, HZ["phone"])
+    assert_heard(tap, second, HZ[NO_REFER])
+    second.hang_up()
+    first.wait_event("CALL_CLOSED")
+
+
+def test_texts_between_two_pages_and_to_a_phone(
+    alone: Gateway, open_sip: Callable[..., SipPage], phone: Callable[..., Baresip]
+) -> None:
+    far = phone()
+    alice = _registered(open_sip(alone, "jssip"), WSS, f"sip:alice@{CORE}", PASSWORD)
+    bob = _registered(open_sip(alone, "sipjs"), WSS, f"sip:bob@{CORE}", PASSWORD)
+    alice.do("text", f"sip:bob@{CORE}", "hello")
+    bob.wait("text hello")
+    alice.wait("text taken")
+    bob.do("text", f"sip:alice@{CORE}", "and back")
+    alice.wait("text bob: and back")
+    alice.do("text", f"sip:phone@{CORE}", "to a phone")
+    alice.wait("text taken", count=2)
+    far.wait_for("created device 'alerts'")  # baresip has no screen here: its sound for texts is what it makes of one
+    alice.do("text", f"sip:nobody@{CORE}", "to nobody")
+    alice.wait("text refused 404")

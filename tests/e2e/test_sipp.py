@@ -59,17 +59,7 @@ def test_caller_that_repeats_invite_and_delays_ack(
 
 
 def test_rest_call_is_started_found_and_terminated(network: Network, gateway: Gateway, artifacts: Path) -> None:
-    call = {
-        "callId": "rest-call-1",
-        "callee": "7000",
-        "visibleName": "Operator",
-        "hasAudio": "true",
-        "hasVideo": "false",
-        "sipLogin": "robot",
-        "sipDomain": CORE,
-        "sipPort": str(SIPP_PORT),
-        "sipRegisterRequired": "false",
-    }
+    call = _rest_call("rest-call-1")
     with Sipp(network.core, artifacts / "sipp", "callee_answers", port=SIPP_PORT) as callee:
         assert gateway.post("/call/startup", call)[0] == 200
         assert gateway.post("/call/startup", call)[0] == 409
@@ -84,6 +74,34 @@ def test_rest_call_is_started_found_and_terminated(network: Network, gateway: Ga
         callee.assert_passed()
     assert gateway.post("/call/find", {"callId": "rest-call-1"})[0] == 404
     assert gateway.post("/call/terminate", {"callId": "rest-call-1"})[0] == 404
+
+
+def test_rest_sends_a_text_in_a_call_and_is_told_why_a_digit_was_refused(
+    network: Network, gateway: Gateway, artifacts: Path
+) -> None:
+    with Sipp(network.core, artifacts / "sipp", "callee_reads_and_refuses", port=SIPP_PORT) as callee:
+        assert gateway.post("/call/startup", _rest_call("rest-call-1"))[0] == 200
+        _statuses_until(gateway, "rest-call-1", "ESTABLISHED")
+        text = {"callId": "rest-call-1", "to": "7000", "body": "your code is 7"}
+        assert gateway.post("/message/send", text) == (200, {})
+        status, why = gateway.post("/call/send_dtmf", {"callId": "rest-call-1", "dtmf": "5", "type": "INFO"})
+        assert (status, why["code"], why["sipStatus"], why["q850"]) == (502, "leg_rejected", 415, 88)
+        assert gateway.post("/call/terminate", {"callId": "rest-call-1"})[0] == 200
+        callee.assert_passed()
+
+
+def _rest_call(call_id: str) -> dict[str, str]:
+    return {
+        "callId": call_id,
+        "callee": "7000",
+        "visibleName": "Operator",
+        "hasAudio": "true",
+        "hasVideo": "false",
+        "sipLogin": "robot",
+        "sipDomain": CORE,
+        "sipPort": str(SIPP_PORT),
+        "sipRegisterRequired": "false",
+    }
 
 
 def _statuses_until(gateway: Gateway, call_id: str, last: str, timeout_s: float = 10) -> list[str]:

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness.audio import Heard, assert_tone, judge
+from harness.audio import assert_tone, judge
 from harness.baresip import Baresip
 from harness.browser import MICROPHONE_DBFS, MICROPHONE_HZ, RECORDING_RATE_HZ, Tab
 from harness.gateway import Gateway
-from harness.kamailio import DOMAIN, PORT, USERS, Kamailio
+from harness.kamailio import DOMAIN, NO_REFER, PORT, USERS, Kamailio
 from harness.network import Network
 from harness.tap import RtpTap, longest_gap_s
 from playwright.sync_api import Browser
+from test_attended_transfer import DBFS, HZ, assert_heard
 
 from peers import require
 
@@ -57,10 +58,10 @@ class WebSdkPage(Tab):
     def do(self, verb: str, *arguments: str) -> Any:
         return self.page.evaluate("([verb, ...rest]) => page[verb](...rest)", [verb, *arguments])
 
-    def wait(self, status: str, timeout_s: float = 10) -> None:
-        """Wait until the SDK has told the page this status."""
+    def wait(self, status: str, count: int = 1, timeout_s: float = 10) -> None:
+        """Wait until the SDK has told the page this status, so many times."""
         deadline = time.monotonic() + timeout_s
-        while status not in self.do("statuses"):
+        while self.do("statuses").count(status) < count:
             assert time.monotonic() < deadline, f"no {status!r}; the page saw {self.do('statuses')}"
             self.page.wait_for_timeout(20)
 
@@ -126,12 +127,6 @@ def test_outgoing_call_with_audio_dtmf_and_hangup(sdk: WebSdkPage, phone: Callab
     assert abs(heard.level_dbfs - MICROPHONE_DBFS) <= 4, heard
 
 
-def _heard_lately(phone: Baresip, seconds: float) -> Heard:
-    """Judge the end of what the phone has recorded; it writes its file as it hears."""
-    samples, rate_hz = phone.heard()
-    return judge(samples[-int(seconds * rate_hz) :], rate_hz)
-
-
 def test_hold_and_unhold_change_what_is_heard_without_a_gap(
     sdk: WebSdkPage, phone: Callable[..., Baresip], network: Network
 ) -> None:
@@ -146,10 +141,7 @@ def test_hold_and_unhold_change_what_is_heard_without_a_gap(
         sdk.page.wait_for_timeout(1_000)
         during_hold = sdk.listen(2)
         sdk.do("unhold")
-        deadline = time.monotonic() + 10
-        while sdk.do("statuses").count("call ESTABLISHED") < 2:
-            assert time.monotonic() < deadline, sdk.do("statuses")
-            sdk.page.wait_for_timeout(20)
+        sdk.wait("call ESTABLISHED", count=2)
         resumed = sdk.listen(LISTEN_S)
         sdk.do("hangup")
         callee.wait_event("CALL_CLOSED")
@@ -171,10 +163,31 @@ def test_transfer_leaves_two_phones_talking_to_each_other(sdk: WebSdkPage, phone
     second.wait_event("CALL_ESTABLISHED")
     sdk.wait("call FINISH")
     sdk.page.wait_for_timeout(4_000)
-    at_first, at_second = _heard_lately(first, 2), _heard_lately(second, 2)
+    at_first, at_second = judge(*first.heard_lately(2)), judge(*second.heard_lately(2))
     second.hang_up()
     assert abs(at_first.frequency_hz - OTHER_HZ) < 0.02 * OTHER_HZ, at_first
     assert abs(at_second.frequency_hz - PHONE_HZ) < 0.02 * PHONE_HZ, at_second
+
+
+def test_attended_transfer_leaves_two_phones_talking_if_one_of_them_takes_no_refer(
+    sdk: WebSdkPage, phone: Callable[..., Baresip], network: Network
+) -> None:
+    first = phone(NO_REFER, tone_hz=HZ[NO_REFER], tone_dbfs=DBFS, port=5090)
+    second = phone(tone_hz=HZ["phone"], tone_dbfs=DBFS)
+    sdk.do("call", NO_REFER)
+    sdk.wait("call ESTABLISHED")
+    sdk.do("hold")
+    sdk.wait("call HOLD")
+    sdk.do("consult", "phone")
+    sdk.wait("call ESTABLISHED", count=2)
+    sdk.do("join")
+    sdk.wait("call FINISH", count=2, timeout_s=20)
+    with RtpTap(network.core) as tap:
+        sdk.page.wait_for_timeout(4_000)
+    assert_heard(tap, first, HZ["phone"])
+    assert_heard(tap, second, HZ[NO_REFER])
+    second.hang_up()
+    first.wait_event("CALL_CLOSED")
 
 
 def test_incoming_transfer_moves_the_page_to_another_phone(sdk: WebSdkPage, phone: Callable[..., Baresip]) -> None:

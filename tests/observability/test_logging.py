@@ -1,30 +1,19 @@
 """What a line looks like, and what must never be in one."""
 
 import io
-import json
 import logging
 from collections.abc import Iterator
 
 import pytest
-import structlog
 
+from logs import lines, logged
 from trunkline.observability.logging import REDACTED, bound, configure, get_logger, mask, redact_text
 
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    stream = io.StringIO()
-    configure(level="info", format_="json", node="node1", stream=stream)
-    yield stream
-    structlog.reset_defaults()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-def lines(stream: io.StringIO) -> list[dict[str, object]]:
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
+    with logged() as written:
+        yield written
 
 
 def test_every_line_of_a_call_says_which_call_leg_and_node(stream: io.StringIO) -> None:

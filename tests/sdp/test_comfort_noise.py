@@ -1,4 +1,4 @@
-"""CN in descriptions (RFC 3389): beside G.711 where the policy takes it, and never as a codec of speech."""
+"""CN in descriptions (RFC 3389): beside codecs that need it where the policy takes it, and never as one of speech."""
 
 import pytest
 
@@ -28,11 +28,17 @@ def offer(*media: str) -> str:
         (LAWS, "0 8 13 101"),
         (ALL, "111 9 0 8 18 13 101 110"),
         (CodecPolicy(("PCMU", "PCMA")), "0 8 101"),
-        # Nothing here needs it: G.729 and Opus leave silence out by themselves, and G.722 has wider sound than it.
-        (CodecPolicy(("opus", "G722", "G729"), takes_comfort_noise=True), "111 9 18 101 110"),
+        # RFC 3389 names G.722 among the codecs that need it, whose clock is that of the noise.
+        (CodecPolicy(("opus", "G722"), takes_comfort_noise=True), "111 9 13 101 110"),
+        (CodecPolicy(("L16/8000",), takes_comfort_noise=True), "99 13 101"),
+        # Nothing here needs it: G.729, Opus and Speex leave silence out by themselves, and L16 has another clock.
+        (
+            CodecPolicy(("opus", "G729", "speex/8000", "L16/16000"), takes_comfort_noise=True),
+            "111 18 97 100 101 113 110",
+        ),
     ],
 )
-def test_is_offered_beside_g711_alone(policy: CodecPolicy, offered: str) -> None:
+def test_is_offered_beside_codecs_that_need_it(policy: CodecPolicy, offered: str) -> None:
     section = make_offer(LOCAL, policy, IDENTITY).media[0]
     assert " ".join(section.formats) == offered
     assert ("a=rtpmap:13 CN/8000" in section.lines()) is ("13" in offered.split())
@@ -49,11 +55,12 @@ def test_is_offered_beside_g711_alone(policy: CodecPolicy, offered: str) -> None
         # As some browsers offer it: only one of the clocks is ours.
         (ALL, ("m=audio 4000 RTP/AVP 0 106 105 13", "a=rtpmap:106 CN/32000", "a=rtpmap:105 CN/16000"), "0 13"),
         (ALL, ("m=audio 4000 RTP/AVP 0 105", "a=rtpmap:105 CN/16000"), "0"),
-        (ALL, ("m=audio 4000 RTP/AVP 9 18 13",), "9 18"),
+        (ALL, ("m=audio 4000 RTP/AVP 9 18 13",), "9 18 13"),
+        (ALL, ("m=audio 4000 RTP/AVP 18 13",), "18"),
         (ALL, ("m=audio 4000 RTP/AVP 9 0 13",), "9 0 13"),
     ],
 )
-def test_is_answered_where_it_is_offered_beside_g711(
+def test_is_answered_where_it_is_offered_beside_them(
     policy: CodecPolicy, media: tuple[str, ...], answered: str
 ) -> None:
     negotiated = answer_offer(parse(offer(*media)), LOCAL, policy, IDENTITY)

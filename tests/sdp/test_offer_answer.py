@@ -6,7 +6,14 @@ from trunkline.dtmf import DtmfMode
 from trunkline.errors import NegotiationError, SdpError
 from trunkline.media.types import Codec, Direction, RtcpParameters, RtpLocal, RtpRemote
 from trunkline.sdp import CodecPolicy, SessionIdentity, parse
-from trunkline.sdp.offer_answer import accept_answer, answer_offer, make_offer, offer_again, offered_audio
+from trunkline.sdp.offer_answer import (
+    accept_answer,
+    answer_offer,
+    check_offer,
+    make_offer,
+    offer_again,
+    offered_audio,
+)
 
 LOCAL = RtpLocal(("203.0.113.1", 31000), ("203.0.113.1", 31001), 1, "c")
 MUXED = RtpLocal(("203.0.113.1", 31000), ("203.0.113.1", 31000), 1, "c")
@@ -84,8 +91,11 @@ def test_agrees_to_rtcp_mux_when_its_port_takes_both() -> None:
     ["IN IP4 host.example", "IN IP4 224.2.1.1/127", "IN IP4 255.255.255.255", "IN IP6 ff02::1", "IN IP6 fe80::1%eth0"],
 )
 def test_refuses_an_address_that_rtp_cannot_be_sent_to(address: str) -> None:
+    description = parse(offer("m=audio 4000 RTP/AVP 0", connection=address))
     with pytest.raises(NegotiationError, match="address"):
-        answer_offer(parse(offer("m=audio 4000 RTP/AVP 0", connection=address)), LOCAL, POLICY, IDENTITY)
+        answer_offer(description, LOCAL, POLICY, IDENTITY)
+    with pytest.raises(NegotiationError, match="address"):
+        check_offer(description, LOCAL, POLICY)
 
 
 @pytest.mark.parametrize(
@@ -103,12 +113,20 @@ def test_says_why_nothing_is_common(media: tuple[str, ...], complaint: str) -> N
     with pytest.raises(NegotiationError, match=complaint) as caught:
         answer_offer(parse(offer(*media)), LOCAL, POLICY, IDENTITY)
     assert caught.value.sip_status == 488
+    with pytest.raises(NegotiationError, match=complaint):
+        check_offer(parse(offer(*media)), LOCAL, POLICY)
 
 
 @pytest.mark.parametrize("format_", ["128", "-1", "4294967296", "x"])
 def test_refuses_formats_that_are_no_payload_types(format_: str) -> None:
     with pytest.raises(SdpError, match="payload type"):
         answer_offer(parse(offer(f"m=audio 4000 RTP/AVP {format_}")), LOCAL, POLICY, IDENTITY)
+    with pytest.raises(SdpError, match="payload type"):
+        check_offer(parse(offer(f"m=audio 4000 RTP/AVP {format_}")), LOCAL, POLICY)
+
+
+def test_finds_nothing_wrong_with_an_offer_that_can_be_answered() -> None:
+    check_offer(parse(offer("m=video 4000 RTP/AVP 96", "m=audio 4000 RTP/AVP 0")), LOCAL, POLICY)
 
 
 def test_answer_keeps_the_offerers_numbers_in_our_order() -> None:

@@ -215,3 +215,35 @@ def test_any_answer_is_taken_or_refused(text: str) -> None:
             continue
         assert negotiated.audio.send
         assert negotiated.audio.direction in Direction
+
+
+PHONE = "v=0\r\no=- 1 {n} IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0 101\r\n"
+CODECS = "a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n"
+
+
+def test_what_a_phone_says_again_is_read_once_and_its_port_each_time() -> None:
+    first, second = (parse(PHONE.format(n=n, port=4_000 + n) + CODECS) for n in (2, 4))
+    assert [each.media[0].port for each in (first, second)] == [4_002, 4_004]
+    assert first.media[0].attributes is second.media[0].attributes
+    assert str(second) == PHONE.format(n=4, port=4_004) + CODECS
+    assert (second.media[0].value("rtpmap"), second.media[0].has("sendonly")) == ("0 PCMU/8000", False)
+
+
+@pytest.mark.parametrize("line", ["a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x", "c=IN IP4 192.0.2.7", "a=ice-pwd:x"])
+def test_neither_keys_nor_addresses_of_a_section_are_kept(line: str) -> None:
+    first, second = (parse(PHONE.format(n=n, port=4_000) + CODECS + f"{line}\r\n") for n in (6, 8))
+    assert first.media[0].attributes is not second.media[0].attributes
+    assert line in str(second).splitlines()
+
+
+def test_an_error_in_a_later_section_names_its_line() -> None:
+    text = PHONE.format(n=2, port=4_000) + CODECS + "m=video 4002 RTP/AVP 31\r\na=sendrecv\r\nnonsense\r\n"
+    with pytest.raises(SdpError, match="line 12: not of the form"):
+        parse(text)
+
+
+def test_a_line_that_could_be_cut_up_into_many_is_read_as_one() -> None:
+    """In as many ways as there are subsets of its pieces: who tried them all would never come back."""
+    line = "a=ptime:20" * 80
+    described = parse(PHONE.format(n=2, port=4_000) + f"{line}\r\nb=AS:64\r\n")
+    assert str(described).splitlines()[-2:] == ["b=AS:64", line]

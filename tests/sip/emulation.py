@@ -87,6 +87,8 @@ class Agent(Host):
 
     def _paths(self, query: RouteQuery) -> list[Path]:
         hop = query.hop
+        if hop.flow is not None:
+            return [hop.flow]
         hosts = self.names.get(hop.host, [hop.host] if hop.host[0].isdigit() else [])
         return [Path(hop.transport or Transport.UDP, self.address, (host, hop.port or 5060)) for host in hosts]
 

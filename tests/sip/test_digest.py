@@ -66,6 +66,29 @@ def test_rfc7616_section_3_9_2_example_as_erratum_4897_corrects_it() -> None:
     assert response == "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"
 
 
+@pytest.mark.parametrize("hides_user", [True, False])
+def test_user_name_is_hashed_for_a_server_that_wants_that(hides_user: bool) -> None:
+    """The user of RFC 7616 section 3.9.2; the hash is that of erratum 4897."""
+    credentials = Credentials("J\u00e4s\u00f8n Doe", "Secret, or not?", Random(1))
+    extra = ", userhash=true" if hides_user else ""
+    asked = f'Digest realm="api@example.org", nonce="n", qop="auth", algorithm=SHA-512-256{extra}'
+    assert Attempt(credentials, "REGISTER").take(challenge(401, asked))
+    value = AuthValue.parse(credentials.headers("REGISTER", "sip:api@example.org")[0][1])
+    hashed = "793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b"
+    assert value.get("username") == (hashed if hides_user else "J\u00e4s\u00f8n Doe")
+    assert value.get("userhash") == ("true" if hides_user else "")
+    expected = digest_response(
+        "SHA-512-256",
+        ("J\u00e4s\u00f8n Doe", "api@example.org", "Secret, or not?"),
+        ("REGISTER", "sip:api@example.org"),
+        "n",
+        qop="auth",
+        nonce_count="00000001",
+        cnonce=value.get("cnonce"),
+    )
+    assert value.get("response") == expected, "the name itself is part of the password's hash"
+
+
 @pytest.mark.parametrize(("algorithm", "name"), [("MD5-sess", "md5"), ("SHA-256-sess", "sha256")])
 def test_session_variant_hashes_nonce_and_cnonce_into_the_password(algorithm: str, name: str) -> None:
     def hashed(text: str) -> str:
@@ -255,6 +278,14 @@ def test_server_does_not_take_a_nonce_it_did_not_make() -> None:
         challenge(401, 'Digest realm="example.org", nonce="61a8.1.deadbeef", qop="auth"')
     )
     assert exchange.verify(101, exchange.authorize())[0] is Verdict.STALE
+
+
+def test_server_does_not_take_a_nonce_that_somebody_else_was_given() -> None:
+    exchange, here, there = Exchange(), "192.0.2.1", "192.0.2.2"
+    Attempt(exchange.credentials, "REGISTER").take(challenge(401, *exchange.server.challenges(100, source=here)))
+    for source, verdict in ((there, Verdict.STALE), (here, Verdict.ACCEPTED)):
+        value = exchange.authorize()
+        assert exchange.server.verify(101, [value], "REGISTER", PASSWORDS.get, source=source)[0] is verdict
 
 
 @pytest.mark.parametrize("value", ["", "Basic abc", 'Digest realm="other"', "Digest =", "\0"])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
 import pytest
 
 from trunkline.errors import LocalProtocolError, SipParseError
 from trunkline.sip.headers import (
     AuthValue,
     CSeq,
+    HeaderList,
     NameAddr,
     OpaqueUri,
     Reason,
     SipUri,
     Via,
-    parse_list,
     parse_parameters,
     parse_uri,
     plain_text,
@@ -171,8 +174,8 @@ def test_cseq_is_bounded() -> None:
 
 
 def test_list_is_split_outside_quotes_and_brackets() -> None:
-    found = parse_list(('"a,b" <sip:x@h;p=1,2>, <sip:y@h>', "<sip:z@h>"), NameAddr.parse)
-    assert [str(address.uri) for address in found] == ["sip:x@h;p=1,2", "sip:y@h", "sip:z@h"]
+    headers = HeaderList((("Contact", '"a,b" <sip:x@h;p=1,2>, <sip:y@h>'), ("contact", "<sip:z@h>")))
+    assert [str(address.uri) for address in headers.contacts] == ["sip:x@h;p=1,2", "sip:y@h", "sip:z@h"]
 
 
 @pytest.mark.parametrize("text", ["plain", 'a"b', "a\\b", '\\"', "", "ünï"])
@@ -204,3 +207,24 @@ def test_credentials_are_read_whatever_their_spacing() -> None:
 def test_plain_text_has_neither_controls_nor_broken_unicode() -> None:
     assert plain_text("a\0b\x07c\udcffd") == "a b c\ufffdd"
     assert isinstance(parse_uri("tel:1"), OpaqueUri)
+
+
+@pytest.mark.parametrize(
+    ("read", "made"),
+    [
+        (
+            parse_uri("sips:a%20b:c@[2001:db8::1]:5061;lr;x=1?Subject=s"),
+            SipUri("sips", "a%20b", "2001:db8::1", 5061, (("lr", None), ("x", "1")), "c", "Subject=s"),
+        ),
+        (parse_uri("sip:example.com"), SipUri("sip", None, "example.com")),
+        (parse_uri("tel:+49"), OpaqueUri("tel", "+49")),
+        (NameAddr.parse('"A" <tel:1>;tag=x'), NameAddr(OpaqueUri("tel", "1"), "A", (("tag", "x"),))),
+        (Via.parse("SIP/2.0/udp h:5060;rport"), Via("UDP", "h", 5060, (("rport", None),))),
+        (CSeq.parse("7 INVITE"), CSeq(7, "INVITE")),
+    ],
+)
+def test_what_is_read_is_what_the_class_makes(read: Any, made: Any) -> None:
+    assert read == made
+    assert (hash(read), repr(read)) == (hash(made), repr(made))
+    with pytest.raises(FrozenInstanceError):
+        setattr(read, fields(read)[0].name, None)

@@ -160,6 +160,15 @@ def test_cancel_while_ringing_ends_both_sides(pair: Pair) -> None:
     pair.settle()
 
 
+def test_cancel_says_that_the_call_was_answered_elsewhere(pair: Pair) -> None:
+    call, incoming = pair.ring()
+    pair.alice.ua.hangup(pair.network.now, call, 200, "Call completed elsewhere")
+    pair.alice.drain()
+    pair.network.run(0.1)
+    assert pair.bob.events[-1] == InviteEnded(incoming, EndCause.REMOTE_CANCEL, 200)
+    pair.settle()
+
+
 def test_cancel_waits_for_a_provisional_response(pair: Pair) -> None:
     pair.bob.on_event = None
     call = pair.dial()

@@ -8,7 +8,8 @@ import pytest
 
 from sip.emulation import OFFER, Agent, Network, Peer
 from sip.writing import request
-from trunkline.sip.message import HeaderList, Message, Request
+from trunkline.sip.headers import HeaderList
+from trunkline.sip.message import Message, Request
 from trunkline.sip.types import IncomingInvite, InviteRequest
 
 US, PROXY = ("10.0.0.1", 5060), ("10.0.0.9", 5060)

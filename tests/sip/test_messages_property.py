@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from trunkline.sip.headers import (
     CSeq,
     EventPackage,
+    HeaderList,
     NameAddr,
     RAck,
     Reason,
@@ -19,7 +20,7 @@ from trunkline.sip.headers import (
     Via,
     parse_uri,
 )
-from trunkline.sip.message import HeaderList, Request, Response
+from trunkline.sip.message import Request, Response
 from trunkline.sip.parser import parse_message
 
 tokens = st.text("abcXYZ019-.!%*_+`'~", min_size=1, max_size=12)

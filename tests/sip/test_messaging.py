@@ -10,6 +10,7 @@ from trunkline.errors import InvalidCallState, LocalProtocolError
 from trunkline.sip.messaging import MAX_BYTES
 from trunkline.sip.types import (
     Account,
+    Hop,
     IncomingInvite,
     InviteAnswered,
     InviteId,
@@ -17,6 +18,7 @@ from trunkline.sip.types import (
     MessageAnswered,
     MessageReceived,
     MessageRequest,
+    Transport,
 )
 
 US = ("10.0.0.1", 5060)
@@ -184,6 +186,48 @@ def test_what_would_inject_a_header_or_is_too_long_is_not_sent(alice: Agent, fie
     with pytest.raises(LocalProtocolError):
         alice.ua.send_message(0, MessageRequest(**{"text": "x", "target_uri": "sip:bob@10.0.0.2", **fields}))
     assert not any(alice.ua.load.values())
+
+
+def test_text_passed_on_says_who_sends_it_and_brings_challenge_and_credentials_back_and_forth(
+    network: Network, alice: Agent
+) -> None:
+    server = Peer(network, "10.0.0.9")
+    wanted = MessageRequest(
+        text="x",
+        target_uri="sip:dave@pbx.example",
+        from_uri="sip:carol@pbx.example",
+        hop=Hop("10.0.0.9", 5060, Transport.UDP),
+        routes=("<sip:edge.example;lr>",),
+        credentials=(("Proxy-Authorization", 'Digest username="carol"'),),
+    )
+    send(alice, wanted)
+    (received,) = server.requests("MESSAGE")
+    assert (str(received.uri), str(received.from_.uri)) == ("sip:dave@pbx.example", "sip:carol@pbx.example")
+    assert received.headers.get("Route") == "<sip:edge.example;lr>"
+    assert received.headers.get("Proxy-Authorization") == 'Digest username="carol"'
+    assert not received.contacts
+    challenge = ("Proxy-Authenticate", 'Digest realm="pbx", nonce="1"')
+    server.send(reply(received, 407, extra=(challenge,)), US)
+    network.run(0.1)
+    assert alice.last(MessageAnswered).challenges == (challenge,)
+
+
+def test_what_came_with_a_text_is_told_besides(network: Network, alice: Agent) -> None:
+    extra = (("P-Asserted-Identity", "<sip:0301@10.0.0.9>"), ("Privacy", "id"), ("X-Order", "7"))
+    message = request("MESSAGE", "sip:4711@10.0.0.1", extra=extra).with_body("text/plain", b"x")
+    Peer(network, "10.0.0.9").send(message, US)
+    network.run(0.1)
+    event = alice.last(MessageReceived)
+    assert (event.target, event.asserted, event.privacy) == ("sip:4711@10.0.0.1", ("sip:0301@10.0.0.9",), ("id",))
+    assert ("X-Order", "7") in event.headers
+
+
+@pytest.mark.parametrize("content_type", ["message/imdn+xml", "application/im-iscomposing+xml", "message/cpim"])
+def test_what_tells_of_writing_delivery_and_reading_passes_as_it_is(
+    alice: Agent, bob: Agent, content_type: str
+) -> None:
+    send(alice, MessageRequest(text="<x/>", target_uri="sip:bob@10.0.0.2", content_type=content_type))
+    assert (bob.last(MessageReceived).content_type, bob.last(MessageReceived).text) == (content_type, "<x/>")
 
 
 def test_caller_that_would_inject_a_header_is_escaped(alice: Agent) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
 from sip.emulation import OFFER
 from sip.phones import Phone, Start, phones
 from sip.writing import request
+from trunkline.sip.headers import Via
 from trunkline.sip.message import Response
 from trunkline.sip.parser import parse_branch, parse_message
 from trunkline.sip.transports import intake as intake_module
@@ -94,7 +97,7 @@ def test_queues_are_bounded_each_for_itself(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_refusal_echoes_what_the_caller_needs_to_match_it() -> None:
     invite = request("INVITE", extra=(("Subject", "x"),), body=OFFER)
-    invite.headers.prepend("Via", "SIP/2.0/UDP proxy.example;branch=z9hG4bKproxy")
+    invite.headers.prepend_via(Via("UDP", "proxy.example", parameters=(("branch", "z9hG4bKproxy"),)))
     answer = parse_message(refusal(invite.to_bytes()))
     assert isinstance(answer, Response)
     assert [str(via) for via in answer.vias] == [str(via) for via in invite.vias]
@@ -157,20 +160,26 @@ async def test_call_that_stands_ends_in_time_under_a_flood_of_invites(start: Sta
     bob.on_event = lambda event: None
     refused: Counter[int] = Counter()
 
-    class Flood(asyncio.DatagramProtocol):
-        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-            answer = parse_message(data)
-            if isinstance(answer, Response):
+    loop = asyncio.get_running_loop()
+    flood = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    flood.setblocking(False)
+    flood.connect(("127.0.0.1", bob.port(UDP)))
+
+    def read() -> None:
+        """Take all that is there: what does not fit into the kernel's buffer is lost, and those first are the 100s."""
+        with suppress(BlockingIOError):
+            while True:
+                answer = parse_message(flood.recv(65_536))
+                assert isinstance(answer, Response)
                 refused[answer.status] += 1
 
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(Flood, remote_addr=("127.0.0.1", bob.port(UDP)))
+    loop.add_reader(flood, read)
     template = wire("INVITE", host="127.0.0.1", call_id="CALL", branch="z9hG4bKBRANCH")
     numbers = iter(range(1_000_000))
     for _ in range(40):
         for _ in range(250):
             mark = str(next(numbers)).encode()
-            transport.sendto(template.replace(b"CALL", mark).replace(b"BRANCH", mark))
+            flood.send(template.replace(b"CALL", mark).replace(b"BRANCH", mark))
         await asyncio.sleep(0)
     started = loop.time()
     alice.shell.hangup(call.id)
@@ -181,7 +190,8 @@ async def test_call_that_stands_ends_in_time_under_a_flood_of_invites(start: Sta
     async with asyncio.timeout(10):
         while not refused[503]:  # noqa: ASYNC110 - the flood's answers have no event
             await asyncio.sleep(0.01)
-    transport.close()
+    loop.remove_reader(flood)
+    flood.close()
     assert took < 2, "one repetition of the BYE may be needed where the kernel's buffer overflowed"
     assert bob.shell.counters["overload"] > 0
     assert bob.shell.counters["internal_errors"] == 0

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sip.writing import request
 from trunkline.errors import LocalProtocolError, SipParseError
-from trunkline.sip.headers import NameAddr, SipUri, Via
-from trunkline.sip.message import HeaderList, Message, Request, Response
+from trunkline.sip.headers import HeaderList, NameAddr, SipUri, Via
+from trunkline.sip.message import Message, Request, Response
 from trunkline.sip.parser import (
     MAX_HEADERS,
     MAX_LINE_BYTES,
@@ -157,6 +157,8 @@ def test_builder_refuses_line_breaks_and_nul() -> None:
         for put in (headers.add, headers.set, headers.prepend):
             with pytest.raises(LocalProtocolError):
                 put(name, value)
+    with pytest.raises(LocalProtocolError):
+        headers.prepend_via(Via("UDP", "h\r\nX: 1"))
     assert len(headers) == 0
     with pytest.raises(LocalProtocolError):
         Request("OPTIONS", SipUri("sip", "a\r\nX: 1", "h"), headers).to_bytes()

@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from trunkline.sip.digest import Attempt, Credentials, HashedPassword
-from trunkline.sip.message import HeaderList, Response
+from trunkline.sip.headers import HeaderList
+from trunkline.sip.message import Response
 from trunkline.sip.registrar import Binding, BindingLimits, Bindings, LoginDesk, Refusal, RegisterForm, read_form
 from trunkline.sip.types import HeaderFields, IncomingRequest, IncomingRequestId, Path, Transport
 
@@ -187,9 +188,26 @@ def test_the_answer_names_every_contact_and_says_that_flows_are_understood(page:
     )
 
 
+@pytest.mark.parametrize(
+    ("q", "kept", "said"),
+    [("", 1_000, ""), ("1.0", 1_000, ""), ("0.7", 700, ";q=0.700"), ("0.05", 50, ";q=0.050"), ("0", 0, ";q=0.000")],
+)
+def test_keeps_the_preference_of_a_contact_and_says_it_again(page: Page, q: str, kept: int, said: str) -> None:
+    assert page.ask(0.0, f"{CONTACT};q={q}" if q else CONTACT, expires=120) == 200
+    (binding,) = page.table.of(0.0, AOR)
+    assert binding.q == kept
+    assert binding.contact_value(0.0) == f"<{binding.contact}>;expires=120{said}"
+
+
+@pytest.mark.parametrize("q", ["1.1", "2", "-1", "0.1234", ".5", "high", "1e0"])
+def test_a_preference_that_is_none_is_refused(page: Page, q: str) -> None:
+    assert page.ask(0.0, f"{CONTACT};q={q}", expires=120) == 400
+
+
 # --- who is who ---------------------------------------------------------------------------------------------------
 
 
+SOURCE = "198.51.100.7"
 HASHED = HashedPassword(hashlib.md5(b"bob:trunkline:hunter2").hexdigest())
 
 
@@ -197,11 +215,11 @@ def sign_in(user: str, password: str, login: str, method: str = "REGISTER") -> t
     """Go through a challenge as a client does; returns the last status, 200 if let in, and its headers."""
     desk = LoginDesk({"alice": "secret", "bob": HASHED}, "trunkline", Random(1))
     attempt = Attempt(credentials := Credentials(user, password, Random(2)), method)
-    first = desk.judge(0.0, method, login, ())
+    first = desk.judge(0.0, method, login, (), source=SOURCE)
     assert first is not None
     challenge = HeaderList(first.headers)
     assert attempt.take(Response(first.status, "", challenge))
-    reply = desk.judge(1.0, method, login, credentials.headers(method, "sip:gateway.example"))
+    reply = desk.judge(1.0, method, login, credentials.headers(method, "sip:gateway.example"), source=SOURCE)
     return (200, ()) if reply is None else (reply.status, reply.headers)
 
 
@@ -225,7 +243,7 @@ def test_nobody_registers_as_somebody_else() -> None:
 
 
 def test_pages_are_asked_for_md5_alone_since_they_read_the_first_challenge_and_know_nothing_else() -> None:
-    reply = LoginDesk({}, "trunkline", Random(1)).judge(0.0, "REGISTER", "alice", ())
+    reply = LoginDesk({}, "trunkline", Random(1)).judge(0.0, "REGISTER", "alice", (), source=SOURCE)
     assert reply is not None
     assert len(reply.headers) == 1
     assert "algorithm=MD5" in reply.headers[0][1]

@@ -165,3 +165,15 @@ def test_two_agents_of_ours_keep_a_call_alive_for_hours() -> None:
     assert bob_gone is bob
     network.run(200)
     assert alice.ua.load["invites"] == 0
+
+
+def test_caller_that_does_not_refresh_as_it_promised_is_hung_up() -> None:
+    callee = Callee()
+    call = callee.called(extra=(("Supported", "timer"), ("Session-Expires", "90;refresher=uac")))
+    (callee.ok,) = callee.answer(call)
+    callee.ask(callee.within("ACK", 1))
+    callee.network.run(57)
+    assert callee.us.got(InviteEnded) == [], "not before a third, or 32 s, is left"
+    callee.network.run(5)
+    assert callee.us.last(InviteEnded).reason is EndCause.SESSION_EXPIRED
+    assert callee.peer.requests("BYE")

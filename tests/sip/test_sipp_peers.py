@@ -1,24 +1,17 @@
-"""SIPp as a peer that misbehaves: lost and repeated messages, in both roles.
-
-Each scenario file is named after the misbehaviour and says what the peer expects; SIPp's own verdict is part of the
-test. `-nr` keeps SIPp from repeating or absorbing anything by itself.
-"""
+"""SIPp as a peer that misbehaves: lost and repeated messages, in both roles, and streams cut and glued anywhere."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from random import SystemRandom
-from typing import TypeVar
 
 import pytest
 
 from peers import require
 from sip.emulation import ANSWER, OFFER
-from trunkline.sip.transport import Listener, SipShell
+from sip.sipp import Glued, Phone, Split, call_sipp, called_by_sipp
 from trunkline.sip.types import (
     EndCause,
     Event,
@@ -28,54 +21,16 @@ from trunkline.sip.types import (
     InviteEnded,
     InviteFailed,
     InviteProgress,
-    InviteRequest,
     ReinviteAnswered,
     Transport,
-    UaConfig,
 )
-from trunkline.sip.ua import UserAgent
 
 pytestmark = pytest.mark.e2e
-SCENARIOS = Path(__file__).parent / "scenarios"
-T1_S = 0.1
-"""Of our side: 64*T1 passes within a test."""
-
-_Event = TypeVar("_Event")
 
 
 @pytest.fixture(autouse=True)
 def _sipp() -> None:
     require(shutil.which("sipp"), "sipp is not installed: apt-get install sip-tester")
-
-
-class Phone:
-    """Our user agent on loopback."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.on_event: Callable[[Event], None] = lambda event: None
-        self.ua = UserAgent(UaConfig(t1_s=T1_S, t2_s=4 * T1_S, t4_s=5 * T1_S), SystemRandom())
-        listeners = [Listener(Transport.UDP, "127.0.0.1"), Listener(Transport.TCP, "127.0.0.1")]
-        self.shell = SipShell(self.ua, listeners, self._on_event)
-
-    def _on_event(self, event: Event) -> None:
-        self.events.append(event)
-        self.on_event(event)
-
-    def port(self, transport: Transport) -> int:
-        return next(known.port for known in self.shell.listening if known.transport is transport)
-
-    def kinds(self) -> list[type[Event]]:
-        return [type(event) for event in self.events]
-
-    def last(self, kind: type[_Event]) -> _Event:
-        return next(event for event in reversed(self.events) if isinstance(event, kind))
-
-    async def until_gone(self) -> None:
-        """Wait until no call and no dialog is left; transactions remember longer (timer D is 32 s at least)."""
-        async with asyncio.timeout(5):
-            while self.ua.load["invites"] or self.ua.load["dialogs"]:  # noqa: ASYNC110 - the peer is outside
-                await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -86,51 +41,13 @@ async def phone() -> AsyncIterator[Phone]:
     await made.shell.stop(0.2)
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def run_sipp(folder: Path, scenario: str, *more: str) -> str:
-    """Run one call of a scenario; an empty text if SIPp is content, else what it says."""
-    errors = folder / "errors.log"
-    process = await asyncio.create_subprocess_exec(
-        *("sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-m", "1", "-i", "127.0.0.1", "-nr", "-nostdin"),
-        *("-trace_err", "-error_file", str(errors), "-timeout", "15", *more),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=folder,
-    )
-    _, said = await asyncio.wait_for(process.communicate(), 20)
-    if process.returncode == 0:
-        return ""
-    return f"{process.returncode}: {said.decode()}" + (errors.read_text() if errors.exists() else "")
-
-
-async def call_sipp(phone: Phone, folder: Path, scenario: str, transport: Transport) -> str:
-    """Start SIPp as callee, call it, and return its verdict."""
-    port = free_port(socket.SOCK_STREAM if transport.is_reliable else socket.SOCK_DGRAM)
-    kind = "t1" if transport.is_reliable else "u1"
-    callee = asyncio.create_task(run_sipp(folder, scenario, "-p", str(port), "-t", kind))
-    await wait_for_listener(port, transport)
-    phone.shell.invite(InviteRequest(target_uri=f"sip:bob@127.0.0.1:{port};transport={transport}", sdp=OFFER))
-    return await callee
-
-
-async def wait_for_listener(port: int, transport: Transport) -> None:
-    """Wait until the system lists the socket."""
-    table = Path("/proc/net") / transport
-    async with asyncio.timeout(5):
-        while f":{port:04X} " not in table.read_text():  # noqa: ASYNC110 - the listener is another process
-            await asyncio.sleep(0.02)
-
-
-async def called_by_sipp(phone: Phone, folder: Path, scenario: str, transport: Transport) -> str:
-    """Let SIPp call us, and return its verdict."""
-    kind = "t1" if transport.is_reliable else "u1"
-    port = free_port(socket.SOCK_STREAM if transport.is_reliable else socket.SOCK_DGRAM)
-    return await run_sipp(folder, scenario, f"127.0.0.1:{phone.port(transport)}", "-p", str(port), "-t", kind)
+@pytest.fixture
+async def patient_phone() -> AsyncIterator[Phone]:
+    """One that repeats nothing in haste, for scenarios in which a repetition would be one message too many."""
+    made = Phone(0.5)
+    await made.shell.start()
+    yield made
+    await made.shell.stop(0.2)
 
 
 UDP, TCP = Transport.UDP, Transport.TCP
@@ -213,6 +130,17 @@ async def test_answered_call_survives_until_the_callers_bye(
     await phone.until_gone()
 
 
+@pytest.mark.parametrize("transport", [UDP, TCP])
+async def test_cancel_that_crosses_our_200_changes_nothing(
+    patient_phone: Phone, tmp_path: Path, transport: Transport
+) -> None:
+    phone = patient_phone
+    phone.on_event = lambda event: phone.shell.answer(event.id, ANSWER) if isinstance(event, IncomingInvite) else None
+    assert await called_by_sipp(phone, tmp_path, "caller_cancel_crosses_200", transport) == ""
+    assert phone.kinds() == [IncomingInvite, InviteConfirmed, InviteEnded]
+    await phone.until_gone()
+
+
 async def test_glare_is_settled_by_offering_again(phone: Phone, tmp_path: Path) -> None:
     def act(event: Event) -> None:
         match event:
@@ -226,6 +154,38 @@ async def test_glare_is_settled_by_offering_again(phone: Phone, tmp_path: Path) 
     phone.on_event = act
     assert await called_by_sipp(phone, tmp_path, "caller_glare", UDP) == ""
     assert phone.kinds() == [IncomingInvite, InviteConfirmed, ReinviteAnswered, InviteEnded]
+    await phone.until_gone()
+
+
+async def test_crossing_offers_are_both_refused_and_the_owner_of_the_call_id_waits_longer(
+    phone: Phone, tmp_path: Path
+) -> None:
+    refused_at: list[float] = []
+    now = asyncio.get_running_loop().time
+
+    def act(event: Event) -> None:
+        match event:
+            case InviteAnswered():
+                phone.shell.reinvite(event.id, OFFER)
+                refused_at.append(now())
+            case ReinviteAnswered():
+                assert now() - refused_at[0] >= 2.1  # RFC 3261 section 14.1
+                phone.shell.hangup(event.id)
+
+    phone.on_event = act
+    assert await call_sipp(phone, tmp_path, "callee_glare", UDP) == ""
+    assert phone.kinds() == [InviteAnswered, ReinviteAnswered, InviteEnded]
+    await phone.until_gone()
+
+
+@pytest.mark.parametrize("scenario", ["callee_wrong_cseq", "callee_stray_bye"])
+async def test_callee_that_says_what_does_not_belong_keeps_its_call(
+    phone: Phone, tmp_path: Path, scenario: str
+) -> None:
+    assert await call_sipp(phone, tmp_path, scenario, UDP) == ""
+    assert phone.kinds()[-2:] == [InviteAnswered, InviteEnded]
+    assert phone.kinds().count(InviteAnswered) == 1
+    assert phone.last(InviteEnded).reason is EndCause.REMOTE_BYE
     await phone.until_gone()
 
 
@@ -293,4 +253,37 @@ async def test_call_that_rings_ends_with_the_callers_cancel(phone: Phone, tmp_pa
     phone.on_event = lambda event: phone.shell.ring(event.id) if isinstance(event, IncomingInvite) else None
     assert await called_by_sipp(phone, tmp_path, "caller_no_answer", UDP) == ""
     assert phone.last(InviteEnded).reason is EndCause.REMOTE_CANCEL
+    await phone.until_gone()
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scenario", "relay"),
+    [("caller_lost_ack", Split), ("caller_hasty_bye", Split), ("caller_hasty_bye", Glued)],
+)
+async def test_caller_whose_stream_is_torn_is_understood(
+    patient_phone: Phone, tmp_path: Path, scenario: str, relay: type[Split | Glued]
+) -> None:
+    phone = patient_phone
+    phone.on_event = lambda event: phone.shell.answer(event.id, ANSWER) if isinstance(event, IncomingInvite) else None
+    async with relay() as between:
+        assert await called_by_sipp(phone, tmp_path, scenario, TCP, relay=between) == ""
+    assert between.is_torn
+    assert phone.kinds() == [IncomingInvite, InviteConfirmed, InviteEnded]
+    await phone.until_gone()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "relay"), [("callee_stray_bye", Split), ("callee_wrong_cseq", Split), ("callee_wrong_cseq", Glued)]
+)
+async def test_callee_whose_stream_is_torn_is_understood(
+    patient_phone: Phone, tmp_path: Path, scenario: str, relay: type[Split | Glued]
+) -> None:
+    phone = patient_phone
+    async with relay() as between:
+        assert await call_sipp(phone, tmp_path, scenario, TCP, relay=between) == ""
+    assert between.is_torn
+    assert phone.last(InviteEnded).reason is EndCause.REMOTE_BYE
     await phone.until_gone()

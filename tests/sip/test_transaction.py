@@ -20,6 +20,7 @@ from trunkline.sip.transaction import (
     State,
     Timing,
     TransactionLayer,
+    server_key,
 )
 from trunkline.sip.types import Path, Transport
 
@@ -38,6 +39,7 @@ class Bench:
         self.sent: list[tuple[float, bytes]] = []
         self.responses: list[int] = []
         self.failures: list[Failure] = []
+        self.terminated = 0
         self.requests: list[ServerTransaction] = []
         self.acks: list[Request] = []
 
@@ -47,6 +49,9 @@ class Bench:
 
     def handle_failure(self, now: float, failure: Failure) -> None:
         self.failures.append(failure)
+
+    def handle_terminated(self) -> None:
+        self.terminated += 1
 
     def handle_request(self, now: float, transaction: ServerTransaction) -> None:
         self.requests.append(transaction)
@@ -87,7 +92,7 @@ class Bench:
         self.collect()
 
     def get(self, message: Request, path: Path = UDP) -> None:
-        self.layer.handle_request(self.now, message, path)
+        self.layer.handle_request(self.now, message, path, server_key(message))
         self.collect()
 
     def respond(self, status: int) -> None:
@@ -438,8 +443,8 @@ def test_cancel_is_its_own_transaction_and_finds_its_invite(bench: Bench) -> Non
     bench.get(request("INVITE", branch="one"))
     bench.get(request("CANCEL", branch="one"))
     invite, cancel = bench.requests
-    assert bench.layer.invite_of(cancel.request) is invite
-    assert bench.layer.invite_of(request("CANCEL", branch="two")) is None
+    assert bench.layer.invite_of(cancel.key) is invite
+    assert bench.layer.invite_of(server_key(request("CANCEL", branch="two"))) is None
 
 
 def test_rfc2543_peer_without_branch_is_matched_by_its_headers(bench: Bench) -> None:

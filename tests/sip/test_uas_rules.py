@@ -159,6 +159,15 @@ def test_request_that_arrives_twice_by_different_ways_is_a_loop(stage: Stage) ->
     assert len(stage.us.got(IncomingInvite)) == 1
 
 
+def test_call_that_is_forked_to_two_contacts_of_ours_rings_at_both(stage: Stage) -> None:
+    """As a registrar does with two windows of one user."""
+    uris = ["sip:window-1@10.0.0.1", "sip:window-2@10.0.0.1"]
+    for uri in uris:
+        stage.ask(request("INVITE", uri, body=OFFER))
+    assert [invite.callee for invite in stage.us.got(IncomingInvite)] == uris
+    assert stage.status(request("INVITE", uris[1], body=OFFER)) == 482
+
+
 def test_response_goes_back_to_the_port_it_came_from_when_rport_is_asked_for(stage: Stage) -> None:
     behind_nat = Peer(stage.network, "10.0.0.9", 61234)
     message = request("OPTIONS", host="192.168.1.7")

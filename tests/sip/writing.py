@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
-from trunkline.sip.headers import parse_uri
-from trunkline.sip.message import HeaderList, Message, Request, Response
+from trunkline.sip.headers import HeaderList, parse_uri
+from trunkline.sip.message import Message, Request, Response
 
 _serial = count(1)
 

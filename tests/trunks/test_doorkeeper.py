@@ -7,8 +7,9 @@ import pytest
 from sip.writing import request
 from trunkline.sip.digest import Challenge, Credentials
 from trunkline.sip.gate import Admitted, Ignored, Turned, Verdict
+from trunkline.sip.guesses import SOURCE_GUESSES, SOURCE_S
 from trunkline.sip.types import Account, Path, Transport
-from trunkline.trunks.doorkeeper import GUESS_S, GUESSES, MAX_SOURCES, Doorkeeper
+from trunkline.trunks.doorkeeper import Doorkeeper
 from trunkline.trunks.loading import _host_network
 from trunkline.trunks.model import Directory, InboundUser, Trunk
 
@@ -96,15 +97,30 @@ def test_a_wrong_password_and_an_unknown_user_look_the_same() -> None:
 
 def test_guesses_run_out_at_one_address_and_come_back_with_time() -> None:
     door = Door(users=(USER,))
-    for _ in range(GUESSES):
+    for _ in range(SOURCE_GUESSES):
         door.answer("wrong")
-    assert door.answer("right") == Turned(403, "strangers_refused")
+    assert door.answer("right") == Turned(403, "strangers_guessing")
     assert door.answer("right", host="10.0.0.8") == Admitted("user:pbx"), "others are not locked out"
-    assert door.answer("right", now=GUESS_S) == Admitted("user:pbx")
+    assert door.answer("right", now=SOURCE_S) == Admitted("user:pbx")
 
 
-def test_addresses_that_guess_are_remembered_within_bounds() -> None:
-    door = Door(users=(USER,))
-    for number in range(MAX_SOURCES + 50):
-        door.knock(host=f"10.{number >> 8}.{number & 255}.1", authorization='Digest realm="x"')
-    assert len(door.keeper._guesses) == MAX_SOURCES
+def test_guesses_run_out_in_silence_where_strangers_are_dropped() -> None:
+    door = Door(drops=True, users=(USER,))
+    for _ in range(SOURCE_GUESSES):
+        door.answer("wrong")
+    assert door.answer("right") == Ignored("strangers_guessing")
+
+
+def test_who_sends_in_somebody_elses_name_uses_up_no_guess_of_theirs() -> None:
+    door, forged = Door(users=(USER,)), []
+    for _ in range(SOURCE_GUESSES + 5):
+        challenged = door.knock(host="203.0.113.9")
+        assert isinstance(challenged, Turned)
+        challenge = Challenge.read(challenged.headers[0][1], is_proxy=False)
+        assert challenge is not None
+        credentials = Credentials("pbx", "wrong", Random(2))
+        credentials.learn("INVITE", challenge)
+        ((_, value),) = credentials.headers("INVITE", "sip:bob@10.0.0.1")
+        forged.append(door.knock(authorization=value))
+    assert all(isinstance(verdict, Turned) and verdict.counter == "strangers_challenged" for verdict in forged)
+    assert door.answer("right") == Admitted("user:pbx")

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.trunks.limits import Capacity, Limited, Limits, TokenBucket, Way
+from trunkline.buckets import TokenBucket
+from trunkline.trunks.limits import Capacity, Limited, Limits, Way
 
 
 def test_a_bucket_lets_a_burst_through_and_then_its_rate() -> None:

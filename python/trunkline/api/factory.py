@@ -14,10 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trunkline import __version__
 from trunkline.api.node import Node
+from trunkline.api.openapi import Api
 from trunkline.api.problems import add_handlers, problem
 from trunkline.api.routes_calls import call_routes
 from trunkline.api.routes_messages import message_routes
 from trunkline.api.routes_node import node_routes
+from trunkline.api.routes_recording import recording_routes
 from trunkline.api.routes_trunks import trunk_routes
 from trunkline.api.ws import BrowserSocket
 from trunkline.web.pages import mounts
@@ -34,9 +36,10 @@ takes JSON and accepts strings for booleans and numbers. Errors are `application
 def make_api(node: Node) -> FastAPI:
     """Return the application of a node."""
     # No docs pages: they would load scripts from another host. The document itself is at /openapi.json.
-    app = FastAPI(title="Trunkline", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None)
+    app = Api(title="Trunkline", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None)
     add_handlers(app)
     app.include_router(call_routes(node))
+    app.include_router(recording_routes(node))
     app.include_router(message_routes(node))
     app.include_router(trunk_routes(node))
     app.include_router(node_routes(node))

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from trunkline.api.schemas import Problem
 from trunkline.calls.model import reason_for_status
-from trunkline.errors import AuthError, CapacityError, LegRejected, TransactionTimeout, TrunklineError
+from trunkline.errors import AuthError, CapacityError, LegRejected, TooManyGuesses, TransactionTimeout, TrunklineError
 from trunkline.observability.logging import get_logger
 
 MEDIA_TYPE = "application/problem+json"
@@ -53,9 +53,9 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(TrunklineError)
     async def on_trunkline_error(_request: Request, error: TrunklineError) -> Response:
         answer = problem(error.http_status, error.code, str(error), sip_status=_sip_status(error))
-        if isinstance(error, CapacityError):
+        if isinstance(error, CapacityError | TooManyGuesses):
             answer.headers["Retry-After"] = str(error.retry_after_s)
-        if isinstance(error, AuthError):
+        elif isinstance(error, AuthError):
             answer.headers["WWW-Authenticate"] = 'Basic realm="trunkline", charset="UTF-8"'
         return answer
 
@@ -72,5 +72,5 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_crash(request: Request, error: Exception) -> Response:
-        _log.error("request_crashed", path=request.url.path, error=type(error).__name__, exc_info=error)
+        _log.exception("request_crashed", path=request.url.path, error=type(error).__name__)
         return problem(500, TrunklineError.code, "internal error")

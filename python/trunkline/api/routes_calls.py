@@ -6,34 +6,34 @@ other side. Errors go up as they are: `problems` answers them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Response
 
-from trunkline.api.auth import basic_auth
+from trunkline.api.auth import rest_router
 from trunkline.api.node import Node
+from trunkline.api.openapi import refusals
 from trunkline.api.problems import problem
 from trunkline.api.schemas import (
     CallIdRequest,
-    CallObject,
     FindRequest,
     HoldRequest,
     MuteRequest,
-    Problem,
     SendDtmfRequest,
     StartupRequest,
     TransferFields,
     dtmf_method,
 )
+from trunkline.api.schemas_calls import CallObject
 from trunkline.calls.controller import TRANSFER_TIMEOUT_S
-from trunkline.calls.events import FollowRequested, HoldRequested, MuteRequested, ResumeRequested
+from trunkline.calls.events import DtmfRequested, FollowRequested, HoldRequested, MuteRequested, ResumeRequested
+from trunkline.calls.legs.sip_leg import SipLeg
 from trunkline.calls.legs.sip_party import OutboundCall
 from trunkline.calls.model import Call, CallEnd, CallRequest, EndReason, LegKind, Side
 from trunkline.calls.player_leg import PlayerLeg
 from trunkline.calls.routing import dialable, printable, route, transfer_request
-from trunkline.calls.sip_leg import SipLeg
 from trunkline.calls.trunks.course import Order
 from trunkline.errors import CallNotFound, NoRoute, TrunklineError
 from trunkline.ids import CallId
@@ -41,10 +41,6 @@ from trunkline.sip.types import Account
 from trunkline.trunks.identity import Caller, allowed, user_of
 
 PREFIX: Final = "/rest-api/call"
-
-
-def _answers(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    return {status.value: {"model": Problem, "description": status.phrase} for status in statuses}
 
 
 _BAD, _NONE, _TAKEN, _FULL = (
@@ -57,13 +53,12 @@ _BAD, _NONE, _TAKEN, _FULL = (
 
 def call_routes(node: Node) -> APIRouter:
     """Return the routes."""
-    check: Callable[[Request], None] = basic_auth(node.config.http)
-    router = APIRouter(prefix=PREFIX, tags=["calls"], dependencies=[Depends(check)])
+    router = rest_router(node, PREFIX, "calls")
 
     @router.post(
         "/startup",
         summary="Start a call",
-        responses=_answers(_BAD, _NONE, _TAKEN, HTTPStatus.NOT_IMPLEMENTED, _FULL),
+        responses=refusals(_BAD, _NONE, _TAKEN, HTTPStatus.NOT_IMPLEMENTED, _FULL),
     )
     async def startup(body: StartupRequest) -> Response:
         """Dial a SIP party. 200 means that the call was taken; what becomes of it is seen by `find`."""
@@ -95,54 +90,55 @@ def call_routes(node: Node) -> APIRouter:
             raise
         return _done()
 
-    @router.post("/find", summary="Find calls", responses=_answers(_BAD, _NONE))
+    @router.post("/find", summary="Find calls", responses=refusals(_BAD, _NONE))
     async def find(body: FindRequest) -> list[CallObject]:
         """Return the calls that match every field given; 404 if there is none."""
         return _objects(node, (call for call in node.controller.find() if _matches(call, body)))
 
-    @router.get("/find_all", summary="List calls", responses=_answers(_NONE))
-    @router.post("/find_all", summary="List calls", responses=_answers(_NONE))
+    @router.get("/find_all", summary="List calls", responses=refusals(_NONE))
+    @router.post("/find_all", summary="List calls", responses=refusals(_NONE))
     async def find_all() -> list[CallObject]:
         """Return all live calls; 404 if there is none."""
         return _objects(node, node.controller.registry.live())
 
-    @router.post("/terminate", summary="End a call", responses=_answers(_BAD, _NONE))
+    @router.post("/terminate", summary="End a call", responses=refusals(_BAD, _NONE))
     async def terminate(body: CallIdRequest) -> Response:
         """Hang up both sides."""
         node.controller.hang_up(CallId(body.call_id), CallEnd(EndReason.TERMINATED))
         return _done()
 
-    @router.post("/send_dtmf", summary="Send digits", responses=_answers(_BAD, _NONE, _TAKEN))
+    changing = refusals(_BAD, _NONE, _TAKEN, HTTPStatus.BAD_GATEWAY, _FULL, HTTPStatus.GATEWAY_TIMEOUT)
+
+    @router.post("/send_dtmf", summary="Send digits", responses=changing)
     async def send_dtmf(body: SendDtmfRequest) -> Response:
-        """Send digits to the SIP party; 409 before any media flows."""
+        """Send digits to the SIP party; 409 before any media flows. By INFO it returns when they have been taken."""
         call = node.controller.registry.get(CallId(body.call_id))
         side = Side.B if call.b is not None and call.b.kind is LegKind.SIP else Side.A
-        node.controller.send_dtmf(call.id, side, body.dtmf, dtmf_method(body.type))
+        method = dtmf_method(body.type)
+        await node.controller.ask(call.id, lambda reply: DtmfRequested(side, body.dtmf, method, reply))
         return _done()
 
-    refusals = _answers(_BAD, _NONE, _TAKEN, HTTPStatus.BAD_GATEWAY, _FULL, HTTPStatus.GATEWAY_TIMEOUT)
-
-    @router.post("/answer", summary="Take an incoming call", responses=refusals)
+    @router.post("/answer", summary="Take an incoming call", responses=changing)
     async def answer(body: CallIdRequest) -> Response:
         """Answer a call that rings at a browser, in its place: it stops ringing, and a player speaks to the caller."""
         await node.controller.answer(CallId(body.call_id))
         return _done()
 
-    @router.post("/hold", summary="Put the SIP party on hold", responses=refusals)
+    @router.post("/hold", summary="Put the SIP party on hold", responses=changing)
     async def hold(body: HoldRequest) -> Response:
         """Return when the SIP party has agreed: it hears music. Nothing happens if it is on hold already."""
         call = node.controller.registry.get(CallId(body.call_id))
         await node.controller.ask(call.id, lambda reply: HoldRequested(call.client_side, reply, body.hold_for_transfer))
         return _done()
 
-    @router.post("/unhold", summary="Take the SIP party off hold", responses=refusals)
+    @router.post("/unhold", summary="Take the SIP party off hold", responses=changing)
     async def unhold(body: CallIdRequest) -> Response:
         """Return when the SIP party has agreed. Nothing happens if it is not on hold."""
         call = node.controller.registry.get(CallId(body.call_id))
         await node.controller.ask(call.id, lambda reply: ResumeRequested(call.client_side, reply))
         return _done()
 
-    @router.post("/transfer", summary="Transfer the SIP party", responses=refusals)
+    @router.post("/transfer", summary="Transfer the SIP party", responses=changing)
     async def transfer(body: TransferFields) -> Response:
         """Have the SIP party call somebody else, and return when it has been answered there; the call then ends.
 
@@ -159,7 +155,7 @@ def call_routes(node: Node) -> APIRouter:
         )
         return _done()
 
-    @router.post("/accept_transfer", summary="Follow a transfer", responses=refusals)
+    @router.post("/accept_transfer", summary="Follow a transfer", responses=changing)
     async def accept_transfer(body: CallIdRequest) -> Response:
         """Let the SIP party transfer this call, where `calls.incoming_transfers` is `ask`; returns at once.
 
@@ -168,19 +164,19 @@ def call_routes(node: Node) -> APIRouter:
         await node.controller.ask(CallId(body.call_id), lambda reply: FollowRequested(True, reply))
         return _done()
 
-    @router.post("/reject_transfer", summary="Do not follow a transfer", responses=refusals)
+    @router.post("/reject_transfer", summary="Do not follow a transfer", responses=changing)
     async def reject_transfer(body: CallIdRequest) -> Response:
         """Refuse the SIP party's transfer, or give it up while it is under way: the call goes on as it was."""
         await node.controller.ask(CallId(body.call_id), lambda reply: FollowRequested(False, reply))
         return _done()
 
-    @router.post("/mute", summary="Mute one side", responses=refusals)
+    @router.post("/mute", summary="Mute one side", responses=changing)
     async def mute(body: MuteRequest) -> Response:
         """Let the other side hear silence. It lasts until `unmute`; the far side is not told."""
         await set_muted(body, is_muted=True)
         return _done()
 
-    @router.post("/unmute", summary="Let a muted side be heard", responses=refusals)
+    @router.post("/unmute", summary="Let a muted side be heard", responses=changing)
     async def unmute(body: MuteRequest) -> Response:
         """Undo `mute`; nothing happens if the side is not muted."""
         await set_muted(body, is_muted=False)

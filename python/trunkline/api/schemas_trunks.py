@@ -9,6 +9,17 @@ from trunkline.calls.trunks.line import Line, TrunkState
 from trunkline.trunks.limits import Way
 
 
+class Reloaded(BaseModel):
+    """What settings that were read again have changed. Names are of trunks, but for `pending`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    added: list[str] = Field(description="Trunks that take calls from now on.")
+    changed: list[str] = Field(description="Trunks with other settings. Their calls go on.")
+    removed: list[str] = Field(description="Trunks that take no more calls. Those that stand go on.")
+    pending: list[str] = Field(description="Sections that differ from those in force and need a restart.")
+
+
 class TrunkObject(BaseModel):
     """A trunk as it is now."""
 

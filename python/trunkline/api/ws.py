@@ -12,8 +12,10 @@ from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from trunkline.api.auth import source_of
 from trunkline.api.node import Node
-from trunkline.api.schemas import CallObject, dtmf_method
+from trunkline.api.schemas import dtmf_method
+from trunkline.api.schemas_calls import CallObject
 from trunkline.api.ws_protocol import (
     PING,
     PONG,
@@ -40,8 +42,8 @@ from trunkline.api.ws_protocol import (
     status_frame,
     write_frame,
 )
-from trunkline.calls.model import Call, TransferStatus, reason_for_status
-from trunkline.calls.ports import ReceivedText, Text
+from trunkline.calls.model import Call, ReceivedText, TransferStatus, reason_for_status
+from trunkline.calls.ports import Text
 from trunkline.calls.sessions import CallOrder, SessionRequest, WebSession
 from trunkline.errors import CallNotFound, TrunklineError
 from trunkline.ids import CallId, SessionId
@@ -95,8 +97,8 @@ class BrowserSocket:
                         task.cancel()
             except* (WebSocketDisconnect, TimeoutError, ConnectionError):
                 pass  # it vanished, or reads too slowly: the ordinary end of a browser
-            except* Exception as group_error:  # the boundary of this socket's tasks: a bug ends this connection only
-                _log.error("socket_crashed", exc_info=group_error)
+            except* Exception:  # the boundary of this socket's tasks: a bug ends this connection only
+                _log.exception("socket_crashed")
             finally:
                 if self._session is not None:
                     self._node.sessions.close(self._session)
@@ -207,7 +209,8 @@ class BrowserSocket:
         if self._session is None:
             raise BadFrame("shape", "`connection` must come first")
         if isinstance(message, SendMessage):
-            self._session.send_message(message.id, message.text())
+            within = None if message.call_id is None else CallId(message.call_id)
+            self._session.send_message(message.id, message.text(), within)
             return
         call_id = CallId(message.call_id)
         match message:
@@ -252,6 +255,7 @@ class BrowserSocket:
             account=message.account(),
             is_registering=message.sip_register_required,
             app_key=message.app_key or "defaultApp",
+            source=source_of(self._socket, self._node.config.http.trusted_proxies),
         )
         self._session = self._node.sessions.open(self._session_id, request, self)
         token = f"{self._node.rng.getrandbits(_TOKEN_BITS):048x}"
@@ -276,11 +280,18 @@ class BrowserSocket:
 
     def incoming_call(self, call: Call) -> None:
         """Send `notifyIncomingCall`."""
-        self._send(write_frame("notifyIncomingCall", CallObject.of(call, self._node.name).to_json()))
+        self._send(write_frame("notifyIncomingCall", self._shown(call).to_json()))
 
     def call_status(self, call: Call) -> None:
         """Send the frame of the call's status."""
-        self._send(status_frame(CallObject.of(call, self._node.name)))
+        self._send(status_frame(self._shown(call)))
+
+    def _shown(self, call: Call) -> CallObject:
+        """Describe a call as this browser sees it: one that another browser has placed comes in."""
+        shown = CallObject.of(call, self._node.name)
+        if call.request.session in (None, self._session_id):
+            return shown
+        return shown.model_copy(update={"incoming": True, "session_id": self._session_id})
 
     def request_failed(self, method: str, call: CallId, info: str, reason: str = "") -> None:
         """Send `fail` about a call that goes on."""

@@ -15,7 +15,6 @@ from pydantic_core import PydanticCustomError, from_json, to_json
 
 from trunkline.api.schemas import (
     CallIdText,
-    CallObject,
     DialedText,
     Digits,
     DtmfType,
@@ -27,8 +26,9 @@ from trunkline.api.schemas import (
     Text,
     TransferFields,
 )
+from trunkline.api.schemas_calls import CallObject
 from trunkline.calls import ports
-from trunkline.calls.model import CallStatus
+from trunkline.calls.model import CallStatus, ReceivedText
 
 MAX_CUSTOM_BYTES: Final = 4096
 """JSON of a call's `custom`. It comes back with every status of the call, and up to a queue full of them may wait."""
@@ -142,9 +142,13 @@ class RejectTransfer(Message):
 
 
 class SendMessage(MessageFields):
-    """`sendMessage`: the browser sends a text. id: its own, which comes back with what became of the text."""
+    """`sendMessage`: the browser sends a text. id: its own, which comes back with what became of the text.
+
+    call_id: of a call whose other side is to get it, within the call; `to` is then only shown.
+    """
 
     id: CallIdText
+    call_id: CallIdText | None = None
 
 
 class Candidate(Message):
@@ -276,10 +280,12 @@ def write_frame(message: str, *arguments: object) -> str:
     return json.dumps({"message": message, "data": list(arguments)}, ensure_ascii=False, separators=(",", ":"))
 
 
-def received_frame(text: ports.ReceivedText) -> str:
+def received_frame(text: ReceivedText) -> str:
     """Write `notifyMessage` of a text that came."""
     about = {"id": text.id, "from": text.sender, "to": text.recipient, "visibleName": text.display_name}
     content = {"body": text.body, "contentType": text.content_type}
+    if text.call is not None:
+        content["callId"] = text.call
     return write_frame("notifyMessage", {**about, **content, "status": "RECEIVED"})
 
 

@@ -1,11 +1,13 @@
 """What is done about an event: the vocabulary of the machine's rows.
 
-Owns the names only. `call_run` carries them out one by one; the facts are in the event that caused the row.
+Owns the names, and which of them need not wait for the one before. `run.performer` carries them out; the facts are in
+the event that caused the row.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Action(StrEnum):
@@ -16,7 +18,9 @@ class Action(StrEnum):
     OPEN_B = "open_b"
     """Make the B-leg's endpoint."""
     DIAL_B = "dial_b"
-    """Offer the call to the callee."""
+    """Offer the call to the callee; again where it has more places."""
+    SETTLE_B = "settle_b"
+    """Go on with the leg of the place where the callee picked up, and close the others."""
     ARM_SETUP = "arm_setup"
     ARM_RING = "arm_ring"
     DISARM_RING = "disarm_ring"
@@ -55,6 +59,12 @@ class Action(StrEnum):
     """What a held leg hears."""
     MUTE = "mute"
     """Mute a leg or let it be heard again, as was asked, and say that it is done."""
+    TELL = "tell"
+    """Give a text to the other side; its answer is the sender's."""
+    RECORD = "record"
+    """Begin to record the call or end that, as was asked, and say that it is done."""
+    END_RECORDING = "end_recording"
+    """End what is being recorded, and wait until its file is whole."""
     SEND_ON = "send_on"
     """Ask the other leg's far side to call somebody else."""
     CONSIDER = "consider"
@@ -94,8 +104,17 @@ class Action(StrEnum):
     HANG_UP_B = "hang_up_b"
     HANG_UP_A = "hang_up_a"
     """End a leg in the way that fits its state; nothing if it is over already."""
-    PART = "part"
-    """Undo JOIN."""
     CLOSE_ENDPOINTS = "close_endpoints"
+    """Their bridge goes with them."""
     FORGET = "forget"
     """Take the call out of the registry and write how it ended."""
+
+
+AHEAD: Final = frozenset(
+    (Action.OPEN_A, Action.OPEN_B, Action.ACCEPT_B, Action.DESCRIBE_A, Action.JOIN, Action.EXPECT_MEDIA)
+)
+"""What the media plane is told ahead: such an action begins before the plane has answered those before it.
+
+Any other action waits until all of them are answered, since the far sides see it: nobody's phone rings for a call that
+has no ports, and nobody is answered whose media is refused.
+"""

@@ -8,28 +8,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from types import TracebackType
 from typing import Final, Self
 
 from trunkline.calls import quality
-from trunkline.calls.call_run import CallRun
 from trunkline.calls.events import (
     AnswerRequested,
     CallEvent,
-    DtmfMethod,
-    DtmfRequested,
     FollowRequested,
     HangupRequested,
+    RecordRequested,
     Reply,
     Request,
 )
 from trunkline.calls.machine import ANSWERED
 from trunkline.calls.media_leg import LegContext
-from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, LegKind, Side
+from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, LegKind, Recording, Side
 from trunkline.calls.ports import Clock, LegPort, MediaPort
 from trunkline.calls.registry import Registry
+from trunkline.calls.run.call_run import CallRun
 from trunkline.calls.run.clocks import RunSettings
+from trunkline.calls.run.performer import RunContext
+from trunkline.calls.run.recording import file_name
 from trunkline.errors import CallNotFound, CapacityError, InvalidCallState, TransactionTimeout, TrunklineError
 from trunkline.ids import CallId, MediaCallId
 from trunkline.observability.logging import get_logger
@@ -139,14 +142,10 @@ class CallController:
         media_call = self._media.new_call()
         self.registry.add(call)
         host = _Host(self, media_call)
-        run = CallRun(
-            call,
-            media=self._media,
-            media_call=media_call,
-            clock=self._clock,
-            settings=self._settings.run,
-            host=host,
+        context = RunContext(
+            media=self._media, media_call=media_call, clock=self._clock, settings=self._settings.run, host=host
         )
+        run = CallRun(call, context)
         a = make_a(host.context(call, Side.A, run.post))
         run.attach(a, make_b(host.context(call, Side.B, run.post)))
         self._runs[call.id] = run
@@ -196,13 +195,6 @@ class CallController:
                 return
         self._run(call_id).post(HangupRequested(end))
 
-    def send_dtmf(self, call_id: CallId, side: Side, digits: str, method: DtmfMethod) -> None:
-        """Send digits out on one leg. CallNotFound if there is no call, InvalidCallState if no media flows yet."""
-        run = self._run(call_id)
-        if run.call.state is not CallState.EARLY and run.call.state not in ANSWERED:
-            raise InvalidCallState(f"call {call_id} has no media yet")
-        run.post(DtmfRequested(side, digits, method))
-
     def request(self, call_id: CallId, request: Request) -> None:
         """Pass on what a client wants of a call; its reply tells the outcome. CallNotFound if there is no call."""
         self._run(call_id).post(request)
@@ -236,6 +228,23 @@ class CallController:
             raise TransactionTimeout("the SIP side did not answer in time") from late
         if error is not None:
             raise error
+
+    async def record(self, call_id: CallId, wanted: str = "") -> Recording:
+        """Begin to record a call. wanted: name of the file, see `file_name`; returns what is known of the recording.
+
+        Raises as `ask` does, NotConfigured if calls are not recorded here, ValueError if that is no name.
+        """
+        call = self._run(call_id).call
+        stamp = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y%m%dT%H%M%SZ")
+        name = file_name(wanted, call, stamp, self._settings.run.recording.format)
+        await self.ask(call_id, partial(RecordRequested, name))
+        return call.recordings[-1]
+
+    async def stop_recording(self, call_id: CallId) -> Recording:
+        """End a recording; returns when its file is whole. Raises as `ask` does, InvalidCallState if there is none."""
+        call = self._run(call_id).call
+        await self.ask(call_id, partial(RecordRequested, ""))
+        return call.recordings[-1]
 
     async def answer(self, call_id: CallId) -> None:
         """Take an incoming call that rings, away from whoever it rings at: a player speaks. Raises as `ask` does."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
 
-from trunkline.calls.model import CallEnd, EndReason, Side
+from trunkline.calls.model import CallEnd, EndReason, ReceivedText, Side
 from trunkline.dtmf import DtmfKind
 from trunkline.errors import TrunklineError
 from trunkline.ids import CallId
@@ -59,6 +59,11 @@ class LegAnswered:
     """The B-leg answered. description: empty if an earlier one stands (RFC 3261 section 13.2.1)."""
 
     description: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlacesDue:
+    """Of a callee's places, those that are to ring first have rung long enough, or have refused: the next ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +204,15 @@ class MediaSilent:
 
 @dataclass(frozen=True, slots=True)
 class DtmfRequested:
-    """A client wants digits sent to the other leg. side: the leg that they go out on."""
+    """A client wants digits sent to the other leg. side: the leg that they go out on.
+
+    reply: gets the outcome once the last is on its way; by INFO, once the far side has taken or refused it.
+    """
 
     side: Side
     digits: str
     method: DtmfMethod
+    reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +237,16 @@ class AnswerRequested:
 
 @dataclass(frozen=True, slots=True)
 class HoldRequested:
-    """A client puts the other leg on hold. side: the client's. is_for_transfer: it says that a transfer comes next."""
+    """A client puts the other leg on hold. side: the client's. is_for_transfer: it says that a transfer comes next.
+
+    has_music: the held leg hears ours. is_silent: it is not even sent anything.
+    """
 
     side: Side
     reply: Reply
     is_for_transfer: bool = False
+    has_music: bool = True
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +263,23 @@ class MuteRequested:
 
     side: Side
     is_muted: bool
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class TextPassed:
+    """One side of a call sends the other a text. side: the sender's."""
+
+    side: Side
+    text: ReceivedText
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRequested:
+    """A client wants the call recorded, or not any longer. name: of the file, empty to end what is being recorded."""
+
+    name: str
     reply: Reply
 
 
@@ -277,7 +308,17 @@ class FollowRequested:
     reply: Reply
 
 
-Request = AnswerRequested | HoldRequested | ResumeRequested | MuteRequested | TransferRequested | FollowRequested
+Request = (
+    AnswerRequested
+    | HoldRequested
+    | ResumeRequested
+    | MuteRequested
+    | DtmfRequested
+    | TextPassed
+    | RecordRequested
+    | TransferRequested
+    | FollowRequested
+)
 """What a client asks for and wants the outcome of."""
 
 
@@ -302,6 +343,7 @@ CallEvent = (
     | LegRang
     | LegProgressed
     | LegAnswered
+    | PlacesDue
     | LegReoffered
     | LegDescribed
     | LegRefused
@@ -317,7 +359,6 @@ CallEvent = (
     | MediaFailed
     | MediaMissing
     | MediaSilent
-    | DtmfRequested
     | DtmfHeard
     | Request
     | SuccessorEvent
@@ -336,6 +377,7 @@ class Input(StrEnum):
     B_RANG = "b_rang"
     B_PROGRESSED = "b_progressed"
     B_ANSWERED = "b_answered"
+    B_DUE = "b_due"
     REOFFERED = "reoffered"
     DESCRIBED = "described"
     REFUSED = "refused"
@@ -360,6 +402,8 @@ class Input(StrEnum):
     HOLD_REQUESTED = "hold_requested"
     RESUME_REQUESTED = "resume_requested"
     MUTE_REQUESTED = "mute_requested"
+    TEXT_PASSED = "text_passed"
+    RECORD_REQUESTED = "record_requested"
     TRANSFER_REQUESTED = "transfer_requested"
 
 
@@ -398,6 +442,8 @@ def input_of(event: CallEvent) -> Input:
             return Input.B_PROGRESSED
         case LegAnswered():
             return Input.B_ANSWERED
+        case PlacesDue():
+            return Input.B_DUE
         case LegReoffered():
             return Input.REOFFERED
         case LegDescribed():
@@ -434,6 +480,10 @@ def input_of(event: CallEvent) -> Input:
             return Input.RESUME_REQUESTED
         case MuteRequested():
             return Input.MUTE_REQUESTED
+        case TextPassed():
+            return Input.TEXT_PASSED
+        case RecordRequested():
+            return Input.RECORD_REQUESTED
         case TransferRequested():
             return Input.TRANSFER_REQUESTED
     assert_never(event)

@@ -33,17 +33,17 @@ CLOSING: Final = (
     Action.DROP_NEXT,
     Action.HANG_UP_B,
     Action.HANG_UP_A,
-    Action.PART,
+    Action.END_RECORDING,
     Action.CLOSE_ENDPOINTS,
     Action.FORGET,
 )
-"""The closing order: legs first, so that nobody keeps sending into a closed port; then bridge, endpoints, the call."""
+"""The closing order: legs first, so that nobody keeps sending into a closed port; then endpoints, then the call."""
 
 _START: Final = (Action.ARM_SETUP, Action.OPEN_A, Action.OPEN_B, Action.ARM_RING, Action.DIAL_B)
 _NOT_NOW: Final = Action.REFUSE_REFERRAL
 _RING: Final = (Action.RING_A, Action.REPORT)
 _JOIN: Final = (Action.DISARM_RING, Action.ACCEPT_B, Action.DESCRIBE_A, Action.JOIN)
-_ANSWER: Final = (Action.ARM_DURATION, Action.CONNECT_A, Action.EXPECT_MEDIA, Action.REPORT)
+_ANSWER: Final = (Action.EXPECT_MEDIA, Action.ARM_DURATION, Action.CONNECT_A, Action.REPORT)
 
 _NEW, _DIALING, _TRYING, _RINGING, _EARLY, _ESTABLISHED, _HOLDING, _HELD, _RESUMING, *_REST = CallState
 _TRANSFERRING, _TRANSFERRING_HELD, _FOLLOWING, _FOLLOWING_HELD, _BRIDGING, _BRIDGING_HELD, _DESERTED, _ENDED = _REST
@@ -69,11 +69,13 @@ TABLE: Final[dict[tuple[CallState, Input], Step]] = {
     (_RINGING, Input.B_PROGRESSED): Step(_EARLY, _JOIN + _RING),
     # A proxy forked the call and another branch plays now: hear the newest (RFC 3261 section 13.2.2.4).
     (_EARLY, Input.B_PROGRESSED): Step(_EARLY, (Action.ACCEPT_B,)),
+    # A callee with several places, some of which come later (RFC 3261 section 16.6): the same question once more.
+    **{(state, Input.B_DUE): Step(state, (Action.DIAL_B,)) for state in (_DIALING, _TRYING, _RINGING)},
     # RFC 3261 section 13.2.2.4: 2xx. After early media the A-leg has its answer already; only the B-leg may differ.
-    (_DIALING, Input.B_ANSWERED): Step(_ESTABLISHED, _JOIN + _ANSWER),
-    (_TRYING, Input.B_ANSWERED): Step(_ESTABLISHED, _JOIN + _ANSWER),
-    (_RINGING, Input.B_ANSWERED): Step(_ESTABLISHED, _JOIN + _ANSWER),
-    (_EARLY, Input.B_ANSWERED): Step(_ESTABLISHED, (Action.ACCEPT_B, *_ANSWER)),
+    (_DIALING, Input.B_ANSWERED): Step(_ESTABLISHED, (*_JOIN, *_ANSWER, Action.SETTLE_B)),
+    (_TRYING, Input.B_ANSWERED): Step(_ESTABLISHED, (*_JOIN, *_ANSWER, Action.SETTLE_B)),
+    (_RINGING, Input.B_ANSWERED): Step(_ESTABLISHED, (*_JOIN, *_ANSWER, Action.SETTLE_B)),
+    (_EARLY, Input.B_ANSWERED): Step(_ESTABLISHED, (Action.ACCEPT_B, *_ANSWER, Action.SETTLE_B)),
     (_RINGING, Input.ANSWER_REQUESTED): Step(
         _ESTABLISHED,
         (Action.DISARM_RING, Action.PICK_UP, Action.DESCRIBE_A, Action.JOIN, *_ANSWER, Action.GRANT),
@@ -165,6 +167,8 @@ TABLE: Final[dict[tuple[CallState, Input], Step]] = {
     **{(state, Input.DTMF_REQUESTED): Step(state, (Action.SEND_DTMF,)) for state in (_EARLY, *ANSWERED)},
     **{(state, Input.DTMF_HEARD): Step(state, (Action.NOTE_DTMF,)) for state in (_EARLY, *ANSWERED)},
     **{(state, Input.MUTE_REQUESTED): Step(state, (Action.MUTE,)) for state in (_EARLY, *ANSWERED)},
+    **{(state, Input.TEXT_PASSED): Step(state, (Action.TELL,)) for state in ANSWERED},
+    **{(state, Input.RECORD_REQUESTED): Step(state, (Action.RECORD,)) for state in (_EARLY, *ANSWERED)},
     # The end, from anywhere: final responses (RFC 3261 section 13.2.2.3), CANCEL (9), BYE (15), time, failure, API.
     **{(state, Input.ENDED): Step(_ENDED, CLOSING) for state in CallState if state is not _ENDED},
 }

@@ -6,12 +6,15 @@ of browsers: `sip_leg` and `web_leg` build on it.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import replace
-from typing import Final
+from typing import Final, Self
 
 from trunkline.calls.model import Call, Leg, LegDirection, LegKind, Side
+from trunkline.calls.outcomes import nothing
 from trunkline.calls.ports import LegContext as LegContext
-from trunkline.ids import LegId
+from trunkline.figures import EndpointStats
+from trunkline.ids import EndpointId, LegId
 from trunkline.media.types import Codec, Local, RtpRemote, StreamParameters, WebRtcRemote
 from trunkline.sdp.codecs import DEFAULT_PTIME_MS, CodecPolicy, CodecTerms, choose_dtmf
 from trunkline.sdp.model import SessionDescription, SessionIdentity
@@ -24,6 +27,12 @@ DIGIT_MS: Final = 120
 
 class MediaLeg:
     """A leg's endpoint. The awaited verbs raise as `LegPort` says. sdp: of the media that the far side speaks."""
+
+    # A call has two of these, for hours: a dictionary of so many names would take a kibibyte and a half.
+    __slots__ = (
+        *("_context", "_sdp", "_offer", "_local", "_policy", "_leg", "_beside", "_codecs", "_negotiated"),
+        *("_ignores_tones", "_identity"),
+    )
 
     def __init__(
         self,
@@ -60,7 +69,10 @@ class MediaLeg:
 
     def _towards(self, partners: tuple[Codec, ...]) -> CodecPolicy:
         """Return what the leg may use beside a leg that speaks this. Raises TranscodingForbidden if that is nothing."""
-        self._beside = replace(self._policy, may_transcode=self._context.call.may_transcode).towards(partners)
+        policy, may_transcode = self._policy, self._context.call.may_transcode
+        if may_transcode is not policy.may_transcode:
+            policy = replace(policy, may_transcode=may_transcode)
+        self._beside = policy.towards(partners)
         return self._beside
 
     @property
@@ -77,7 +89,7 @@ class MediaLeg:
             return self._beside.towards(self._codecs)
         return self._beside.staying_with(self._codecs[0]) if self._codecs else self._beside
 
-    async def _open(self, offer: str | None) -> None:
+    def _open(self, offer: str | None) -> Awaitable[None]:
         """Read the far side's offer, if it made one, and make the endpoint.
 
         The whole negotiation is tried at once: a call that cannot have audio must fail before anybody's phone rings.
@@ -86,33 +98,61 @@ class MediaLeg:
             self._offer = parse(offer)
             self._codecs = self._policy.usable(self._sdp.offered_codecs(self._offer))
         transport = self._sdp.transport(self._offer)
-        self._leg.endpoint, local = await self._context.media.create_endpoint(self._context.media_call, transport)
+        return self._opened(self._context.media.create_endpoint(self._context.media_call, transport))
+
+    async def _opened(self, created: Awaitable[tuple[EndpointId, Local]]) -> None:
+        self._leg.endpoint, local = await created
         self._local = local
         self._identity = replace(self._identity, address=self._sdp.opened(local))
         if self._offer is not None:
-            self._sdp.answer(self._offer, self._policy, self._identity)
+            self._sdp.check(self._offer, self._policy, self._identity)
 
-    async def _take(self, agreement: Agreement, *, takes_info: bool = False) -> None:
-        """Tell the endpoint what was agreed on. takes_info: the far side says that it takes digits by INFO."""
-        await self._set_remote(agreement.remote, agreement.audio, takes_info=takes_info)
-        self._sdp.agreed(agreement)
+    async def settle(self) -> Self:
+        """See `LegPort`: it was the only one."""
+        return self
 
-    async def _set_remote(self, remote: WebRtcRemote | RtpRemote, audio: StreamParameters, *, takes_info: bool) -> None:
-        if self._leg.endpoint is None:
-            return
+    def _take(self, agreement: Agreement, *, takes_info: bool = False) -> Awaitable[None]:
+        """Tell the endpoint what was agreed on. takes_info: the far side says that it takes digits by INFO.
+
+        The leg goes by it at once: if the endpoint refuses, the call is over.
+        """
+        audio = self._wanted(agreement, takes_info=takes_info)
+        told = self._tell(agreement.remote, audio)
+        self._note(agreement, audio)
+        return told
+
+    async def _take_again(self, agreement: Agreement, *, takes_info: bool) -> None:
+        """Tell it what was agreed on anew. If the endpoint refuses, what was agreed on before stands."""
+        audio = self._wanted(agreement, takes_info=takes_info)
+        await self._tell(agreement.remote, audio)
+        self._note(agreement, audio)
+
+    def _wanted(self, agreement: Agreement, *, takes_info: bool) -> StreamParameters:
+        """Return what the endpoint is to do, in view of the other leg."""
+        audio = agreement.audio
         dtmf = choose_dtmf(self._policy, audio.send, takes_info=takes_info)
         if self._ignores_tones:
             dtmf = replace(dtmf, hears_tones=False)
-        audio = replace(audio, dtmf=dtmf)
-        if self._beside.partners and not self._beside.may_transcode:
-            # A packet time is a wish (RFC 8866 6.4); to meet another one than the other leg's would take transcoding.
-            audio = replace(audio, ptime_ms=DEFAULT_PTIME_MS)
-        await self._context.media.set_remote(self._context.media_call, self._leg.endpoint, remote, audio)
-        self._negotiated = remote, audio
+        # A packet time is a wish (RFC 8866 6.4); to meet another one than the other leg's would take transcoding.
+        is_bound = self._beside.partners and not self._beside.may_transcode
+        ptime_ms = DEFAULT_PTIME_MS if is_bound else audio.ptime_ms
+        if (dtmf, ptime_ms) == (audio.dtmf, audio.ptime_ms):
+            return audio
+        return replace(audio, dtmf=dtmf, ptime_ms=ptime_ms)
+
+    def _tell(self, remote: WebRtcRemote | RtpRemote, audio: StreamParameters) -> Awaitable[None]:
+        if self._leg.endpoint is None:
+            return nothing()
+        return self._context.media.set_remote(self._context.media_call, self._leg.endpoint, remote, audio)
+
+    def _note(self, agreement: Agreement, audio: StreamParameters) -> None:
+        self._sdp.agreed(agreement)
+        if self._leg.endpoint is None:
+            return
+        leg, sent = self._leg, audio.send[0]
+        self._negotiated = agreement.remote, audio
         self._codecs = audio.send
-        sent = audio.send[0]
-        self._leg.codec, self._leg.clock_rate, self._leg.ptime_ms = sent.name, sent.clock_rate, audio.ptime_ms
-        self._leg.dtmf = dtmf.sent
+        leg.codec, leg.clock_rate, leg.ptime_ms, leg.dtmf = sent.name, sent.clock_rate, audio.ptime_ms, audio.dtmf.sent
 
     async def ignore_tones(self) -> None:
         """Listen to the far side's audio for digits no longer."""
@@ -121,7 +161,7 @@ class MediaLeg:
             return
         remote, audio = self._negotiated
         audio = replace(audio, dtmf=replace(audio.dtmf, hears_tones=False))
-        await self._context.media.set_remote(self._context.media_call, self._leg.endpoint, remote, audio)
+        await self._tell(remote, audio)
         self._negotiated = remote, audio
 
     async def _play_digits(self, digits: str, duration_ms: int | None) -> None:
@@ -134,9 +174,12 @@ class MediaLeg:
         self._context = replace(self._context, call=call, side=side)
         self._leg.id = LegId(f"{call.id}/{side}")
 
-    async def close(self) -> None:
-        """Close the endpoint; nothing if there is none."""
+    def close(self) -> Awaitable[None]:
+        """See `LegPort`."""
         endpoint, self._leg.endpoint = self._leg.endpoint, None
-        if endpoint is not None:
-            stats = await self._context.media.close(self._context.media_call, endpoint)
-            self._leg.stats = stats or self._leg.stats
+        media, media_call = self._context.media, self._context.media_call
+        return self._take_figures(None if endpoint is None else media.close(media_call, endpoint))
+
+    async def _take_figures(self, closing: Awaitable[EndpointStats | None] | None) -> None:
+        if closing is not None:
+            self._leg.stats = await closing or self._leg.stats

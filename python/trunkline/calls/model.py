@@ -8,7 +8,6 @@ Status numbers and phrases: RFC 3261 section 21. Q.850 causes: RFC 3398 section 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
@@ -49,6 +48,17 @@ class TransferPolicy(StrEnum):
     FOLLOW = "follow"
     ASK = "ask"
     REFUSE = "refuse"
+
+
+class HoldPolicy(StrEnum):
+    """What is done when one SIP side holds a call whose other side speaks SIP too."""
+
+    RELAY = "relay"
+    """The other side is put on hold in the same way, and hears what the holder sends."""
+    MUSIC = "music"
+    """It is put on hold, and hears our music."""
+    KEEP = "keep"
+    """It is not told; it hears what the holder sends, or nothing."""
 
 
 class CallState(StrEnum):
@@ -262,7 +272,7 @@ class Leg:
     None before that. sip_call_id: of its dialog, for logs. is_muted: nobody hears its far side. is_holding:
     its far side has put us on hold.
     trunk: name of the trunk that it uses, empty for none.
-    stats: the quality figures of its endpoint, once that has ended.
+    stats: the quality figures of its endpoint, once that has ended. sends_on_hold: it still sends while it holds us.
     """
 
     id: LegId
@@ -278,6 +288,7 @@ class Leg:
     trunk: str = ""
     is_muted: bool = False
     is_holding: bool = False
+    sends_on_hold: bool = False
     stats: EndpointStats | None = None
 
 
@@ -294,6 +305,23 @@ class ReceivedDigit:
     duration_ms: int
     by: DtmfKind
     at: float
+
+
+@dataclass(slots=True)
+class Recording:
+    """A recording of a call, as its run keeps it. name: of the file. started_at: Unix time in seconds.
+
+    reason: why it ended, empty while it runs: `stopped`, `closed` with its leg, or how it failed (`disk_full`,
+    `write_failed`, `size_limit`), of which detail says more. dropped_ms: audio that is missing.
+    """
+
+    name: str
+    started_at: float
+    reason: str = ""
+    seconds: float = 0.0
+    bytes: int = 0
+    dropped_ms: int = 0
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,6 +357,7 @@ class Call:
     is_held_for_transfer: the holder said that a transfer comes next. target: whom the call is or was transferred to;
     empty if to nobody. transfer: how one fares that its far side has asked for; target is then whom it named.
     successor: the call that will take over from this one if that succeeds. former: legs that others have replaced.
+    recordings: those of the call, the newest last.
     """
 
     request: CallRequest
@@ -342,13 +371,14 @@ class Call:
     ended_at: float | None = None
     end: CallEnd | None = None
     has_early_media: bool = False
-    digits: deque[ReceivedDigit] = field(default_factory=lambda: deque(maxlen=DTMF_KEPT))
+    digits: list[ReceivedDigit] = field(default_factory=list)
     holder: Side | None = None
     is_held_for_transfer: bool = False
     target: str = ""
     transfer: TransferStatus | None = None
     successor: Call | None = None
     former: list[Leg] = field(default_factory=list)
+    recordings: list[Recording] = field(default_factory=list)
 
     @property
     def legs(self) -> tuple[Leg, ...]:
@@ -395,3 +425,20 @@ class Call:
     def id(self) -> CallId:
         """The id its starter chose, or ours."""
         return self.request.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedText:
+    """A text that came. id: ours. sender, recipient: for people, user parts where there are any.
+
+    call: the one in which it was sent, None if in none. uri: the sender's, empty if that is a user of this node.
+    """
+
+    id: str
+    sender: str
+    recipient: str
+    display_name: str
+    body: str
+    content_type: str
+    call: CallId | None = None
+    uri: str = ""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from trunkline.calls.events import DtmfMethod, LegDescribed
+from trunkline.calls.events import DtmfMethod, LegDescribed, Reply
 from trunkline.calls.legs.absent import NoClient, NoReferrer
 from trunkline.calls.media_leg import LegContext
-from trunkline.calls.model import Call, CallEnd, Leg, LegDirection, LegKind, Side
+from trunkline.calls.model import Call, CallEnd, Leg, LegDirection, LegKind, ReceivedText, Side
 from trunkline.calls.ports import LegPort
 from trunkline.errors import InvalidCallState
 from trunkline.ids import LegId
@@ -35,11 +35,20 @@ class PlayerLeg(NoReferrer, NoClient):
         """None: a player speaks what it is asked to."""
         return ()
 
+    @property
+    def hears_of_hold(self) -> bool:
+        """No: nothing is offered to it."""
+        return False
+
     async def open(self) -> None:
         """Nothing to make."""
 
     async def dial(self, preferred: tuple[Codec, ...]) -> None:
         """Nobody to call."""
+
+    async def settle(self) -> LegPort:
+        """See `LegPort`: it was the only one."""
+        return self
 
     async def accept(self, description: str) -> None:
         """Nothing was offered."""
@@ -72,11 +81,16 @@ class PlayerLeg(NoReferrer, NoClient):
         self._context = replace(self._context, call=call, side=side)
         self._leg.id = LegId(f"{call.id}/{side}")
 
-    async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None) -> None:
+    async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None, reply: Reply) -> None:
         """Nobody hears it."""
+        reply(None)
 
     async def ignore_tones(self) -> None:
         """Nobody is heard."""
+
+    def tell(self, text: ReceivedText, reply: Reply) -> None:
+        """Refuse: nobody reads it."""
+        raise InvalidCallState("nobody is there to read it")
 
     def dtmf_failed(self, info: str) -> None:
         """Nobody to tell."""

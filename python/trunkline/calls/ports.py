@@ -6,12 +6,12 @@ only where its docstring says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from trunkline.calls.events import CallEvent, DtmfMethod
-from trunkline.calls.model import Call, CallEnd, Leg, LegKind, Side, TransferStatus
+from trunkline.calls.events import CallEvent, DtmfMethod, Reply
+from trunkline.calls.model import Call, CallEnd, Leg, LegKind, ReceivedText, Side, TransferStatus
 from trunkline.figures import EndpointStats
 from trunkline.ids import CallId, EndpointId, MediaCallId
 from trunkline.media.types import (
@@ -19,6 +19,7 @@ from trunkline.media.types import (
     Direction,
     Event,
     Local,
+    RecordingFormat,
     Remote,
     Source,
     StreamParameters,
@@ -53,18 +54,6 @@ class Text:
     body: str
     content_type: str = "text/plain"
     display_name: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedText:
-    """A text that came. id: ours. sender, recipient: for people, user parts where there are any."""
-
-    id: str
-    sender: str
-    recipient: str
-    display_name: str
-    body: str
-    content_type: str
 
 
 class TimerHandle(Protocol):
@@ -159,50 +148,79 @@ class SipPort(Protocol):
 
 
 class MediaPort(Protocol):
-    """The media plane. Awaited verbs raise MediaError, CapacityError or TimeoutError."""
+    """The media plane. Awaiting raises MediaError, CapacityError or TimeoutError.
+
+    A verb has given its command when it returns. Commands of one call are carried out in the order in which they were
+    given, but for those that wait for a file: the next may be given before one is answered. Every answer is to be
+    awaited.
+    """
 
     def new_call(self) -> MediaCallId:
         """Name a call to the media plane: decides the worker of its endpoints. MediaError if there is none."""
         ...
 
-    async def create_endpoint(self, call: MediaCallId, transport: Transport) -> tuple[EndpointId, Local]:
+    def create_endpoint(self, call: MediaCallId, transport: Transport) -> Awaitable[tuple[EndpointId, Local]]:
         """Make an endpoint; returns what its description must say."""
         ...
 
-    async def set_remote(
+    def set_remote(
         self, call: MediaCallId, endpoint: EndpointId, remote: Remote, audio: StreamParameters
-    ) -> None:
+    ) -> Awaitable[None]:
         """Tell an endpoint its far side; may be repeated."""
+        ...
 
-    async def update_endpoint(self, call: MediaCallId, endpoint: EndpointId, direction: Direction) -> None:
+    def update_endpoint(self, call: MediaCallId, endpoint: EndpointId, direction: Direction) -> Awaitable[None]:
         """Change what is sent and accepted."""
+        ...
 
-    async def expect_media(self, call: MediaCallId, endpoint: EndpointId) -> None:
+    def expect_media(self, call: MediaCallId, endpoint: EndpointId) -> Awaitable[None]:
         """Count the silence of an endpoint's far side from now on."""
+        ...
 
-    async def bridge(self, call: MediaCallId, a: EndpointId, b: EndpointId) -> None:
+    def bridge(self, call: MediaCallId, a: EndpointId, b: EndpointId) -> Awaitable[None]:
         """Join two endpoints of the call."""
+        ...
 
-    async def unbridge(self, call: MediaCallId, endpoint: EndpointId) -> None:
-        """Part an endpoint from its other one."""
-
-    async def play(self, call: MediaCallId, endpoint: EndpointId, source: Source) -> None:
+    def play(self, call: MediaCallId, endpoint: EndpointId, source: Source) -> Awaitable[None]:
         """Send a source out of an endpoint."""
+        ...
 
-    async def stop_play(self, call: MediaCallId, endpoint: EndpointId) -> None:
+    def stop_play(self, call: MediaCallId, endpoint: EndpointId) -> Awaitable[None]:
         """End what plays."""
+        ...
 
-    async def mute(self, call: MediaCallId, endpoint: EndpointId, voice: Voice) -> None:
+    def mute(self, call: MediaCallId, endpoint: EndpointId, voice: Voice) -> Awaitable[None]:
         """Let silence through in place of what a far side says, or hears of the other leg."""
+        ...
 
-    async def unmute(self, call: MediaCallId, endpoint: EndpointId, voice: Voice) -> None:
+    def unmute(self, call: MediaCallId, endpoint: EndpointId, voice: Voice) -> Awaitable[None]:
         """Let it through again; no error if it was not muted."""
+        ...
 
-    async def send_dtmf(self, call: MediaCallId, endpoint: EndpointId, digits: str, duration_ms: int = 120) -> None:
+    def start_tap(
+        self,
+        call: MediaCallId,
+        endpoint: EndpointId,
+        path: str,
+        recording_format: RecordingFormat,
+        *,
+        plays_digits: bool,
+    ) -> Awaitable[None]:
+        """Record what an endpoint's far side says and hears; returns when the file is open. `TapDone` tells its end."""
+        ...
+
+    def stop_tap(self, call: MediaCallId, endpoint: EndpointId) -> Awaitable[None]:
+        """End the recording; no error if there is none."""
+        ...
+
+    def send_dtmf(
+        self, call: MediaCallId, endpoint: EndpointId, digits: str, duration_ms: int = 120
+    ) -> Awaitable[None]:
         """Queue digits on an endpoint."""
+        ...
 
-    async def close(self, call: MediaCallId, endpoint: EndpointId) -> EndpointStats | None:
-        """End an endpoint; returns its last figures, None if it is gone already."""
+    def close(self, call: MediaCallId, endpoint: EndpointId) -> Awaitable[EndpointStats | None]:
+        """Begin to end an endpoint, and its bridge with it; awaits its last figures, None if it is gone already."""
         ...
 
     def subscribe(self, call: MediaCallId, callback: Callable[[Event], None]) -> None:
@@ -275,6 +293,8 @@ class LegPort(Protocol):
     The controller calls these one at a time, A-leg and B-leg alike. What the far side does comes back as call events
     through the function that the leg was made with. Awaited verbs raise NegotiationError, SdpError, MediaError,
     CapacityError, NoRoute, LocalProtocolError or TimeoutError, each of which ends the call; the others raise nothing.
+    `open`, `accept` and `describe` raise what is wrong with a description at once, and have given their command to the
+    media plane when they return: what is awaited is its answer.
     """
 
     @property
@@ -287,17 +307,29 @@ class LegPort(Protocol):
         """Codecs that the far side can do, best first; empty while unknown."""
         ...
 
-    async def open(self) -> None:
+    @property
+    def hears_of_hold(self) -> bool:
+        """Whether the far side is to be told by an offer when the other side holds the call."""
+        ...
+
+    def open(self) -> Awaitable[None]:
         """Read the far side's offer, if it made one, and make the endpoint."""
+        ...
 
     async def dial(self, preferred: tuple[Codec, ...]) -> None:
         """B-leg: offer the call to the callee, these codecs first."""
 
-    async def accept(self, description: str) -> None:
-        """Take the far side's answer to our offer; an empty one means that the last stands."""
+    async def settle(self) -> LegPort:
+        """B-leg, once it has answered: return the leg to go on with, and close what else has rung for it."""
+        ...
 
-    async def describe(self, preferred: tuple[Codec, ...]) -> None:
+    def accept(self, description: str) -> Awaitable[None]:
+        """Take the far side's answer to our offer; an empty one means that the last stands."""
+        ...
+
+    def describe(self, preferred: tuple[Codec, ...]) -> Awaitable[None]:
         """A-leg: make the answer to its offer, these codecs first."""
+        ...
 
     def ring(self) -> None:
         """A-leg: say that the callee is alerted, with the description if one was made."""
@@ -366,14 +398,18 @@ class LegPort(Protocol):
     def succeeded(self, former: Call) -> None:
         """Show the client that the call it now serves has taken over from another, which has ended."""
 
-    async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None) -> None:
+    async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None, reply: Reply) -> None:
         """Send digits to the far side. duration_ms: of each; None is as long as is usual.
 
+        reply: gets the outcome once the last is on its way, or has been answered where the far side answers digits.
         MediaError, CapacityError or InvalidCallState if they cannot be sent.
         """
 
     async def ignore_tones(self) -> None:
         """Listen to the far side's audio for digits no longer: it sends them in another way. Nothing if nobody does."""
+
+    def tell(self, text: ReceivedText, reply: Reply) -> None:
+        """Have the far side read a text; `reply` gets the outcome. InvalidCallState or LocalProtocolError if not."""
 
     def dtmf_failed(self, info: str) -> None:
         """Say that digits from this leg's client could not be sent."""
@@ -384,5 +420,6 @@ class LegPort(Protocol):
     def hang_up(self, end: CallEnd) -> None:
         """End the leg in the way that fits its state; nothing if it is over."""
 
-    async def close(self) -> None:
-        """Close the endpoint; nothing if there is none."""
+    def close(self) -> Awaitable[None]:
+        """Begin to close the endpoint; awaits the end of that. Nothing if there is none."""
+        ...

@@ -7,8 +7,10 @@ a taker is over already: its events are late and are dropped.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import assert_never
 
+from trunkline.calls.ports import LegContext, LegPort
 from trunkline.sip.types import (
     Event,
     FlowClosed,
@@ -42,6 +44,18 @@ from trunkline.sip.types import (
     Unregistered,
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A call that is to take a leg's place. make: its leg, where that is of no ordinary kind; given the leg's context.
+
+    Of this module rather than of the user agent, since it is somebody's judgement that it may.
+    """
+
+    invite: IncomingInvite
+    make: Callable[[LegContext], LegPort] | None = None
+
+
 InviteEvent = (
     InviteTrying
     | InviteProgress
@@ -54,10 +68,11 @@ InviteEvent = (
     | ReinviteFailed
     | InfoReceived
     | InfoAnswered
+    | MessageReceived
     | ReferReceived
     | ReferAnswered
     | ReferProgress
-    | IncomingInvite
+    | Newcomer
 )
 """What happens to one INVITE usage after it is known."""
 
@@ -103,11 +118,12 @@ class SipEvents:
         """Send the events of an INVITE usage here until its terminal one."""
         self._invites[invite] = taker
 
-    def replace(self, invite: IncomingInvite) -> bool:
+    def replace(self, newcomer: Newcomer) -> bool:
         """Hand a call to the leg whose dialog it is to replace (RFC 3891); False if there is no such leg."""
-        taker = None if invite.replaces is None else self._invites.get(invite.replaces)
+        replaced = newcomer.invite.replaces
+        taker = None if replaced is None else self._invites.get(replaced)
         if taker is not None:
-            taker(invite)
+            taker(newcomer)
         return taker is not None
 
     def bind_registration(self, registration: RegistrationId, taker: Callable[[RegistrationEvent], None]) -> None:
@@ -157,8 +173,9 @@ class SipEvents:
                 if self._on_incoming is not None:
                     self._on_incoming(event)
             case MessageReceived():
-                if self._on_message is not None:
-                    self._on_message(event)
+                taken_by = self._on_message if event.invite is None else self._invites.get(event.invite)
+                if taken_by is not None:
+                    taken_by(event)
             case MessageAnswered():
                 sender = self._messages.pop(event.id, None)
                 if sender is not None:

@@ -6,12 +6,24 @@ is given its answer once and never offers again (as WCS clients do).   RFC 8829,
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import replace
 
-from trunkline.calls.events import DtmfMethod, LegAnswered, LegDescribed, LegEnded, LegRang
+from trunkline.calls.events import DtmfMethod, LegAnswered, LegDescribed, LegEnded, LegRang, Reply
 from trunkline.calls.legs.absent import NoReferrer
 from trunkline.calls.media_leg import LegContext, MediaLeg
-from trunkline.calls.model import Call, CallEnd, CallState, EndReason, LegDirection, LegKind, Side, TransferStatus
+from trunkline.calls.model import (
+    Call,
+    CallEnd,
+    CallState,
+    EndReason,
+    LegDirection,
+    LegKind,
+    ReceivedText,
+    Side,
+    TransferStatus,
+)
+from trunkline.calls.outcomes import nothing
 from trunkline.calls.ports import LegPort, WebPort
 from trunkline.errors import InvalidCallState, NegotiationError
 from trunkline.media.types import Codec, Direction
@@ -58,9 +70,14 @@ class WebLeg(NoReferrer, MediaLeg):
 
     # --- LegPort ---
 
-    async def open(self) -> None:
+    @property
+    def hears_of_hold(self) -> bool:
+        """No: nothing is offered to it."""
+        return False
+
+    def open(self) -> Awaitable[None]:
         """See `LegPort`."""
-        await self._open(self._offer_text)
+        return self._open(self._offer_text)
 
     async def dial(self, preferred: tuple[Codec, ...]) -> None:
         """Offer the call. The description goes first: a client may answer as soon as it hears of the call."""
@@ -69,20 +86,21 @@ class WebLeg(NoReferrer, MediaLeg):
         self._web.incoming_call(self._context.call)
         self._context.post(LegRang())
 
-    async def accept(self, description: str) -> None:
+    def accept(self, description: str) -> Awaitable[None]:
         """Take the browser's answer; an empty one changes nothing."""
         if not description and self._negotiated is not None:
-            return
+            return nothing()
         if self._offer is None or not description:
             raise NegotiationError("the browser answered without a description")
-        await self._take(self._sdp.accept(self._offer, parse(description)))
+        return self._take(self._sdp.accept(self._offer, parse(description)))
 
-    async def describe(self, preferred: tuple[Codec, ...]) -> None:
+    def describe(self, preferred: tuple[Codec, ...]) -> Awaitable[None]:
         """Answer the browser's offer."""
         assert self._offer is not None
         agreement = self._sdp.answer(self._offer, self._towards(preferred), self._identity)
-        await self._take(agreement)
+        taken = self._take(agreement)
         self._web.remote_description(self._context.call.id, str(agreement.description))
+        return taken
 
     def ring(self) -> None:
         """Nothing: `report` shows it."""
@@ -104,9 +122,15 @@ class WebLeg(NoReferrer, MediaLeg):
         """Refuse: a browser calls nobody by itself."""
         raise InvalidCallState("a browser cannot be transferred")
 
-    async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None) -> None:
+    async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None, reply: Reply) -> None:
         """Send digits to the browser as RFC 4733 events; it has no INFO."""
         await self._play_digits(digits, duration_ms)
+        reply(None)
+
+    def tell(self, text: ReceivedText, reply: Reply) -> None:
+        """Show the browser a text."""
+        self._web.message_received(text)
+        reply(None)
 
     def dtmf_failed(self, info: str) -> None:
         """Say that the browser's digits could not be sent."""

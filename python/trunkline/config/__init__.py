@@ -5,6 +5,7 @@ sources.
 """
 
 from trunkline.config.loading import Config, load
+from trunkline.config.recording import RecordingConfig
 from trunkline.config.registrar import PageUserConfig, RegistrarConfig
 from trunkline.config.sections import (
     AudioCodecName,
@@ -28,6 +29,7 @@ __all__ = [
     "MediaConfig",
     "NodeConfig",
     "PageUserConfig",
+    "RecordingConfig",
     "RegistrarConfig",
     "SipConfig",
     "SipTlsConfig",

@@ -13,6 +13,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from trunkline.config.recording import RecordingConfig
 from trunkline.config.sections import CallsConfig, DemoConfig, HttpConfig, LogConfig, MediaConfig, NodeConfig
 from trunkline.config.sip import SipConfig
 from trunkline.config.trunks import DestinationConfig, RoutingConfig, TrunkConfig, TrunkName
@@ -32,6 +33,7 @@ class Config(BaseSettings):
     sip: SipConfig = SipConfig()
     media: MediaConfig = MediaConfig()
     calls: CallsConfig = CallsConfig()
+    recording: RecordingConfig = RecordingConfig()
     log: LogConfig = LogConfig()
     demo: DemoConfig = DemoConfig()
     trunks: dict[TrunkName, TrunkConfig] = Field(default={}, max_length=10_000)

@@ -10,10 +10,22 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from trunkline.config.section import Port, Section
+from trunkline.config.section import Network, Port, Section
 from trunkline.dtmf import DtmfMode
 
-AudioCodecName = Literal["opus", "PCMU", "PCMA", "G722", "G729", "speex/8000", "speex/16000"]
+AudioCodecName = Literal[
+    "opus",
+    "PCMU",
+    "PCMA",
+    "G722",
+    "G729",
+    "speex/8000",
+    "speex/16000",
+    "L16/8000",
+    "L16/16000",
+    "L16/44100",
+    "L16/48000",
+]
 
 
 class NodeConfig(Section):
@@ -81,6 +93,12 @@ class HttpConfig(Section):
     )
     rest_password: SecretStr | None = Field(
         default=None, description="HTTP Basic password of the REST API; needed with `rest_login`."
+    )
+    trusted_proxies: tuple[Network, ...] = Field(
+        default=(),
+        max_length=1_000,
+        description="Reverse proxies before this node, as addresses or networks, whose X-Forwarded-For is believed. "
+        "Default: none. Name yours: wrong passwords are counted by address, and all its clients would share one.",
     )
     max_sockets: int = Field(
         default=2000,
@@ -223,8 +241,12 @@ class MediaConfig(Section):
         description="MiB of decoded audio files (prompts, music on hold) that may be in memory, whoever plays them; a "
         "minute takes 2.8. Raise it when plays are refused for want of memory.",
     )
-    opus_complexity: int = Field(
-        default=5, ge=0, le=10, description="Effort of the Opus encoder. Lower saves CPU, higher sounds better."
+    opus_complexity: int | None = Field(
+        default=None,
+        ge=0,
+        le=10,
+        description="Effort of the Opus encoder: less saves CPU, higher sounds better, mostly too little to be heard. "
+        "By default 0 beside codecs of 8 kHz, 2 beside those of 16 kHz or to protect against loss, and 5 above.",
     )
     opus_bitrate_bps: int = Field(
         default=24_000,
@@ -269,15 +291,25 @@ class MediaConfig(Section):
         min_length=1,
         description="Audio codecs for SIP peers, best first, ordered as `web_codecs` are. Leave opus out for peers "
         "that choke on it; add G722 for phones with wide-band sound, and G729 for trunks that want 8 kbit/s. "
-        "speex/16000 and speex/8000 (wide and narrow band) need libspeex on the node (Debian: `libspeex1`).",
+        "speex/16000 and speex/8000 (wide and narrow band) need libspeex on the node (Debian: `libspeex1`). "
+        "L16/8000, L16/16000, L16/44100 and L16/48000 are plain samples, of 128 to 768 kbit/s: for studios, "
+        "announcement servers and speech recognition in the same network.",
     )
     comfort_noise: bool = Field(
         default=True,
-        description="Whether silence may be left out of PCMU and PCMA and described by CN packets (RFC 3389) instead, "
-        "both ways, on the SIP side: offered, and agreed to where a far side offers it, as some phones do. The other "
-        "side is told of it if it takes CN as well, and else hears noise of that kind, as browsers do: agreed with "
-        "them, it would let their voice detection cut into music. false is for peers whose voice detection clips "
-        "speech, or that offer CN and choke on it.",
+        description="Whether silence may be left out of PCMU, PCMA, G722 and L16/8000 and described by CN packets "
+        "(RFC 3389) instead, both ways, on the SIP side: offered, and agreed to where a far side offers it, as some "
+        "phones do. The other side is told of it if it takes CN as well, and else hears noise of that kind, as "
+        "browsers do: agreed with them, it would let their voice detection cut into music. false is for peers whose "
+        "voice detection clips speech, or that offer CN and choke on it.",
+    )
+    silence_suppression: bool = Field(
+        default=False,
+        description="Whether silence is looked for in audio that is transcoded into PCMU, PCMA, G722 or L16, and left "
+        "out towards far sides that agreed to comfort noise (`comfort_noise`): packets with its level and colour "
+        "(G.711 Appendix II) then go a few times a second instead of 50. true saves up to half of the bandwidth; "
+        "false hears no pumping and spares the far side a change of noise. Audio that is passed through is never "
+        "judged, nor is music that is played. Opus and G.729 have their own, by `usedtx` and `annexb`.",
     )
 
     @model_validator(mode="after")
@@ -299,6 +331,13 @@ class CallsConfig(Section):
         ge=1,
         le=600,
         description="Seconds that a callee may ring, either side, before the call ends as not answered.",
+    )
+    ring_step_s: float = Field(
+        default=20.0,
+        ge=1,
+        le=600,
+        description="Seconds that the pages of a user which registered with one `q` ring before those with the next "
+        "lower one do in their place. Pages with the same `q`, or with none, ring together.",
     )
     setup_timeout_s: float = Field(
         default=180.0,
@@ -326,6 +365,13 @@ class CallsConfig(Section):
         description="What is done when a SIP party wants to transfer us (REFER): whom it names is called with the same "
         "account. `ask`: once a client has agreed (`acceptTransfer`, REST `accept_transfer`). `refuse`: never; choose "
         "it where calls cost money and parties are not trusted.",
+    )
+    sip_hold: Literal["relay", "music", "keep"] = Field(
+        default="relay",
+        description="What the other side of a call is told when a SIP side holds it by a re-INVITE, where that other "
+        "side speaks SIP too: between trunks, and from a trunk to a page by SIP over WebSocket. `relay`: it is put on "
+        "hold in the same way, and hears what the holder sends. `music`: it is put on hold and hears `hold_music`; for "
+        "holders that send nothing. `keep`: it is not told; for peers that get re-INVITEs wrong.",
     )
     hold_music: Path | None = Field(
         default=None,

@@ -4,17 +4,15 @@ Owns names, units, defaults and ranges. What the words mean at work is `trunklin
 """
 
 import re
-from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from trunkline.config.section import HeaderName, Section
+from trunkline.config.section import HeaderName, Network, Section
 from trunkline.config.sections import AudioCodecName
 from trunkline.dtmf import DtmfMode
 
 TrunkName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Network = IPv4Network | IPv6Network
 FinalStatus = Annotated[int, Field(ge=400, le=699)]
 
 
@@ -237,8 +235,8 @@ class DestinationConfig(Section):
         default=None,
         min_length=1,
         max_length=128,
-        description=r"Login of a connected web user, or `login@domain`. With a pattern, `\1` is its first group. Of "
-        "several connections the newest rings, those of the Web SDK before pages with SIP over WebSocket.",
+        description=r"Login of a connected web user, or `login@domain`. With a pattern, `\1` is its first group. All "
+        "its connections ring: those of the Web SDK (see `routing.web_domains`) and pages with SIP over WebSocket.",
     )
     trunks: tuple[TrunkName, ...] = Field(default=(), description="Trunks and groups, in this order.")
     outbound: bool = Field(
@@ -330,6 +328,14 @@ class RoutingConfig(Section):
         default="refuse",
         description="What becomes of requests from neither a trunk nor a user nor to a Contact that we registered. "
         "`refuse`: calls are answered 403. `drop`: nothing at all is answered, so that scanners find nobody here.",
+    )
+    web_domains: tuple[str, ...] = Field(
+        default=(),
+        max_length=1_000,
+        description="SIP domains whose servers are believed about who a browser of the Web SDK is: calls for `login` "
+        "or `login@domain` ring it while it is registered there, straight or by a server that is named here too. "
+        "Default: none; users of `sip.registrar.users` ring, and nobody can take calls by just naming a login. `*` "
+        "believes every browser without any proof: only where a proxy lets nobody in whom you do not know.",
     )
     web_calls: bool = Field(
         default=False,

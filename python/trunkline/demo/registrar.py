@@ -12,8 +12,7 @@ from random import Random
 
 from trunkline.errors import SipParseError
 from trunkline.sip.digest import DigestServer, Verdict
-from trunkline.sip.headers import CSeq, NameAddr, SipUri, parse_number
-from trunkline.sip.message import HeaderList
+from trunkline.sip.headers import CSeq, HeaderList, NameAddr, SipUri, parse_number
 from trunkline.sip.types import HeaderFields, IncomingRequest
 
 DEFAULT_EXPIRES_S = 3600

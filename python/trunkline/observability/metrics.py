@@ -118,6 +118,13 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.wrong_passwords = Counter(
+            "trunkline_wrong_passwords_total",
+            "Passwords that were wrong, or unheard because too many were before. by: page (SIP over WebSocket), "
+            "browser (the Web SDK), rest, upstream (pages whose server has the password).",
+            ["by", "outcome"],
+            registry=self.registry,
+        )
         self.page_bindings = Gauge(
             "trunkline_page_bindings",
             "Pages that have registered by SIP over WebSocket.",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from trunkline.dtmf import DtmfKind, DtmfMode
 from trunkline.errors import NegotiationError, SdpError, TranscodingForbidden
 from trunkline.media.types import Codec, Dtmf
-from trunkline.sdp import opus, pairing, speex
+from trunkline.sdp import l16, opus, pairing, speex
 from trunkline.sdp.model import Attribute, MediaDescription
 from trunkline.sdp.parser import number
 
@@ -20,7 +21,6 @@ DEFAULT_PTIME_MS = 20
 MIN_PTIME_MS = 10
 MAX_PTIME_MS = 120
 """As much as one packet of any codec may carry, either way (RFC 6716 3.2)."""
-MAX_PTIME = Attribute("maxptime", str(MAX_PTIME_MS))
 
 _ODDEST_PTIME_MS = 10_000
 TELEPHONE_EVENT = "telephone-event"
@@ -37,6 +37,10 @@ _OURS = {
     "G729": Codec(18, "G729", 8_000, 1, (("annexb", "yes"),)),
     "speex/8000": Codec(97, speex.NAME, 8_000, 1, speex.ours(8_000)),
     "speex/16000": Codec(98, speex.NAME, 16_000, 1, speex.ours(16_000)),
+    "L16/8000": Codec(99, l16.NAME, 8_000),
+    "L16/16000": Codec(100, l16.NAME, 16_000),
+    "L16/44100": Codec(11, l16.NAME, 44_100),
+    "L16/48000": Codec(102, l16.NAME, 48_000),
 }
 """Codecs as we offer them, by the name of the settings, with the payload types that others use too.
 
@@ -50,6 +54,7 @@ _EVENTS = (("events", "0-15"),)
 _TELEPHONE_EVENTS = {
     8_000: Codec(101, TELEPHONE_EVENT, 8_000, 1, _EVENTS),
     16_000: Codec(113, TELEPHONE_EVENT, 16_000, 1, _EVENTS),
+    44_100: Codec(112, TELEPHONE_EVENT, 44_100, 1, _EVENTS),
     48_000: Codec(110, TELEPHONE_EVENT, 48_000, 1, _EVENTS),
 }
 
@@ -58,8 +63,8 @@ _COMFORT_NOISE = Codec(13, "CN", 8_000)
 
 Some browsers have it at wider clocks too, beside codecs that we have not.
 """
-_SILENT_BY_NOISE = frozenset({"PCMU", "PCMA"})
-"""Codecs of that clock rate with no way of their own to leave silence out."""
+_SILENT_BY_NOISE = frozenset({"PCMU", "PCMA", "G722", l16.NAME})
+"""Codecs that, at that clock rate, have no way of their own to leave silence out."""
 
 _STATIC = {
     # RFC 3551 table 4: what a payload type means without an rtpmap.
@@ -81,6 +86,9 @@ _CANONICAL = {
 
 _NO_SPEECH = frozenset({TELEPHONE_EVENT, _COMFORT_NOISE.name})
 """What stands beside speech codecs in a section, and is never chosen as one."""
+
+_REMEMBERED = 256
+"""Results that each function keeps that only looks at codecs: phones of one make say the same in every call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +128,10 @@ class CodecPolicy:
 
     def under(self, terms: CodecTerms) -> CodecPolicy:
         """Return the policy for one trunk or call."""
-        may_transcode = self.may_transcode and terms.may_transcode
-        return replace(self, audio=terms.audio or self.audio, may_transcode=may_transcode)
+        audio, may_transcode = terms.audio or self.audio, self.may_transcode and terms.may_transcode
+        if (audio, may_transcode) == (self.audio, self.may_transcode):
+            return self
+        return replace(self, audio=audio, may_transcode=may_transcode)
 
     def towards(self, partners: Iterable[Codec]) -> CodecPolicy:
         """Return the policy with the best first, given what the other leg speaks, its favourite first.
@@ -130,17 +140,8 @@ class CodecPolicy:
         the least cost. partners: `audio.send` or `usable` of the other leg; with none, nothing changes. None of them is
         added. Raises TranscodingForbidden if nothing is shared and nothing else is allowed.
         """
-        partners = tuple(codec for codec in partners if codec.name not in _NO_SPEECH)
-        if not partners:
-            return self
-        shared = dict.fromkeys(
-            name for partner in partners for name in self.audio if pairing.is_same(_OURS[name], partner)
-        )
-        if not shared and not self.may_transcode:
-            raise TranscodingForbidden("the legs share no codec, and transcoding is forbidden")
-        others = sorted(set(self.audio) - set(shared), key=self.audio.index) if self.may_transcode else []
-        others.sort(key=lambda name: pairing.rank(_OURS[name], partners))
-        return replace(self, audio=(*shared, *others), partners=partners)
+        speakers = tuple(codec for codec in partners if codec.name not in _NO_SPEECH)
+        return _towards(self, speakers) if speakers else self
 
     def staying_with(self, codec: Codec) -> CodecPolicy:
         """Return the policy with this codec first, if it has it."""
@@ -151,6 +152,18 @@ class CodecPolicy:
         """Return those of a far side's audio codecs that the policy allows, in the far side's order."""
         allowed = tuple(_OURS[name] for name in self.audio)
         return tuple(codec for codec in codecs if any(pairing.is_same(codec, mine) for mine in allowed))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _towards(policy: CodecPolicy, partners: tuple[Codec, ...]) -> CodecPolicy:
+    shared = dict.fromkeys(
+        name for partner in partners for name in policy.audio if pairing.is_same(_OURS[name], partner)
+    )
+    if not shared and not policy.may_transcode:
+        raise TranscodingForbidden("the legs share no codec, and transcoding is forbidden")
+    others = sorted(set(policy.audio) - set(shared), key=policy.audio.index) if policy.may_transcode else []
+    others.sort(key=lambda name: pairing.rank(_OURS[name], partners))
+    return replace(policy, audio=(*shared, *others), partners=partners)
 
 
 def _check_names(names: tuple[str, ...]) -> None:
@@ -164,13 +177,17 @@ def read_codecs(media: MediaDescription) -> tuple[Codec, ...]:
 
     Raises SdpError if a format is not a payload type (0 to 127) or an rtpmap is malformed.
     """
-    maps = _first_by_payload_type(media, "rtpmap")
-    parameters = _first_by_payload_type(media, "fmtp")
+    return _codecs_of(media.formats, tuple(media.values("rtpmap")), tuple(media.values("fmtp")))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _codecs_of(formats: tuple[str, ...], rtpmaps: tuple[str, ...], fmtps: tuple[str, ...]) -> tuple[Codec, ...]:
+    maps, parameters = _first_by_payload_type(rtpmaps), _first_by_payload_type(fmtps)
     codecs = []
-    for text in dict.fromkeys(media.formats):
+    for text in dict.fromkeys(formats):
         payload_type = number(text, 0, 127)
         if payload_type is None:
-            raise SdpError(f"m={media.media}: format is not a payload type")
+            raise SdpError("m=: a format is not a payload type")
         encoding = _encoding(maps[payload_type]) if payload_type in maps else _STATIC.get(payload_type)
         if encoding is None:
             continue
@@ -180,12 +197,13 @@ def read_codecs(media: MediaDescription) -> tuple[Codec, ...]:
     return tuple(codecs)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def offer_codecs(policy: CodecPolicy) -> tuple[Codec, ...]:
     """Return what an offer under this policy holds: audio, comfort noise, one telephone-event per clock rate of audio.
 
     The 8,000 Hz event stands first, because phones that never heard of another rate take the first they see.
     """
-    audio = ours((_OURS[name] for name in policy.audio), policy)
+    audio = ours(tuple(_OURS[name] for name in policy.audio), policy)
     rates = sorted({codec.clock_rate for codec in audio})
     noise = _matching_noise((_COMFORT_NOISE,), audio) if policy.takes_comfort_noise else ()
     return audio + noise + (tuple(_TELEPHONE_EVENTS[rate] for rate in rates) if policy.dtmf.has_events else ())
@@ -204,7 +222,8 @@ def choose_dtmf(policy: CodecPolicy, send: Iterable[Codec], *, takes_info: bool)
     return Dtmf(DtmfKind(policy.dtmf), hears_tones=policy.dtmf is DtmfMode.INBAND)
 
 
-def choose_codecs(offered: Iterable[Codec], policy: CodecPolicy) -> tuple[Codec, ...]:
+@lru_cache(maxsize=_REMEMBERED)
+def choose_codecs(offered: tuple[Codec, ...], policy: CodecPolicy) -> tuple[Codec, ...]:
     """Choose what an answer holds: the common audio codecs in the policy's order, comfort noise, telephone-events.
 
     The offerer's payload types and parameters are kept (they say what we may send). Raises NegotiationError if no audio
@@ -220,14 +239,16 @@ def choose_codecs(offered: Iterable[Codec], policy: CodecPolicy) -> tuple[Codec,
     return audio + noise + (_matching_events(offered, audio) if policy.dtmf.has_events else ())
 
 
-def answered_codecs(offered: Iterable[Codec], answer: Iterable[Codec]) -> tuple[tuple[Codec, ...], tuple[Codec, ...]]:
+@lru_cache(maxsize=_REMEMBERED)
+def answered_codecs(
+    offered: tuple[Codec, ...], answer: tuple[Codec, ...]
+) -> tuple[tuple[Codec, ...], tuple[Codec, ...]]:
     """Match an answer with our offer. Returns (receive, send) in the answerer's order.   RFC 3264 6.1 and 7.
 
     receive has our payload types; where the answerer numbered a codec differently, its number is accepted as well
     unless we offered that for something else, because some peers send with their own. send has the answerer's.
     Raises NegotiationError if no audio codec is common.
     """
-    offered = tuple(offered)
     pairs: list[tuple[Codec, Codec]] = []
     for theirs in answer:
         mine = next((codec for codec in offered if pairing.is_same(codec, theirs)), None)
@@ -246,7 +267,8 @@ def answered_codecs(offered: Iterable[Codec], answer: Iterable[Codec]) -> tuple[
     return receive, audio + noise + _matching_events((theirs for _, theirs in pairs), audio)
 
 
-def ours(codecs: Iterable[Codec], policy: CodecPolicy) -> tuple[Codec, ...]:
+@lru_cache(maxsize=_REMEMBERED)
+def ours(codecs: tuple[Codec, ...], policy: CodecPolicy) -> tuple[Codec, ...]:
     """Return the codecs with our parameters instead of the far side's: what we ask to be sent.
 
     An annexb=no of the far side's is kept, because an answer may not widen it (RFC 7261 3.1), and one of the other
@@ -270,7 +292,8 @@ def _our_parameters(codec: Codec, policy: CodecPolicy) -> tuple[tuple[str, str],
     return next(mine.parameters for mine in _OURS.values() if pairing.is_same(mine, codec))
 
 
-def codec_attributes(codecs: Iterable[Codec]) -> tuple[Attribute, ...]:
+@lru_cache(maxsize=_REMEMBERED)
+def codec_attributes(codecs: tuple[Codec, ...]) -> tuple[Attribute, ...]:
     """Return `rtpmap` and `fmtp` lines for codecs."""
     attributes = []
     for codec in codecs:
@@ -284,8 +307,9 @@ def codec_attributes(codecs: Iterable[Codec]) -> tuple[Attribute, ...]:
 def ptime_ms(media: MediaDescription, codec: Codec) -> int:
     """Return the milliseconds of audio per packet that the far side asks us to send with this codec.
 
-    `ptime`, under `maxptime` and Opus's `minptime`, as a length the codec has and at most `MAX_PTIME_MS`. 20 if absent,
-    malformed or below 10 ms.   RFC 8866 6.4, RFC 7587 6.1, RFC 5574 3.2.
+    `ptime`, under `maxptime` and Opus's `minptime`, as a length the codec has and at most `MAX_PTIME_MS`; less for L16
+    that would be broken up on its way. 20 if absent, malformed or below 10 ms.
+    RFC 8866 6.4, RFC 7587 6.1, RFC 5574 3.2.
     """
     asked = _milliseconds(media.value("ptime")) or DEFAULT_PTIME_MS
     highest = _milliseconds(media.value("maxptime")) or MAX_PTIME_MS
@@ -293,13 +317,28 @@ def ptime_ms(media: MediaDescription, codec: Codec) -> int:
     asked = min(max(asked, lowest), highest, MAX_PTIME_MS)
     if codec.name == "opus":
         return next((length for length in _OPUS_PTIMES_MS if length <= asked), MIN_PTIME_MS)
+    if codec.name == l16.NAME:
+        asked = min(asked, l16.longest_sent_ms(codec.clock_rate))
     frame_ms = speex.FRAME_MS if codec.name == speex.NAME else MIN_PTIME_MS
     return max(asked - asked % frame_ms, frame_ms)
 
 
+def usual_ptime_ms(codec: Codec) -> int:
+    """Return the milliseconds of audio per packet that we ask for where this codec stands first."""
+    longest = l16.longest_sent_ms(codec.clock_rate) if codec.name == l16.NAME else MAX_PTIME_MS
+    return min(DEFAULT_PTIME_MS, longest)
+
+
+def max_ptime_ms(codecs: Iterable[Codec]) -> int:
+    """Return the milliseconds of audio of the longest packet that we take in every one of these codecs."""
+    bounds = (l16.longest_taken_ms(codec.clock_rate) for codec in codecs if codec.name == l16.NAME)
+    return min((MAX_PTIME_MS, *bounds))
+
+
 def _matching_noise(codecs: Iterable[Codec], audio: tuple[Codec, ...]) -> tuple[Codec, ...]:
     """Return the comfort noise among the codecs, if one of the audio needs it; at most one.   RFC 3389 section 5."""
-    if not any(codec.name in _SILENT_BY_NOISE for codec in audio):
+    clock_rate = _COMFORT_NOISE.clock_rate
+    if not any(codec.name in _SILENT_BY_NOISE and codec.clock_rate == clock_rate for codec in audio):
         return ()
     return tuple(codec for codec in codecs if pairing.is_same(codec, _COMFORT_NOISE))[:1]
 
@@ -315,9 +354,9 @@ def _matching_events(codecs: Iterable[Codec], audio: tuple[Codec, ...]) -> tuple
     return tuple(event for event in matching if event) or tuple(events[:1])
 
 
-def _first_by_payload_type(media: MediaDescription, attribute: str) -> dict[int, str]:
+def _first_by_payload_type(values: tuple[str, ...]) -> dict[int, str]:
     found: dict[int, str] = {}
-    for value in media.values(attribute):
+    for value in values:
         text, _, rest = value.partition(" ")
         payload_type = number(text, 0, 127)
         if payload_type is not None:

@@ -6,8 +6,9 @@ text, unknown line types are kept. Must not know codecs, ICE or offer/answer rul
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from trunkline.media.types import Direction
 
@@ -81,6 +82,36 @@ class Line:
     value: str
 
 
+class Attributes(tuple[Attribute, ...]):
+    """Attributes that stand in many descriptions, as those of codecs do: what they are asked is looked up once."""
+
+    @cached_property
+    def by_name(self) -> dict[str, tuple[str, ...]]:
+        """The stripped values of each name, in order; none for a name without a value."""
+        found: dict[str, tuple[str, ...]] = {}
+        for attribute in self:
+            before = found.get(attribute.name, ())
+            found[attribute.name] = before if attribute.value is None else (*before, attribute.value.strip())
+        return found
+
+    @cached_property
+    def direction(self) -> Direction | None:
+        """The first direction, else None."""
+        return _direction(self)
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """As text."""
+        return tuple(f"a={attribute}" for attribute in self)
+
+
+def _direction(attributes: Iterable[Attribute]) -> Direction | None:
+    for attribute in attributes:
+        if attribute.value is None and attribute.name in DIRECTIONS:
+            return Direction(attribute.name)
+    return None
+
+
 class _HasAttributes:
     """Look-ups shared by the session level and the m-sections. Names of attributes are case-sensitive."""
 
@@ -89,6 +120,8 @@ class _HasAttributes:
 
     def has(self, name: str) -> bool:
         """Say whether the attribute stands here, with a value or without."""
+        if isinstance(self.attributes, Attributes):
+            return name in self.attributes.by_name
         return any(attribute.name == name for attribute in self.attributes)
 
     def value(self, name: str) -> str | None:
@@ -96,17 +129,14 @@ class _HasAttributes:
         return next(self.values(name), None)
 
     def values(self, name: str) -> Iterator[str]:
-        """Yield the stripped values of all attributes of this name, in order."""
-        for attribute in self.attributes:
-            if attribute.name == name and attribute.value is not None:
-                yield attribute.value.strip()
+        """Return the stripped values of all attributes of this name, in order."""
+        if isinstance(self.attributes, Attributes):
+            return iter(self.attributes.by_name.get(name, ()))
+        return (each.value.strip() for each in self.attributes if each.name == name and each.value is not None)
 
     def direction(self) -> Direction | None:
         """Return the first direction attribute that stands here, else None.   RFC 8866 6.7."""
-        for attribute in self.attributes:
-            if attribute.value is None and attribute.name in DIRECTIONS:
-                return Direction(attribute.name)
-        return None
+        return self.attributes.direction if isinstance(self.attributes, Attributes) else _direction(self.attributes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +156,7 @@ class MediaDescription(_HasAttributes):
     unknown: tuple[Line, ...] = ()
 
     def lines(self) -> Iterator[str]:
-        """Yield the section's lines without line ends, in the order of RFC 8866 section 5."""
+        """Yield the lines without line ends, in the order of RFC 8866 section 5."""
         port = f"{self.port}" if self.port_count is None else f"{self.port}/{self.port_count}"
         yield f"m={self.media} {port} {self.protocol} {' '.join(self.formats)}"
         if self.title is not None:
@@ -137,10 +167,28 @@ class MediaDescription(_HasAttributes):
             yield f"b={bandwidth}"
         if self.key is not None:
             yield f"k={self.key}"
-        for attribute in self.attributes:
-            yield f"a={attribute}"
+        if isinstance(self.attributes, Attributes):
+            yield from self.attributes.lines
+        else:
+            yield from (f"a={attribute}" for attribute in self.attributes)
         for line in self.unknown:
             yield f"{line.kind}={line.value}"
+
+    def at(self, port: int) -> MediaDescription:
+        """Return the same at another port. Faster than `replace`, for sections that many descriptions share."""
+        return MediaDescription(
+            self.media,
+            port,
+            self.protocol,
+            self.formats,
+            self.port_count,
+            self.title,
+            self.connections,
+            self.bandwidths,
+            self.key,
+            self.attributes,
+            self.unknown,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +211,7 @@ class SessionDescription(_HasAttributes):
     media: tuple[MediaDescription, ...] = ()
 
     def lines(self) -> Iterator[str]:
-        """Yield all lines without line ends, in the order of RFC 8866 section 5."""
+        """Yield the lines without line ends, in the order of RFC 8866 section 5."""
         yield "v=0"
         yield f"o={self.origin}"
         yield f"s={self.name}"

@@ -64,6 +64,9 @@ class Negotiator(Protocol):
         """Read the answer to our offer."""
         ...
 
+    def check(self, offer: SessionDescription, policy: CodecPolicy, identity: SessionIdentity) -> None:
+        """Raise what `answer` would: the offer cannot be met."""
+
     def answer(
         self,
         offer: SessionDescription,
@@ -119,6 +122,10 @@ class RtpNegotiator:
     def accept(self, offer: SessionDescription, answer: SessionDescription) -> Agreement:
         """See `Negotiator`."""
         return offer_answer.accept_answer(offer, answer)
+
+    def check(self, offer: SessionDescription, policy: CodecPolicy, identity: SessionIdentity) -> None:
+        """See `Negotiator`."""
+        offer_answer.check_offer(offer, self._opened, policy, security=self._security)
 
     def answer(
         self,
@@ -184,6 +191,10 @@ class WebRtcNegotiator:
     def accept(self, offer: SessionDescription, answer: SessionDescription) -> Agreement:
         """See `Negotiator`."""
         return webrtc.accept_answer(offer, answer)
+
+    def check(self, offer: SessionDescription, policy: CodecPolicy, identity: SessionIdentity) -> None:
+        """See `Negotiator`."""
+        self.answer(offer, policy, identity)
 
     def answer(
         self,

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from functools import lru_cache
+from typing import Generic, NamedTuple, TypeVar
 
 from trunkline.errors import LocalProtocolError, NegotiationError, SdpError
 from trunkline.media.types import (
@@ -26,18 +27,18 @@ from trunkline.media.types import (
     WebRtcRemote,
 )
 from trunkline.sdp.codecs import (
-    DEFAULT_PTIME_MS,
-    MAX_PTIME,
     CodecPolicy,
     answered_codecs,
     choose_codecs,
     codec_attributes,
+    max_ptime_ms,
     offer_codecs,
     ours,
     ptime_ms,
     read_codecs,
+    usual_ptime_ms,
 )
-from trunkline.sdp.model import Attribute, Connection, MediaDescription, SessionDescription, SessionIdentity
+from trunkline.sdp.model import Attribute, Attributes, Connection, MediaDescription, SessionDescription, SessionIdentity
 from trunkline.sdp.parser import number
 from trunkline.sdp.security import (
     DTLS_PROTOCOLS,
@@ -59,6 +60,7 @@ _OFFERED = RtcpParameters(sends_voip_metrics=True)
 
 _REVERSED = {Direction.SENDONLY: Direction.RECVONLY, Direction.RECVONLY: Direction.SENDONLY}
 _DIRECTION_NAMES = frozenset(Direction)
+_UNSPECIFIED = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,9 @@ def make_offer(
     codecs = offer_codecs(policy)
     secured = secure_offer(local, security)
     is_muxed = secured.needs_mux or local.rtp == local.rtcp
-    audio = _rtp_section(local, codecs, secured.protocol, DEFAULT_PTIME_MS, direction, is_muxed=is_muxed)
-    return _rtp_session(local, identity, (_with(audio, (*secured.attributes, *rtcp_attributes(_OFFERED))),))
+    says = _Says(codecs, usual_ptime_ms(codecs[0]), direction, _OFFERED, is_muxed=is_muxed)
+    audio = _rtp_section(local, says, secured.protocol, secured.attributes)
+    return _rtp_session(local, identity, (audio,))
 
 
 def offer_again(
@@ -112,8 +115,9 @@ def accept_answer(offer: SessionDescription, answer: SessionDescription) -> Nego
     security = answered_security(ours_section, answer, theirs)
     is_muxed = ours_section.has("rtcp-mux") and theirs.has("rtcp-mux")
     remote = _rtp_remote(answer, theirs, security, is_muxed=is_muxed)
-    audio = answered_stream(offer, ours_section, theirs, offered_direction(answer, theirs, remote.rtp))
-    return Negotiated(offer, remote, replace(audio, rtcp=rtcp_parameters(answer, theirs)))
+    direction = offered_direction(answer, theirs, remote.rtp)
+    audio = answered_stream(offer, ours_section, theirs, direction, rtcp_parameters(answer, theirs))
+    return Negotiated(offer, remote, audio)
 
 
 def answer_offer(
@@ -142,10 +146,20 @@ def answer_offer(
     agreed = answer_direction(offered_direction(offer, section, remote.rtp), direction)
     rtcp = rtcp_parameters(offer, section)
     audio = StreamParameters(ours(codecs, policy), codecs, ptime_ms(section, codecs[0]), agreed, rtcp=rtcp)
-    mine = _rtp_section(local, audio.receive, section.protocol, audio.ptime_ms, agreed, is_muxed=remote.rtcp_mux)
-    mine = _with(mine, (*secured.attributes, *rtcp_attributes(rtcp)))
+    says = _Says(audio.receive, audio.ptime_ms, agreed, rtcp, is_muxed=remote.rtcp_mux)
+    mine = _rtp_section(local, says, section.protocol, secured.attributes)
     media = tuple(_kept_mid(section, mine) if i == index else rejected(m) for i, m in enumerate(offer.media))
     return Negotiated(_rtp_session(local, identity, media), remote, audio)
+
+
+def check_offer(
+    offer: SessionDescription, local: RtpLocal, policy: CodecPolicy, *, security: SecurityPolicy | None = None
+) -> None:
+    """Raise what `answer_offer` would, without writing an answer."""
+    section = offered_audio(offer, security)
+    choose_codecs(read_codecs(section), policy)
+    secured = secure_answer(offer, section, local, security, None)
+    _rtp_remote(offer, section, secured.security, is_muxed=section.has("rtcp-mux") and local.rtp == local.rtcp)
 
 
 def offered_audio(offer: SessionDescription, security: SecurityPolicy | None = None) -> MediaDescription:
@@ -183,12 +197,16 @@ def matching_audio(offer: SessionDescription, answer: SessionDescription) -> tup
 
 
 def answered_stream(
-    offer: SessionDescription, mine: MediaDescription, theirs: MediaDescription, answered: Direction
+    offer: SessionDescription,
+    mine: MediaDescription,
+    theirs: MediaDescription,
+    answered: Direction,
+    rtcp: RtcpParameters,
 ) -> StreamParameters:
     """Return the stream that an answer agrees to. answered: the direction as the answerer sees it."""
     receive, send = answered_codecs(read_codecs(mine), read_codecs(theirs))
     direction = answer_direction(answered, offer.direction_of(mine))
-    return StreamParameters(receive, send, ptime_ms(theirs, send[0]), direction)
+    return StreamParameters(receive, send, ptime_ms(theirs, send[0]), direction, rtcp=rtcp)
 
 
 def rtcp_parameters(description: SessionDescription, media: MediaDescription) -> RtcpParameters:
@@ -245,7 +263,7 @@ def offered_direction(description: SessionDescription, media: MediaDescription, 
     `c=0.0.0.0` is the old one (RFC 2543 B.5, RFC 3264 8.4): the far side wants nothing sent to it.
     """
     direction = description.direction_of(media)
-    if not ipaddress.ip_address(rtp[0]).is_unspecified:
+    if rtp[0] not in _UNSPECIFIED:
         return direction
     return Direction.SENDONLY if "send" in direction else Direction.INACTIVE
 
@@ -257,29 +275,42 @@ def _rtp_session(local: RtpLocal, identity: SessionIdentity, media: tuple[MediaD
     return SessionDescription(identity.origin(), connection=connection_to(local.rtp), media=media)
 
 
-def _rtp_section(  # the parts of one m-section; a dataclass for one caller would say no more
-    local: RtpLocal,
-    codecs: tuple[Codec, ...],
-    protocol: str,
-    ptime: int,
-    direction: Direction,
-    *,
-    is_muxed: bool,
-) -> MediaDescription:
-    attributes = [*codec_attributes(codecs), Attribute("ptime", str(ptime)), MAX_PTIME]
-    if is_muxed:
-        attributes.append(Attribute("rtcp-mux"))
-    elif local.rtcp != (local.rtp[0], local.rtp[1] + 1):
-        attributes.append(Attribute("rtcp", f"{local.rtcp[1]} {connection_to(local.rtcp)}"))
-    attributes.append(Attribute(direction.value))
-    formats = tuple(str(codec.payload_type) for codec in codecs)
-    return MediaDescription("audio", local.rtp[1], protocol, formats, attributes=tuple(attributes))
+class _Says(NamedTuple):
+    """What an m-section of ours says of its stream that is neither an address nor a secret."""
+
+    codecs: tuple[Codec, ...]
+    ptime_ms: int
+    direction: Direction
+    rtcp: RtcpParameters
+    is_muxed: bool
 
 
-def _with(section: MediaDescription, attributes: tuple[Attribute, ...]) -> MediaDescription:
-    """Return the section with these before its direction."""
-    *others, direction = section.attributes
-    return replace(section, attributes=(*others, *attributes, direction))
+def _rtp_section(local: RtpLocal, says: _Says, protocol: str, secrets: tuple[Attribute, ...]) -> MediaDescription:
+    stream = _stream_attributes(says)
+    if not says.is_muxed and local.rtcp != (local.rtp[0], local.rtp[1] + 1):
+        secrets = (Attribute("rtcp", f"{local.rtcp[1]} {connection_to(local.rtcp)}"), *secrets)
+    attributes = (*stream[:-1], *secrets, stream[-1]) if secrets else stream
+    return MediaDescription("audio", local.rtp[1], protocol, _formats(says.codecs), attributes=attributes)
+
+
+@lru_cache(maxsize=256)
+def _stream_attributes(says: _Says) -> Attributes:
+    """Return what is said of such a stream wherever it is, its direction last."""
+    longest = max_ptime_ms(says.codecs)
+    return Attributes(
+        (
+            *codec_attributes(says.codecs),
+            *(Attribute("ptime", str(min(says.ptime_ms, longest))), Attribute("maxptime", str(longest))),
+            *((Attribute("rtcp-mux"),) if says.is_muxed else ()),
+            *rtcp_attributes(says.rtcp),
+            Attribute(says.direction.value),
+        )
+    )
+
+
+@lru_cache(maxsize=256)
+def _formats(codecs: tuple[Codec, ...]) -> tuple[str, ...]:
+    return tuple(str(codec.payload_type) for codec in codecs)
 
 
 def _kept_mid(offered: MediaDescription, answer: MediaDescription) -> MediaDescription:
@@ -306,6 +337,7 @@ def _rtcp_address(media: MediaDescription, rtp: Address) -> Address:
     return _ip_literal(words[3]) if len(words) == 4 else rtp[0], port
 
 
+@lru_cache(maxsize=1_024)
 def _ip_literal(text: str) -> str:
     """Return the address in its shortest form, an IPv4-mapped one as IPv4.
 

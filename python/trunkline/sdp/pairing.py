@@ -25,18 +25,21 @@ class Traits:
 
 
 _TRAITS: Final = {
-    # Costs of Opus, at its default complexity, and of G.729 rest on measurements (`make bench-codecs`, 2 cores AMD EPYC
-    # of a virtual machine), which vary from run to run: benches/README.md. All others are estimates: no benchmark has
-    # them. Costs only order codecs that carry equal bandwidth.
-    ("opus", 48_000): Traits(20_000, 65.0),
+    # Costs are measured (`make bench-codecs`: "Each codec by itself" in benches/results/codecs.md), but for those of
+    # L16. They only order codecs that carry equal bandwidth.
+    ("opus", 48_000): Traits(20_000, 35.0),
+    # A resampler stands beside Opus.
+    ("L16", 44_100): Traits(20_000, 20.0),
+    ("L16", 48_000): Traits(20_000, 0.1),
     ("L16", 16_000): Traits(8_000, 0.1),
-    ("speex", 16_000): Traits(7_000, 130.0),
-    ("G722", 8_000): Traits(7_000, 20.0),
-    ("L16", 8_000): Traits(4_000, 0.1),
+    ("speex", 16_000): Traits(7_000, 170.0),
+    ("G722", 8_000): Traits(7_000, 28.0),
+    # Telephone sound, as it comes from whoever samples at 8 kHz.
+    ("L16", 8_000): Traits(3_400, 0.1),
     ("PCMU", 8_000): Traits(3_400, 0.1),
     ("PCMA", 8_000): Traits(3_400, 0.1),
-    ("G729", 8_000): Traits(3_400, 95.0),
-    ("speex", 8_000): Traits(3_400, 60.0),
+    ("G729", 8_000): Traits(3_400, 50.0),
+    ("speex", 8_000): Traits(3_400, 100.0),
 }
 """By encoding name and clock rate. What is missing is carried last."""
 

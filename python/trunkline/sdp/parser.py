@@ -9,11 +9,14 @@ character is an error, never passed on.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from trunkline.errors import SdpError
 from trunkline.sdp.model import (
     Attribute,
+    Attributes,
     Bandwidth,
     Connection,
     Line,
@@ -30,6 +33,17 @@ MAX_ATTRIBUTES = 256
 MAX_OTHER_LINES = 32
 """Lines of one section that are not attributes."""
 
+_REMEMBERED = re.compile(
+    r"(?:a=(?:rtpmap:|fmtp:|ptime:|maxptime:|silenceSupp:|rtcp-xr|rtcp-mux|sendrecv|sendonly|recvonly|inactive)"
+    r"[^\n]*(?:\n|\Z))*"
+)
+"""What a phone says of its codecs is the same in call after call, and read once. Addresses and keys are not kept.
+
+Each round takes one whole line: were the line's end optional, a line could be cut up in exponentially many ways.
+"""
+_REMEMBERED_CHARACTERS = 1_024
+
+_END = "\n"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _TOKEN = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+")
 
@@ -42,11 +56,19 @@ def parse(text: str) -> SessionDescription:
     """
     if _size_bytes(text) > MAX_BYTES:
         raise SdpError(f"longer than {MAX_BYTES} bytes")
-    sections = _sections(text)
-    if len(sections) - 1 > MAX_MEDIA:
+    text = text.replace("\r\n", "\n").removesuffix("\r")
+    control = _CONTROL.search(text)
+    if control is not None:
+        raise SdpError(f"line {text.count(_END, 0, control.start()) + 1}: control character")
+    session, *media = f"\n{text}".split("\nm=")
+    if len(media) > MAX_MEDIA:
         raise SdpError(f"more than {MAX_MEDIA} m-lines")
-    session, *media = sections
-    return _session(session, tuple(_media(section) for section in media))
+    lines = _lines(session[1:], 1)
+    sections, position = [], 1 + session.count(_END)
+    for part in media:
+        sections.append(_section(part, position))
+        position += 1 + part.count(_END)
+    return _session(lines, tuple(sections))
 
 
 def number(text: str, low: int, high: int) -> int | None:
@@ -66,69 +88,83 @@ def _size_bytes(text: str) -> int:
         raise SdpError("not encodable as UTF-8") from error
 
 
-def _sections(text: str) -> list[list[Line]]:
-    """Split into lines, and those into the session level and one list per m-line."""
-    sections: list[list[Line]] = [[]]
-    for position, raw in enumerate(text.split("\n"), start=1):
-        line = raw.removesuffix("\r")
+def _lines(text: str, first: int) -> list[tuple[str, str]]:
+    """Split one section into lines, type and value. first: the number of its first line, for people."""
+    lines: list[tuple[str, str]] = []
+    for position, line in enumerate(text.split(_END), start=first):
         if not line:
             continue
-        if len(line) < 2 or line[1] != "=" or not line[0].isalpha() or not line[0].isascii():
+        kind = line[0]
+        if line[1:2] != "=" or not kind.isalpha() or not kind.isascii():
             raise SdpError(f"line {position}: not of the form x=value")
-        if _CONTROL.search(line):
-            raise SdpError(f"line {position}: control character")
-        if line[0] == "m":
-            sections.append([])
-        sections[-1].append(Line(line[0], line[2:]))
-    for section in sections:
-        attributes = sum(line.kind == "a" for line in section)
-        if attributes > MAX_ATTRIBUTES:
-            raise SdpError(f"more than {MAX_ATTRIBUTES} attributes in one section")
-        if len(section) - attributes > MAX_OTHER_LINES:
-            raise SdpError(f"more than {MAX_OTHER_LINES} other lines in one section")
-    return sections
+        lines.append((kind, line[2:]))
+    attributes = sum(kind == "a" for kind, _ in lines)
+    if attributes > MAX_ATTRIBUTES:
+        raise SdpError(f"more than {MAX_ATTRIBUTES} attributes in one section")
+    if len(lines) - attributes > MAX_OTHER_LINES:
+        raise SdpError(f"more than {MAX_OTHER_LINES} other lines in one section")
+    return lines
 
 
-def _session(section: list[Line], media: tuple[MediaDescription, ...]) -> SessionDescription:
-    if not section or section[0] != Line("v", "0"):
+def _section(text: str, first: int) -> MediaDescription:
+    """Read an m-section, whose text begins behind `m=`; one of the usual lines alone by its text."""
+    head, _, body = text.partition(_END)
+    if len(text) <= _REMEMBERED_CHARACTERS and _REMEMBERED.fullmatch(body) is not None:
+        kind, _, rest = head.partition(" ")
+        port_text, _, formats = rest.partition(" ")
+        port = number(port_text, 0, 65_535)
+        if port is not None:
+            return _known_section(kind, formats, body).at(port)
+    return _media(_lines(f"m={text}", first))
+
+
+@lru_cache(maxsize=512)
+def _known_section(kind: str, formats: str, body: str) -> MediaDescription:
+    """Read an m-section of usual lines, at no port. formats: the m-line from its protocol on."""
+    section = _media(_lines(f"m={kind} 0 {formats}\n{body}", 0))
+    return replace(section, attributes=Attributes(section.attributes))
+
+
+def _session(section: list[tuple[str, str]], media: tuple[MediaDescription, ...]) -> SessionDescription:
+    if not section or section[0] != ("v", "0"):
         raise SdpError("does not begin with v=0")
     fields: dict[str, Any] = {"media": media}
     emails, phones, unknown = [], [], []
     bandwidths: list[Bandwidth] = []
     attributes: list[Attribute] = []
     times: list[Timing] = []
-    for line in section[1:]:
-        match line.kind:
+    for kind, value in section[1:]:
+        match kind:
             case "o":
-                _set_once(fields, "origin", _origin(line.value))
+                _set_once(fields, "origin", _origin(value))
             case "s":
-                _set_once(fields, "name", line.value)
+                _set_once(fields, "name", value)
             case "i":
-                _set_once(fields, "information", line.value)
+                _set_once(fields, "information", value)
             case "u":
-                _set_once(fields, "uri", line.value)
+                _set_once(fields, "uri", value)
             case "c":
-                _set_once(fields, "connection", _connection(line.value))
+                _set_once(fields, "connection", _connection(value))
             case "z":
-                _set_once(fields, "zones", line.value)
+                _set_once(fields, "zones", value)
             case "k":
-                _set_once(fields, "key", line.value)
+                _set_once(fields, "key", value)
             case "e":
-                emails.append(line.value)
+                emails.append(value)
             case "p":
-                phones.append(line.value)
+                phones.append(value)
             case "b":
-                bandwidths.append(_bandwidth(line.value))
+                bandwidths.append(_bandwidth(value))
             case "t":
-                times.append(Timing(line.value))
+                times.append(Timing(value))
             case "r" if times:
-                times[-1] = Timing(times[-1].start_stop, (*times[-1].repeats, line.value))
+                times[-1] = Timing(times[-1].start_stop, (*times[-1].repeats, value))
             case "a":
-                attributes.append(_attribute(line.value))
+                attributes.append(_attribute(value))
             case "v" | "r":
-                raise SdpError(f"{line.kind}= is out of place")
+                raise SdpError(f"{kind}= is out of place")
             case _:
-                unknown.append(line)
+                unknown.append(Line(kind, value))
     if "origin" not in fields:
         raise SdpError("no o= line")
     if times:
@@ -143,28 +179,28 @@ def _session(section: list[Line], media: tuple[MediaDescription, ...]) -> Sessio
     )
 
 
-def _media(section: list[Line]) -> MediaDescription:
-    fields = _media_line(section[0].value)
+def _media(section: list[tuple[str, str]]) -> MediaDescription:
+    fields = _media_line(section[0][1])
     connections: list[Connection] = []
     bandwidths: list[Bandwidth] = []
     attributes: list[Attribute] = []
     unknown: list[Line] = []
-    for line in section[1:]:
-        match line.kind:
+    for kind, value in section[1:]:
+        match kind:
             case "i":
-                _set_once(fields, "title", line.value)
+                _set_once(fields, "title", value)
             case "k":
-                _set_once(fields, "key", line.value)
+                _set_once(fields, "key", value)
             case "c":
-                connections.append(_connection(line.value))
+                connections.append(_connection(value))
             case "b":
-                bandwidths.append(_bandwidth(line.value))
+                bandwidths.append(_bandwidth(value))
             case "a":
-                attributes.append(_attribute(line.value))
+                attributes.append(_attribute(value))
             case "v" | "o" | "s" | "t":
-                raise SdpError(f"{line.kind}= is out of place")
+                raise SdpError(f"{kind}= is out of place")
             case _:
-                unknown.append(line)
+                unknown.append(Line(kind, value))
     return MediaDescription(
         connections=tuple(connections),
         bandwidths=tuple(bandwidths),

@@ -158,8 +158,8 @@ def answered_security(mine: MediaDescription, answer: SessionDescription, theirs
     Raises NegotiationError for an answer that has no keys where we asked for some, or keys that we did not offer;
     PlainMediaRefused for plain RTP.
     """
-    offered = {line.tag: line for line in read_crypto(mine)}
     if theirs.has("crypto"):
+        offered = {line.tag: line for line in read_crypto(mine)}
         for line in read_crypto(theirs):
             own = offered.get(line.tag)
             if own is not None and own.suite == line.suite:
@@ -220,16 +220,24 @@ def _protection_of(
     else:
         return None
     for protection in possible:
+        if protection not in taken:
+            continue
         match protection:
             case Protection.SDES:
-                has = policy is not None and best_line(read_crypto(section), policy.suites) is not None
+                has = (
+                    policy is not None
+                    and section.has("crypto")
+                    and best_line(read_crypto(section), policy.suites) is not None
+                )
             case Protection.DTLS:
-                has = bool(read_fingerprints((section, offer)))
+                has = (section.has("fingerprint") or offer.has("fingerprint")) and bool(
+                    read_fingerprints((section, offer))
+                )
             case Protection.PLAIN:
                 has = True
             case other:
                 assert_never(other)
-        if has and protection in taken:
+        if has:
             return protection
     return None
 

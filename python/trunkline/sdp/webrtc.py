@@ -22,10 +22,10 @@ from trunkline.media.types import (
     WebRtcRemote,
 )
 from trunkline.sdp.codecs import (
-    MAX_PTIME,
     CodecPolicy,
     choose_codecs,
     codec_attributes,
+    max_ptime_ms,
     offer_codecs,
     ours,
     ptime_ms,
@@ -110,8 +110,8 @@ def accept_answer(offer: SessionDescription, answer: SessionDescription) -> Nego
     if setup not in {"active", "passive"}:
         raise NegotiationError(f"setup:{setup} in an answer")
     remote = _remote(answer, theirs, is_dtls_client=setup == "active")
-    audio = answered_stream(offer, mine, theirs, answer.direction_of(theirs))
-    return Negotiated(offer, remote, replace(audio, rtcp=rtcp_parameters(answer, theirs)))
+    rtcp = rtcp_parameters(answer, theirs)
+    return Negotiated(offer, remote, answered_stream(offer, mine, theirs, answer.direction_of(theirs), rtcp))
 
 
 def answer_offer(
@@ -186,7 +186,7 @@ def _section(
         *rtcp_attributes(rtcp),
         *_candidates(local.candidates),
         *codec_attributes(codecs),
-        MAX_PTIME,
+        Attribute("maxptime", str(max_ptime_ms(codecs))),
         *(_sending_source(local) if "send" in direction else ()),
         Attribute(direction.value),
     )

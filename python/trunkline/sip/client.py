@@ -7,14 +7,13 @@ on requests that we began there.   RFC 3261 sections 8.1, 9.1, 22; RFC 3263 sect
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from trunkline.errors import SipParseError
 from trunkline.sip.core import Core
 from trunkline.sip.digest import Attempt, Credentials
-from trunkline.sip.headers import NameAddr, Parameters, SipUri, parse_number
-from trunkline.sip.message import HeaderList, Request, Response
+from trunkline.sip.headers import HeaderList, NameAddr, Parameters, SipUri, parse_number, plain_text
+from trunkline.sip.message import Request, Response
 from trunkline.sip.phrases import reason_phrase
 from trunkline.sip.transaction import ClientTransaction, Failure, State
 from trunkline.sip.types import Account, Address, HeaderFields, Hop, Path
@@ -50,6 +49,15 @@ class AccountAccess:
         return path.remote in self.addresses
 
 
+def challenges_of(response: Response) -> HeaderFields:
+    """Return WWW-Authenticate and Proxy-Authenticate of a response, for whoever has the password."""
+    return tuple(
+        (name, plain_text(value))
+        for name in ("WWW-Authenticate", "Proxy-Authenticate")
+        for value in response.headers.get_all(name)
+    )
+
+
 class ClientOwner(Protocol):
     """Who wants a request sent."""
 
@@ -61,6 +69,22 @@ class ClientOwner(Protocol):
 
     def handle_no_response(self, now: float, client: ClientRequest, status: int, reason: str) -> None:
         """Learn that there will be no final response; the status is ours (408, 487, 503)."""
+
+
+class _Nobody:
+    """Whom a request reports to when nothing can come any more, so that the two do not keep each other alive."""
+
+    def handle_provisional(self, now: float, client: ClientRequest, response: Response) -> None:
+        """Nothing."""
+
+    def handle_final(self, now: float, client: ClientRequest, response: Response) -> None:
+        """Nothing."""
+
+    def handle_no_response(self, now: float, client: ClientRequest, status: int, reason: str) -> None:
+        """Nothing."""
+
+
+_NOBODY = _Nobody()
 
 
 class ClientRequest:
@@ -102,6 +126,8 @@ class ClientRequest:
         self._query: int | None = None
         self._paths: list[Path] = []
         self._try: _Try | None = None
+        self._living = 0
+        """Transactions that have not terminated."""
         self._cseq = 0
         self._cancel_headers: HeaderFields | None = None
         self._is_cancel_sent = False
@@ -122,7 +148,7 @@ class ClientRequest:
         if self._hop is None:
             self._core.timers.set(self, _NO_ROUTE, now)
             return
-        size_bytes = len(self._template.to_bytes()) + _ADDED_BYTES * (1 if self._access is None else 2)
+        size_bytes = self._template.about_bytes + _ADDED_BYTES * (1 if self._access is None else 2)
         self._query = self._core.ask_routes(self._hop, self._handle_routes, size_bytes=size_bytes)
         if self.method == "INVITE":
             self._core.timers.set(self, _LIMIT, now + self._core.config.ring_limit_s)
@@ -174,18 +200,19 @@ class ClientRequest:
         self.path = path = self._paths[0]
         request = self._template
         headers = request.headers.copy()
-        headers.prepend("Via", str(self._core.via(path, loop_key=self._loop_key)))
+        headers.prepend_via(self._core.via(path, loop_key=self._loop_key))
         headers.add("CSeq", f"{self._cseq} {request.method}")
         if self._contact_user is not None:
             is_outbound = self._access is not None and self._access.is_outbound and request.method != "REGISTER"
             contact = self._core.contact(path, self._contact_user, is_outbound=is_outbound)
-            headers.add("Contact", str(replace(contact, parameters=self._contact_parameters)))
+            headers.add("Contact", str(NameAddr(contact.uri, parameters=self._contact_parameters)))
         headers.add("User-Agent", self._core.config.user_agent)
         if self._access is not None and self._access.may_see(path):
             for name, value in self._access.credentials.headers(request.method, str(request.uri)):
                 headers.add(name, value)
-        self.sent = replace(request, headers=headers)
+        self.sent = Request(request.method, request.uri, headers, request.body)
         self._try = _Try(self, self.sent, path)
+        self._living += 1
         self._try.transaction = self._core.transactions.send_request(now, self.sent, path, self._try)
         if len(self._paths) > 1:
             self._core.timers.set(self, _SILENCE, now + self._core.config.failover_s)
@@ -256,6 +283,17 @@ class ClientRequest:
         else:
             self._report(now, 408, reason_phrase(408))
 
+    def handle_try_terminated(self, attempt: _Try) -> None:
+        """Let go of a transaction that has terminated."""
+        self._living -= 1
+        if attempt is self._try:
+            self._try = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._is_done and not self._living:
+            self._owner = _NOBODY
+
     @property
     def _may_fail_over(self) -> bool:
         return len(self._paths) > 1 and self._cancel_headers is None and not self._is_done
@@ -296,6 +334,7 @@ class ClientRequest:
         if self._query is not None:
             self._core.drop_query(self._query)
         self._owner.handle_no_response(now, self, status, reason)
+        self._let_go()
 
     def _stop_timers(self) -> None:
         self._core.timers.cancel(self, _LIMIT)
@@ -322,6 +361,10 @@ class _Try:
     def handle_failure(self, now: float, failure: Failure) -> None:
         """Pass on that it failed."""
         self._client.handle_try_failed(now, self, failure)
+
+    def handle_terminated(self) -> None:
+        """Pass on that nothing more comes."""
+        self._client.handle_try_terminated(self)
 
 
 def _cancel_of(request: Request, extra: HeaderFields, user_agent: str) -> Request:

@@ -17,11 +17,12 @@ from typing import Protocol
 
 from trunkline.sip.dialog import Dialog, DialogId
 from trunkline.sip.finding.outages import Outages
-from trunkline.sip.headers import NameAddr, Replaces, SipUri, Uri, Via
+from trunkline.sip.headers import NameAddr, Parameters, Replaces, SipUri, Uri, Via
 from trunkline.sip.message import Request, Response
 from trunkline.sip.timers import TimerQueue
 from trunkline.sip.transaction import BRANCH_COOKIE, CancelUser, ServerTransaction, ServerUser, Timing, TransactionLayer
 from trunkline.sip.types import (
+    Alias,
     ContactPolicy,
     Event,
     HeaderFields,
@@ -71,6 +72,9 @@ class Referral(Protocol):
         """Tell the peer how the new call is going."""
 
 
+_TRANSPORTS = {transport.value: transport for transport in Transport}
+
+
 def hop_of(uri: Uri, *, transport: Transport | None = None) -> Hop | None:
     """Say where a request to this URI goes, None if by no way that we speak.   RFC 3263 section 4.
 
@@ -78,10 +82,10 @@ def hop_of(uri: Uri, *, transport: Transport | None = None) -> Hop | None:
     """
     if not isinstance(uri, SipUri):
         return None
-    named = (uri.parameter("transport") or "").lower()
-    if named and named not in list(Transport):
+    named, is_secure = uri.parameter("transport"), uri.scheme == "sips"
+    chosen = _TRANSPORTS.get(named.lower()) if named else transport
+    if named and chosen is None:
         return None
-    chosen, is_secure = Transport(named) if named else transport, uri.scheme == "sips"
     if is_secure and chosen is not None:
         chosen = chosen.secured
         if chosen is None:
@@ -117,6 +121,11 @@ class Core:
     def __init__(self, config: UaConfig, rng: Random, user: ServerUser, accept_methods: frozenset[str]) -> None:
         self.config = config
         self.allowed_methods = (*METHODS, *sorted(accept_methods - set(METHODS)))
+        self.capabilities: HeaderFields = (
+            ("Allow", ", ".join(self.allowed_methods)),
+            ("Supported", ", ".join(OPTION_TAGS)),
+        )
+        """Allow and Supported.   RFC 3261 section 20.5, 20.37."""
         self._for_application = accept_methods
         self.rng = rng
         self.timers = TimerQueue()
@@ -124,6 +133,7 @@ class Core:
         self.transactions = TransactionLayer(self.timing, self.timers, user)
         self.events: deque[Event] = deque()
         self.queries: deque[RouteQuery] = deque()
+        self.aliases: deque[Alias] = deque()
         self.dialogs: dict[DialogId, DialogOwner] = {}
         self.counters: Counter[str] = Counter()
         self.outages = Outages()
@@ -162,16 +172,11 @@ class Core:
         """Whether no dialog lives and nothing of ours waits for an answer."""
         return not self.dialogs and not self.referrals and not self._waiting and self.transactions.is_quiet
 
-    @property
-    def capabilities(self) -> HeaderFields:
-        """Allow and Supported.   RFC 3261 section 20.5, 20.37."""
-        return (("Allow", ", ".join(self.allowed_methods)), ("Supported", ", ".join(OPTION_TAGS)))
-
     def response(
         self, request: Request, status: int, reason: str | None = None, *, to_tag: str | None = None
     ) -> Response:
-        """Build a response of ours; a To tag is made where none is given."""
-        response = request.response(status, reason, to_tag=to_tag or self.token())
+        """Build a response of ours; a To tag is made where there is none and none is given."""
+        response = request.response(status, reason, to_tag=to_tag or self.token)
         response.headers.add("Server", self.config.user_agent)
         if status == 405:
             response.headers.add("Allow", ", ".join(self.allowed_methods))
@@ -207,9 +212,11 @@ class Core:
         """Say where a request of a dialog goes: by its routes, its flow, or to its remote target.
 
         A peer without a proxy before it is answered on the connection that it opened, and past a NAT (`UaConfig`).
-        RFC 3261 section 12.2.1.1; RFC 5626 section 5.3; RFC 7118 section 5.
+        What runs under TLS stays there. RFC 3261 section 12.2.1.1; RFC 5626 section 5.3; RFC 7118 section 5.
         """
         hop, flow = hop_of(dialog.next_uri), dialog.flow
+        if hop is not None and hop.transport is Transport.WS and flow is not None and flow.transport.is_secure:
+            hop = replace(hop, transport=Transport.WSS)  # a URI says `ws` for both, as Record-Route of a proxy does
         if dialog.route_set or flow is None:
             return hop
         target, source, policy = dialog.remote_target, flow.remote[0], self.config.contact_policy
@@ -229,7 +236,9 @@ class Core:
         """Make the Via of a new request on this path. loop_key: of the call that we pass on by it (`has_been_here`)."""
         host = self.config.advertised_host or path.local[0]
         mark = f"-{self._loop_mark(loop_key)}" if loop_key else ""
-        parameters = (("rport", None), ("branch", f"{BRANCH_COOKIE}{self.token()}{mark}"))
+        parameters: Parameters = (("rport", None), ("branch", f"{BRANCH_COOKIE}{self.token()}{mark}"))
+        if path.transport is Transport.TLS and self.config.offers_aliases:
+            parameters = (*parameters, ("alias", None))
         return Via(path.transport.upper(), host.strip("[]"), path.local[1], parameters)
 
     def has_been_here(self, request: Request, loop_key: str) -> bool:

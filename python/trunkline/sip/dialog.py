@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trunkline.sip.headers import NameAddr, SipUri, Uri
-from trunkline.sip.message import HeaderList, Message, Request, Response
+from trunkline.sip.headers import HeaderList, NameAddr, SipUri, Uri
+from trunkline.sip.message import Message, Request, Response
 from trunkline.sip.types import Path
 
 DialogId = tuple[str, str, str]

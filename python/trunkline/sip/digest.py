@@ -73,7 +73,10 @@ def digest_response(
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a server asks for. algorithm: one that we have. has_qop: it offers `auth`."""
+    """What a server asks for. algorithm: one that we have. has_qop: it offers `auth`.
+
+    hides_user: it knows users by the hash of their names, and wants nothing else to be seen (RFC 7616 section 3.4.4).
+    """
 
     realm: str
     nonce: str
@@ -82,6 +85,7 @@ class Challenge:
     opaque: str | None
     is_stale: bool
     is_proxy: bool
+    hides_user: bool = False
 
     @classmethod
     def read(cls, text: str, *, is_proxy: bool) -> Challenge | None:
@@ -98,7 +102,16 @@ class Challenge:
             return None
         opaque = value.get("opaque") if value.has("opaque") else None
         is_stale = value.get("stale").lower() == "true"
-        return cls(value.get("realm"), value.get("nonce"), algorithm, bool(qops), opaque, is_stale, is_proxy)
+        return cls(
+            value.get("realm"),
+            value.get("nonce"),
+            algorithm,
+            bool(qops),
+            opaque,
+            is_stale,
+            is_proxy,
+            value.get("userhash").lower() == "true",
+        )
 
 
 def challenges_of(response: Response) -> tuple[Challenge, ...]:
@@ -166,8 +179,11 @@ class Credentials:
             nonce_count=count,
             cnonce=cnonce,
         )
+        shown = self._username
+        if challenge.hides_user:
+            shown = _digest(challenge.algorithm, f"{self._username}:{challenge.realm}")
         fields = [
-            f"username={quote(self._username)}",
+            f"username={quote(shown)}",
             f"realm={quote(challenge.realm)}",
             f"nonce={quote(challenge.nonce)}",
             f"uri={quote(uri)}",
@@ -178,6 +194,8 @@ class Credentials:
             fields += ["qop=auth", f"nc={count}"]
         if has_cnonce:
             fields.append(f'cnonce="{cnonce}"')
+        if challenge.hides_user:
+            fields.append("userhash=true")
         if challenge.opaque is not None:
             fields.append(f"opaque={quote(challenge.opaque)}")
         return "Proxy-Authorization" if challenge.is_proxy else "Authorization", f"Digest {', '.join(fields)}"
@@ -226,7 +244,7 @@ class Verdict(StrEnum):
     ACCEPTED = "accepted"
     MISSING = "missing"
     STALE = "stale"
-    """Right, but for a nonce that has expired or was used: challenge again with `stale=true`."""
+    """For a nonce that has expired, was used or is not the sender's: challenge again with `stale=true`."""
     WRONG = "wrong"
 
 
@@ -256,30 +274,49 @@ class DigestServer:
         self._max_nonces = max_nonces
         self._counts: OrderedDict[str, int] = OrderedDict()
 
-    def challenges(self, now: float, *, is_stale: bool = False) -> tuple[str, ...]:
-        """Values of WWW-Authenticate (or Proxy-Authenticate), the strongest first."""
-        nonce = self._nonce(int(now * 1000), self._rng.getrandbits(64))
+    def challenges(self, now: float, *, source: str = "", is_stale: bool = False) -> tuple[str, ...]:
+        """Values of WWW-Authenticate (or Proxy-Authenticate), the strongest first.
+
+        source: whoever is asked. An answer from anywhere else is as good as stale, so that nobody who sends in
+        somebody else's name can have passwords judged.
+        """
+        nonce = self._nonce(int(now * 1000), self._rng.getrandbits(64), source)
         stale = ", stale=true" if is_stale else ""
         return tuple(
             f'Digest realm={quote(self._realm)}, nonce="{nonce}", algorithm={name}, qop="auth"{stale}'
             for name in self._algorithms
         )
 
-    def verify(self, now: float, values: Iterable[str], method: str, password_of: PasswordOf) -> tuple[Verdict, str]:
+    def verify(
+        self, now: float, values: Iterable[str], method: str, password_of: PasswordOf, *, source: str = ""
+    ) -> tuple[Verdict, str]:
         """Judge the Authorization values of a request; the second part is the user name that was accepted, or empty."""
+        value = self._ours(values)
+        if value is None:
+            return Verdict.MISSING, ""
+        stamp = self._stamp(value.get("nonce"), source)
+        if stamp is None or now * 1000 - stamp > self._lifetime_s * 1000:
+            return Verdict.STALE, ""
+        return self._judge(value, method, password_of)
+
+    def claimed(self, values: Iterable[str]) -> str | None:
+        """Say whose password `verify` would judge; None if nobody's is shown. Costs no hash."""
+        value = self._ours(values)
+        return None if value is None else value.get("username")
+
+    def _ours(self, values: Iterable[str]) -> AuthValue | None:
         for text in values:
             try:
                 value = AuthValue.parse(text)
             except SipParseError:
                 continue
             if value.scheme.lower() == "digest" and value.get("realm") == self._realm:
-                return self._judge(now, value, method, password_of)
-        return Verdict.MISSING, ""
+                return value
+        return None
 
-    def _judge(self, now: float, value: AuthValue, method: str, password_of: PasswordOf) -> tuple[Verdict, str]:
+    def _judge(self, value: AuthValue, method: str, password_of: PasswordOf) -> tuple[Verdict, str]:
         username, nonce = value.get("username"), value.get("nonce")
         algorithm = value.get("algorithm", "MD5").upper().replace("-SESS", "-sess")
-        stamp = self._stamp(nonce)
         if algorithm not in _STRENGTH:
             return Verdict.WRONG, ""
         password = password_of(username)
@@ -297,22 +334,21 @@ class DigestServer:
         is_right = hmac.compare_digest(expected.encode(), value.get("response").encode("utf-8", "surrogateescape"))
         if not is_right or password is None or value.get("qop") != "auth":
             return Verdict.WRONG, ""
-        is_live = stamp is not None and now * 1000 - stamp <= self._lifetime_s * 1000
-        if not is_live or not self._count_up(nonce, value.get("nc")):
+        if not self._count_up(nonce, value.get("nc")):
             return Verdict.STALE, ""
         return Verdict.ACCEPTED, username
 
-    def _nonce(self, stamp_ms: int, salt: int) -> str:
+    def _nonce(self, stamp_ms: int, salt: int, source: str) -> str:
         text = f"{stamp_ms:x}.{salt:016x}"
-        seal = hmac.new(self._secret, text.encode(), "sha256").hexdigest()[:32]
+        seal = hmac.new(self._secret, f"{text}.{source}".encode(), "sha256").hexdigest()[:32]
         return f"{text}.{seal}"
 
-    def _stamp(self, nonce: str) -> int | None:
-        """Milliseconds at which we made this nonce; None if we did not."""
+    def _stamp(self, nonce: str, source: str) -> int | None:
+        """Milliseconds at which we made this nonce for a source; None if we did not."""
         stamp, _, rest = nonce.partition(".")
         salt = rest.partition(".")[0]
         try:
-            ours = self._nonce(int(stamp, 16), int(salt, 16))
+            ours = self._nonce(int(stamp, 16), int(salt, 16), source)
         except ValueError:
             return None
         return int(stamp, 16) if hmac.compare_digest(ours.encode(), nonce.encode("utf-8", "replace")) else None

@@ -132,13 +132,10 @@ def answer_bad(core: Core, error: BadRequestError, path: Path) -> tuple[Path, by
 def stamp(request: Request, path: Path) -> None:
     """Note in the top Via where the request came from.   RFC 3261 section 18.2.1, RFC 3581 section 4."""
     via, (host, port) = request.top_via, path.remote
-    stamped = via
-    if via.has_parameter("rport"):
-        stamped = stamped.with_parameter("rport", str(port))
-    if via.host.lower() != host.lower() or stamped is not via:
-        stamped = stamped.with_parameter("received", host)
-    if stamped is not via:
-        request.headers.set_top_via(stamped)
+    wants_port = via.has_parameter("rport")
+    if wants_port or via.host.lower() != host.lower():
+        stamped = via.with_parameter("rport", str(port)) if wants_port else via
+        request.headers.set_top_via(stamped.with_parameter("received", host))
 
 
 def response_path(request: Request, path: Path) -> Path:

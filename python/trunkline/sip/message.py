@@ -1,209 +1,43 @@
-"""SIP messages as values: start line, ordered header list, body.
+"""SIP messages as values: start line, header list, body.
 
-Owns header order and names (compact forms are expanded), the building of responses, and the last gate before the wire:
-nothing with CR, LF or NUL is ever written that did not come in that way.   RFC 3261 sections 7, 8.2.6.
+Owns the building of responses, and the last gate before the wire: nothing with CR, LF or NUL is ever written that did
+not come in that way.   RFC 3261 sections 7, 8.2.6.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeVar
 
 from trunkline.errors import LocalProtocolError, SipParseError
 from trunkline.sip.headers import (
     CSeq,
+    HeaderList,
     NameAddr,
     Reason,
     Uri,
     Via,
-    check_field,
     is_token,
-    parse_list,
     parse_number,
     split_outside,
 )
 from trunkline.sip.phrases import reason_phrase
 
 SDP = "application/sdp"
-
-_COMPACT = {
-    "a": "Accept-Contact",
-    "b": "Referred-By",
-    "c": "Content-Type",
-    "d": "Request-Disposition",
-    "e": "Content-Encoding",
-    "f": "From",
-    "i": "Call-ID",
-    "j": "Reject-Contact",
-    "k": "Supported",
-    "l": "Content-Length",
-    "m": "Contact",
-    "o": "Event",
-    "r": "Refer-To",
-    "s": "Subject",
-    "t": "To",
-    "u": "Allow-Events",
-    "v": "Via",
-    "x": "Session-Expires",
-}
-
-_Value = TypeVar("_Value")
+_START_LINE_BYTES = 80
+"""Of a request, with Content-Length, roughly."""
 
 
-@lru_cache(maxsize=1_024)
-def _known_as(name: str) -> tuple[str, str]:
-    """Return a header's name in lower case, and as it is written in full."""
-    full = _COMPACT.get(name.lower(), name)
-    return full.lower(), full
+_LONGEST_REMEMBERED = 256
 
 
-class HeaderList:
-    """Header fields in order; names compare without regard to case. Values are unfolded text.
+def _words(value: str) -> tuple[str, ...]:
+    return tuple([word for word in split_outside(value, ",") if word])
 
-    Bytes that are not UTF-8 survive as surrogate escapes.
-    """
 
-    __slots__ = ("_fields", "_index", "_typed")
-
-    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
-        """Build from fields of our own; LocalProtocolError on CR, LF or NUL."""
-        self._fields: list[tuple[str, str, str]] = []
-        self._index: dict[str, tuple[str, ...]] | None = None
-        """Values by name in lower case, made when they are first asked for after a change."""
-        self._typed: dict[str, Any] = {}
-        for name, value in fields:
-            self.add(name, value)
-
-    @classmethod
-    def received(cls, fields: Iterable[tuple[str, str]]) -> HeaderList:
-        """Build from parsed fields: they hold no line breaks, and may hold a NUL that we have to echo."""
-        headers = cls()
-        headers._fields = [(*_known_as(name), value) for name, value in fields]
-        return headers
-
-    def copy(self) -> HeaderList:
-        """Return an independent list with the same fields."""
-        twin = HeaderList()
-        twin._fields = self._fields.copy()
-        return twin
-
-    def add(self, name: str, value: str) -> None:
-        """Append a field."""
-        check_field(name, value)
-        self._change()
-        self._fields.append((name.lower(), name, value))
-
-    def prepend(self, name: str, value: str) -> None:
-        """Put a field before all others."""
-        check_field(name, value)
-        self._change()
-        self._fields.insert(0, (name.lower(), name, value))
-
-    def extend_received(self, name: str, other: HeaderList) -> None:
-        """Append all fields of this name from a received list, as they came."""
-        self._change()
-        key = name.lower()
-        self._fields.extend(entry for entry in other._fields if entry[0] == key)
-
-    def echo(self, name: str, other: HeaderList) -> None:
-        """Append the first field of this name from a received list, as it came."""
-        self._change()
-        key = name.lower()
-        self._fields.extend([entry for entry in other._fields if entry[0] == key][:1])
-
-    def set(self, name: str, value: str) -> None:
-        """Put one field in the place of all of this name, or at the end."""
-        check_field(name, value)
-        self._change()
-        key = name.lower()
-        at = next((index for index, entry in enumerate(self._fields) if entry[0] == key), len(self._fields))
-        self._fields = [entry for entry in self._fields if entry[0] != key]
-        self._fields.insert(at, (key, name, value))
-
-    def set_top_via(self, via: Via) -> None:
-        """Put a Via in the place of the newest one, leaving those behind it as they came."""
-        self._change()
-        for index, (key, name, value) in enumerate(self._fields):
-            if key == "via":
-                older = split_outside(value, ",")[1:]
-                self._fields[index] = (key, name, ", ".join((str(via), *older)))
-                return
-
-    def remove(self, name: str) -> None:
-        """Drop all fields of this name."""
-        self._change()
-        key = name.lower()
-        self._fields = [entry for entry in self._fields if entry[0] != key]
-
-    def get(self, name: str) -> str | None:
-        """Value of the first field of this name."""
-        values = self._values(name.lower())
-        return values[0] if values else None
-
-    def get_all(self, name: str) -> tuple[str, ...]:
-        """Values of all fields of this name, in order."""
-        return self._values(name.lower())
-
-    @property
-    def repeated(self) -> tuple[str, ...]:
-        """Names of which there is more than one field, in lower case."""
-        return tuple(key for key, values in self._by_name().items() if len(values) > 1)
-
-    def _values(self, key: str) -> tuple[str, ...]:
-        return (self._index or self._by_name()).get(key, ())
-
-    def release(self) -> None:
-        """Give back the memory of what can be derived anew: nobody is expected to ask for it soon."""
-        self._index, self._typed = None, {}
-
-    def _by_name(self) -> dict[str, tuple[str, ...]]:
-        index = self._index
-        if index is None:
-            index = self._index = {}
-            for known, _, value in self._fields:
-                index[known] = (*index[known], value) if known in index else (value,)
-        return index
-
-    def _change(self) -> None:
-        """Forget what was derived from the fields."""
-        self._index = None
-        if self._typed:
-            self._typed.clear()
-
-    def one(self, name: str, parse: Callable[[str], _Value]) -> _Value:
-        """Typed value of a header that must be there exactly once; SipParseError if not. The value is remembered."""
-        known = self._typed.get(name)
-        if known is None:
-            values = self._values(name.lower())
-            if len(values) != 1:
-                raise SipParseError(f"{name} is missing" if not values else f"more than one {name}")
-            known = self._typed[name] = parse(values[0])
-        return known
-
-    def many(self, name: str, parse: Callable[[str], _Value]) -> tuple[_Value, ...]:
-        """Typed values of a header that may be repeated. The values are remembered."""
-        known = self._typed.get(name)
-        if known is None:
-            known = self._typed[name] = parse_list(self.get_all(name), parse)
-        return known
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter([(name, value) for _, name, value in self._fields])
-
-    def __len__(self) -> int:
-        return len(self._fields)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, HeaderList):
-            return NotImplemented
-        return [entry[::2] for entry in self._fields] == [entry[::2] for entry in other._fields]
-
-    __hash__ = None  # type: ignore[assignment]  # it is mutable
-
-    def __repr__(self) -> str:
-        return f"HeaderList({[name for _, name, _ in self._fields]})"
+_words_known = lru_cache(maxsize=1_024)(_words)
+"""Lists of words are the same in all messages of a peer."""
 
 
 class _Message:
@@ -216,27 +50,27 @@ class _Message:
     @property
     def sip_call_id(self) -> str:
         """The Call-ID."""
-        return self.headers.one("Call-ID", str.strip)
+        return self.headers.sip_call_id
 
     @property
     def cseq(self) -> CSeq:
         """Sequence number and method."""
-        return self.headers.one("CSeq", CSeq.parse)
+        return self.headers.cseq
 
     @property
     def from_(self) -> NameAddr:
         """The From header."""
-        return self.headers.one("From", NameAddr.parse)
+        return self.headers.from_
 
     @property
     def to(self) -> NameAddr:
         """The To header."""
-        return self.headers.one("To", NameAddr.parse)
+        return self.headers.to
 
     @property
     def vias(self) -> tuple[Via, ...]:
         """All Via values, the newest first."""
-        return self.headers.many("Via", Via.parse)
+        return self.headers.vias
 
     @property
     def top_via(self) -> Via:
@@ -249,19 +83,17 @@ class _Message:
     @property
     def contacts(self) -> tuple[NameAddr, ...]:
         """All Contact values; none for `*`."""
-        if self.headers.get("Contact") == "*":
-            return ()
-        return self.headers.many("Contact", NameAddr.parse)
+        return self.headers.contacts
 
     @property
     def record_routes(self) -> tuple[NameAddr, ...]:
         """All Record-Route values, in the order of the message."""
-        return self.headers.many("Record-Route", NameAddr.parse)
+        return self.headers.record_routes
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
         """All Reason values."""
-        return self.headers.many("Reason", Reason.parse)
+        return self.headers.many("reason", Reason.parse)
 
     def reason_cause(self, protocol: str) -> int | None:
         """Cause of the Reason header of a protocol (lower case); None if there is none or it cannot be read."""
@@ -279,7 +111,7 @@ class _Message:
     def asserted_identities(self) -> tuple[NameAddr, ...]:
         """All P-Asserted-Identity values; none if they cannot be read.   RFC 3325 section 9.1."""
         try:
-            return self.headers.many("P-Asserted-Identity", NameAddr.parse)
+            return self.headers.many("p-asserted-identity", NameAddr.parse)
         except SipParseError:
             return ()
 
@@ -310,8 +142,11 @@ class _Message:
 
     def option_tags(self, name: str) -> tuple[str, ...]:
         """Words of Require, Supported, Allow, ... in their order; none if they cannot be read."""
+        values = self.headers.get_all(name)
         try:
-            return tuple(word for value in self.headers.get_all(name) for word in split_outside(value, ",") if word)
+            if len(values) == 1 and len(values[0]) <= _LONGEST_REMEMBERED:
+                return _words_known(values[0])
+            return tuple([word for value in values for word in _words(value)])
         except SipParseError:
             return ()
 
@@ -321,12 +156,7 @@ class _Message:
         return headers
 
     def _to_bytes(self, start_line: str) -> bytes:
-        if "\r" in start_line or "\n" in start_line or "\0" in start_line:
-            raise LocalProtocolError("CR, LF or NUL in a start line")
-        lines = [start_line]
-        lines += [f"{name}: {value}" for key, name, value in self.headers._fields if key != "content-length"]
-        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
-        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+        return self.headers.write(start_line, self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,37 +177,30 @@ class Request(_Message):
 
     def with_body(self, content_type: str, body: bytes) -> Request:
         """Return a copy with this body."""
-        return replace(self, headers=self._headers_with_type(content_type), body=body)
+        return Request(self.method, self.uri, self._headers_with_type(content_type), body)
+
+    @property
+    def about_bytes(self) -> int:
+        """About how long the message is when it is written."""
+        return _START_LINE_BYTES + self.headers.about_bytes + len(self.body)
 
     @property
     def routes(self) -> tuple[NameAddr, ...]:
         """All Route values, the next hop first."""
-        return self.headers.many("Route", NameAddr.parse)
+        return self.headers.routes
 
-    def response(self, status: int, reason: str | None = None, *, to_tag: str | None = None) -> Response:
+    def response(
+        self, status: int, reason: str | None = None, *, to_tag: str | Callable[[], str] | None = None
+    ) -> Response:
         """Build a response: Via, From, To, Call-ID and CSeq as they came, and a To tag where there is none.
 
-        RFC 3261 section 8.2.6; Timestamp goes back in a 100.
+        to_tag: or who makes one if it is needed.   RFC 3261 section 8.2.6; Timestamp goes back in a 100.
         """
-        headers = HeaderList()
-        headers.extend_received("Via", self.headers)
-        headers.echo("From", self.headers)
-        to = self.headers.get("To") or ""
-        if to_tag is not None and status > 100 and self._may_be_tagged():
-            to = f"{to};tag={to_tag}"
-        headers._fields.append(("to", "To", to))
-        headers._change()
-        headers.echo("Call-ID", self.headers)
-        headers.echo("CSeq", self.headers)
-        if status == 100:
-            headers.echo("Timestamp", self.headers)
+        tag = None
+        if to_tag is not None and status > 100 and self.headers.may_be_tagged:
+            tag = to_tag if isinstance(to_tag, str) else to_tag()
+        headers = HeaderList.of_response(self.headers, tag, with_timestamp=status == 100)
         return Response(status, reason or reason_phrase(status), headers)
-
-    def _may_be_tagged(self) -> bool:
-        try:
-            return self.to.tag is None
-        except SipParseError:
-            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,7 +218,7 @@ class Response(_Message):
 
     def with_body(self, content_type: str, body: bytes) -> Response:
         """Return a copy with this body."""
-        return replace(self, headers=self._headers_with_type(content_type), body=body)
+        return Response(self.status, self.reason, self._headers_with_type(content_type), body)
 
 
 Message = Request | Response

@@ -10,16 +10,20 @@ from itertools import count
 from typing import Final
 
 from trunkline.errors import LocalProtocolError
-from trunkline.sip.client import AccountAccess, ClientRequest
-from trunkline.sip.core import Core, hop_of
+from trunkline.sip.client import AccountAccess, ClientRequest, challenges_of
+from trunkline.sip.core import Core
 from trunkline.sip.dialog import Dialog
-from trunkline.sip.headers import NameAddr, SipUri, Uri, check_field, plain_text
-from trunkline.sip.message import HeaderList, Request, Response
-from trunkline.sip.types import HeaderFields, MessageAnswered, MessageId, MessageRequest
+from trunkline.sip.headers import plain_text
+from trunkline.sip.message import Request, Response
+from trunkline.sip.types import HeaderFields, Hop, MessageAnswered, MessageId, MessageRequest
 
 METHOD: Final = "MESSAGE"
-ACCEPTED: Final = ("text/plain", "text/html", "message/cpim", "application/im-iscomposing+xml")
-"""Content types that the application is asked about."""
+ACCEPTED: Final = (
+    *("text/plain", "text/html", "message/cpim"),
+    *("application/im-iscomposing+xml", "message/imdn+xml"),
+)
+"""Content types that the application is asked about: texts, and what tells of their writing (RFC 3994), delivery and
+reading (RFC 5438)."""
 MAX_BYTES: Final = 16_384
 """Of a body, both ways. What is too long for UDP goes by TCP (RFC 3428 section 8)."""
 
@@ -43,9 +47,8 @@ class OutgoingMessage:
         self._core = core
         self._template = template
 
-    def send(self, now: float, target: Uri, access: AccountAccess | None) -> None:
-        """Send it outside dialogs, through the account's server if there is an account."""
-        hop = hop_of(target) if access is None else access.home
+    def send(self, now: float, hop: Hop | None, access: AccountAccess | None) -> None:
+        """Send it outside dialogs."""
         ClientRequest(self._core, self, self._template, hop=hop, next_cseq=count(1).__next__, access=access).start(now)
 
     def send_within(self, now: float, dialog: Dialog, access: AccountAccess | None) -> None:
@@ -59,30 +62,12 @@ class OutgoingMessage:
 
     def handle_final(self, now: float, client: ClientRequest, response: Response) -> None:
         """Tell the answer."""
-        self._core.emit(MessageAnswered(self.id, response.status, plain_text(response.reason)))
+        answered = MessageAnswered(self.id, response.status, plain_text(response.reason), challenges_of(response))
+        self._core.emit(answered)
 
     def handle_no_response(self, now: float, client: ClientRequest, status: int, reason: str) -> None:
         """Tell that there is none."""
         self._core.emit(MessageAnswered(self.id, status, plain_text(reason)))
-
-
-def template_outside(core: Core, message: MessageRequest, target: Uri, routes: tuple[NameAddr, ...]) -> Request:
-    """Write a MESSAGE without Via and CSeq. LocalProtocolError if its texts cannot be put on the wire."""
-    account = message.account
-    if account is not None:
-        own = NameAddr(SipUri.of(account.login, account.domain), message.display_name or account.display_name or "")
-    else:
-        host = core.config.advertised_host or "anonymous.invalid"
-        own = NameAddr(SipUri.of(message.caller or "anonymous", host), message.display_name or "")
-    check_field("From", own.display_name)
-    headers = HeaderList()
-    headers.add("Max-Forwards", "70")
-    headers.add("From", str(own.with_parameter("tag", core.token())))
-    headers.add("To", str(NameAddr(target)))
-    headers.add("Call-ID", core.token())
-    for route in routes:
-        headers.add("Route", str(route))
-    return with_text(Request(METHOD, target, headers), message)
 
 
 def with_text(request: Request, message: MessageRequest) -> Request:

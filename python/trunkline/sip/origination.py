@@ -6,9 +6,10 @@ import re
 
 from trunkline.errors import LocalProtocolError, SipParseError
 from trunkline.sip.core import Core
-from trunkline.sip.headers import NameAddr, Replaces, SipUri, Uri, check_field, is_token, parse_uri
-from trunkline.sip.message import SDP, HeaderList, Request
-from trunkline.sip.types import Account, HeaderFields, Identity, InviteRequest
+from trunkline.sip.headers import HeaderList, NameAddr, Replaces, SipUri, Uri, check_field, is_token, parse_uri
+from trunkline.sip.message import SDP, Request
+from trunkline.sip.messaging import METHOD, with_text
+from trunkline.sip.types import Account, HeaderFields, Identity, InviteRequest, MessageRequest
 
 _ROUTING_HEADERS = {"via", "route", "record-route", "max-forwards", "from", "to", "call-id", "cseq", "contact"}
 _ABILITY_HEADERS = {"allow", "supported", "require", "proxy-require", "user-agent", "expires"}
@@ -48,8 +49,37 @@ def initial_invite(core: Core, request: InviteRequest, target: Uri, *, routes: t
 
     routes: preloaded, as the account's registrar wants them (RFC 3608).
     """
+    invite = _opening(core, request, "INVITE", target, routes, core.capabilities)
+    if request.max_breadth is not None:
+        invite.headers.add("Max-Breadth", str(request.max_breadth))
+    if request.replaces is not None:
+        try:
+            invite.headers.add("Replaces", str(Replaces.parse(request.replaces)))
+        except SipParseError as error:
+            raise LocalProtocolError("bad Replaces") from error
+        invite.headers.add("Require", "replaces")
+    return invite if request.sdp is None else invite.with_body(SDP, request.sdp.encode())
+
+
+def initial_message(core: Core, request: MessageRequest, target: Uri, *, routes: tuple[NameAddr, ...] = ()) -> Request:
+    """Build a MESSAGE outside dialogs without Via and CSeq; it has no Contact.   RFC 3428 section 4.
+
+    LocalProtocolError as `initial_invite`, and if the text cannot be sent.
+    """
+    return with_text(_opening(core, request, METHOD, target, routes), request)
+
+
+def _opening(
+    core: Core,
+    request: InviteRequest | MessageRequest,
+    method: str,
+    target: Uri,
+    routes: tuple[NameAddr, ...],
+    capabilities: HeaderFields = (),
+) -> Request:
+    """Build what such requests have in common: who, to whom, by which way."""
     if not 0 < request.max_forwards <= 255:
-        raise LocalProtocolError("a call that may take no further hop")
+        raise LocalProtocolError("a request that may take no further hop")
     account = request.account
     own: Uri
     if account is not None:
@@ -62,31 +92,21 @@ def initial_invite(core: Core, request: InviteRequest, target: Uri, *, routes: t
     identity = request.identity or Identity()
     if identity.is_anonymous:
         own, name = SipUri.of("anonymous", "anonymous.invalid"), "Anonymous"
+    check_field("From", name)
     headers = HeaderList()
     headers.add("Max-Forwards", str(request.max_forwards))
     headers.add("From", str(NameAddr(own, name, (("tag", core.token()),))))
     headers.add("To", str(NameAddr(target)))
     headers.add("Call-ID", core.token())
-    for field_name, value in (*core.capabilities, *allowed_headers(request.extra_headers)):
+    for field_name, value in (*capabilities, *allowed_headers(request.extra_headers), *_identity_headers(identity)):
         headers.add(field_name, value)
-    for field_name, value in _identity_headers(identity):
-        headers.add(field_name, value)
-    if request.max_breadth is not None:
-        headers.add("Max-Breadth", str(request.max_breadth))
     for route in (*routes, *request.routes):
         check_field("Route", str(route))
         headers.add("Route", str(route))
     for field_name, value in request.credentials:
         check_field(field_name, value)
         headers.add(field_name, value)
-    if request.replaces is not None:
-        try:
-            headers.add("Replaces", str(Replaces.parse(request.replaces)))
-        except SipParseError as error:
-            raise LocalProtocolError("bad Replaces") from error
-        headers.add("Require", "replaces")
-    invite = Request("INVITE", target, headers)
-    return invite if request.sdp is None else invite.with_body(SDP, request.sdp.encode())
+    return Request(method, target, headers)
 
 
 def _identity_headers(identity: Identity) -> HeaderFields:

@@ -1,7 +1,7 @@
 """Bytes to messages: datagrams, and frames cut out of a stream.
 
-Any bytes end in a value or in `SipParseError`; nothing else leaves this module. A request that can be read well enough
-to be answered ends in `BadRequestError`, which carries it together with the status to answer. Limits stand at the top.
+`trunkline._media` reads messages: any bytes end in a value or in `SipParseError`. A request that can be read well
+enough to be answered ends in `BadRequestError`, which carries it together with the status to answer.
 RFC 3261 sections 7, 18.3 and 25; RFC 5626 section 3.5.1 (keep-alives).
 """
 
@@ -10,33 +10,34 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from trunkline._media import MAX_HEADERS, MAX_LINE_BYTES, MAX_MESSAGE_BYTES, MAX_VIAS
+from trunkline._media import read_message as parse_message
 from trunkline.errors import SipParseError
-from trunkline.sip.headers import OpaqueUri, is_token, parse_number, parse_uri
-from trunkline.sip.message import HeaderList, Message, Request, Response
+from trunkline.sip.message import Request
 
-MAX_MESSAGE_BYTES = 65_536
-MAX_LINE_BYTES = 8_192
-MAX_HEADERS = 128
-MAX_VIAS = 64
+__all__ = [
+    "MAX_HEADERS",
+    "MAX_LINE_BYTES",
+    "MAX_MESSAGE_BYTES",
+    "MAX_VIAS",
+    "PING",
+    "PONG",
+    "BadRequestError",
+    "StreamFramer",
+    "is_keep_alive",
+    "parse_branch",
+    "parse_message",
+]
 
 PING = b"\r\n\r\n"
 """A keep-alive on a stream; answered with `PONG`."""
 PONG = b"\r\n"
 
-_REQUEST_LINE = re.compile(r"([^ ]+) (.+) SIP/([0-9]+\.[0-9]+) *", re.IGNORECASE | re.DOTALL)
-_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE | re.DOTALL)
 _CONTENT_LENGTH = re.compile(rb"^(?:content-length|l)[ \t]*:[ \t]*([0-9]{1,9})[ \t]*\r$", re.IGNORECASE | re.MULTILINE)
 _TOP_BRANCH = re.compile(
     rb"([A-Z]+) [^\r\n]*\r\n(?:[^\r\n]*\r\n)*?(?:Via|v)[ \t]*:[^\r\n,]*;[ \t]*branch[ \t]*=[ \t]*([^;,\s]+)",
     re.IGNORECASE,
 )
-_SINGLE = {
-    name.lower(): name
-    for name in ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type", "Expires")
-}
-# Headers whose values go into requests of ours; elsewhere RFC 3261 allows a NUL in a quoted string.
-_NO_NUL = ("Call-ID", "Contact", "Record-Route")
-_TAG = re.compile(r"[!-~]+")
 
 
 class BadRequestError(SipParseError):
@@ -51,107 +52,6 @@ class BadRequestError(SipParseError):
 def is_keep_alive(data: bytes) -> bool:
     """Whether a datagram only holds a NAT binding open: CRLFs, NULs or nothing (RFC 5626, common practice)."""
     return len(data) <= 8 and not data.strip(b"\r\n\0 ")
-
-
-def parse_message(data: bytes) -> Message:
-    """Read one datagram or one frame; bytes after Content-Length are ignored.
-
-    SipParseError if there is nothing to answer, BadRequestError if there is.
-    """
-    if len(data) > MAX_MESSAGE_BYTES:
-        raise SipParseError("a message over the size limit")
-    head, blank_line, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
-    if not blank_line:
-        raise SipParseError("no end of the headers")
-    start_line, *lines = _unfolded_lines(head)
-    headers = HeaderList.received([_field(line) for line in lines])
-    status = _STATUS_LINE.fullmatch(start_line)
-    if status is not None:
-        response = Response(int(status[1]), status[2] or "", headers, _body(headers, body))
-        _check(response)
-        return response
-    return _request(start_line, headers, body)
-
-
-def _unfolded_lines(head: bytes) -> list[str]:
-    if len(head) <= MAX_LINE_BYTES and b"\r\n " not in head and b"\r\n\t" not in head:
-        texts = head.decode("utf-8", "surrogateescape").split("\r\n")
-        if not head.count(b"\r") == head.count(b"\n") == len(texts) - 1:
-            raise SipParseError("CR or LF alone")
-        if len(texts) - 1 > MAX_HEADERS:
-            raise SipParseError("too many headers")
-        return texts
-    lines: list[bytes] = []
-    for line in head.split(b"\r\n"):
-        if b"\r" in line or b"\n" in line:
-            raise SipParseError("CR or LF alone")
-        if line[:1] in (b" ", b"\t") and lines:
-            lines[-1] += b" " + line.strip(b" \t")
-        else:
-            lines.append(line)
-        if len(lines[-1]) > MAX_LINE_BYTES:
-            raise SipParseError("a line over the size limit")
-    if len(lines) - 1 > MAX_HEADERS:
-        raise SipParseError("too many headers")
-    return [line.decode("utf-8", "surrogateescape") for line in lines]
-
-
-def _field(line: str) -> tuple[str, str]:
-    name, colon, value = line.partition(":")
-    if not colon or not (is_token(name) or is_token(name := name.rstrip(" \t"))):
-        raise SipParseError("a header line without a name")
-    return name, value.strip(" \t")
-
-
-def _body(headers: HeaderList, rest: bytes) -> bytes:
-    lengths = headers.get_all("Content-Length")
-    if not lengths:
-        return rest
-    length = parse_number(lengths[0])
-    if len(lengths) > 1 or length > len(rest):
-        raise SipParseError("Content-Length and body do not agree")
-    return rest[:length]
-
-
-def _request(start_line: str, headers: HeaderList, rest: bytes) -> Request:
-    found = _REQUEST_LINE.fullmatch(start_line)
-    if found is None or not is_token(found[1]):
-        raise SipParseError("neither a request line nor a status line")
-    method, uri_text, version = found.groups()
-    fallback = Request(method, OpaqueUri("", uri_text), headers)
-    if version != "2.0":
-        raise BadRequestError(f"SIP version {version}", fallback, 505)
-    try:
-        request = Request(method, parse_uri(uri_text), headers, _body(headers, rest))
-        _check(request)
-    except SipParseError as error:
-        raise BadRequestError(str(error), fallback) from error
-    return request
-
-
-def _check(message: Message) -> None:
-    """Make sure that what every message must have is there, once, and that what routes it can be read.
-
-    After this the typed properties of the message do not raise.   RFC 3261 section 8.1.1.
-    """
-    headers = message.headers
-    for name in headers.repeated:
-        if name in _SINGLE:
-            raise SipParseError(f"more than one {_SINGLE[name]}")
-    if len(message.vias) > MAX_VIAS:
-        raise SipParseError("too many Via values")
-    _ = message.top_via, message.contacts, message.record_routes
-    cseq, from_, to = message.cseq, message.from_, message.to
-    if not message.sip_call_id or any("\0" in value for name in _NO_NUL for value in headers.get_all(name)):
-        raise SipParseError("an empty Call-ID, or a NUL")
-    if not all(tag is None or _TAG.fullmatch(tag) for tag in (from_.tag, to.tag)):
-        raise SipParseError("bad tag")
-    if isinstance(message, Request):
-        _ = message.routes
-        if cseq.method != message.method:
-            raise SipParseError("CSeq names another method")
-    if (hops := headers.get("Max-Forwards")) is not None:
-        parse_number(hops, maximum=255)
 
 
 def parse_branch(data: bytes) -> tuple[str, str]:

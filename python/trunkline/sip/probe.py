@@ -8,8 +8,8 @@ from __future__ import annotations
 from trunkline.errors import SipParseError
 from trunkline.sip.client import AccountAccess, ClientRequest
 from trunkline.sip.core import Core
-from trunkline.sip.headers import NameAddr, SipUri, parse_number
-from trunkline.sip.message import SDP, HeaderList, Request, Response
+from trunkline.sip.headers import HeaderList, NameAddr, SipUri, parse_number
+from trunkline.sip.message import SDP, Request, Response
 from trunkline.sip.types import Probed, ProbeId
 
 

@@ -18,8 +18,9 @@ from trunkline.sip.headers import Replaces, SipUri, plain_text
 from trunkline.sip.invite import InboundInvite, InviteUsage
 from trunkline.sip.message import SDP, Request
 from trunkline.sip.parser import BadRequestError
-from trunkline.sip.transaction import ServerTransaction
+from trunkline.sip.transaction import ServerKey, ServerTransaction, server_key
 from trunkline.sip.types import (
+    Alias,
     HeaderFields,
     IncomingInvite,
     IncomingRequest,
@@ -27,6 +28,7 @@ from trunkline.sip.types import (
     InviteId,
     MessageReceived,
     Path,
+    Transport,
 )
 
 _RETRY_AFTER_S = 5
@@ -62,31 +64,30 @@ class Reception:
         """Give a request to its transaction, or turn it away where there are too many."""
         inspection.stamp(request, path)
         transactions = self._core.transactions
-        back = inspection.response_path(request, path)
-        is_full = transactions.server_count >= self._core.config.max_transactions
-        is_new_work = request.method not in ("ACK", "CANCEL") and request.to.tag is None
-        if is_full and is_new_work and not transactions.is_known(request):
-            self._core.counters["overload"] += 1
-            response = self._core.response(request, 503)
-            response.headers.add("Retry-After", str(_RETRY_AFTER_S))
-            transactions.transmit(back, response.to_bytes())
-            return
-        if self._gate is not None and self._is_strange(request):
-            verdict = self._gate.judge(now, request, path)
-            if not isinstance(verdict, Admitted):
-                self._turn_away(request, back, verdict)
+        key, back = server_key(request), inspection.response_path(request, path)
+        if request.method != "ACK" and not transactions.is_known(key):
+            is_full = transactions.server_count >= self._core.config.max_transactions
+            if is_full and request.method != "CANCEL" and request.to.tag is None:
+                self._core.counters["overload"] += 1
+                response = self._core.response(request, 503)
+                response.headers.add("Retry-After", str(_RETRY_AFTER_S))
+                transactions.transmit(back, response.to_bytes())
                 return
-            self._peer = verdict.peer
-        transactions.handle_request(now, request, back)
+            if self._gate is not None and self._is_strange(request, key):
+                verdict = self._gate.judge(now, request, path)
+                if not isinstance(verdict, Admitted):
+                    self._turn_away(request, back, verdict)
+                    return
+                self._peer = verdict.peer
+        if path.transport is Transport.TLS and request.top_via.has_parameter("alias"):
+            self._core.aliases.append(Alias(path, request.top_via.port or path.transport.default_port))
+        transactions.handle_request(now, request, back, key)
         self._peer = ""
 
-    def _is_strange(self, request: Request) -> bool:
-        """Whether a request belongs to nothing of ours: no transaction, no dialog, no Contact that we registered."""
-        transactions = self._core.transactions
-        if request.method == "ACK" or transactions.is_known(request):
-            return False
+    def _is_strange(self, request: Request, key: ServerKey) -> bool:
+        """Whether a request that is new belongs to nothing of ours: no dialog, no Contact that we registered."""
         if request.method == "CANCEL":
-            return transactions.invite_of(request) is None
+            return self._core.transactions.invite_of(key) is None
         if request.to.tag is not None:
             return dialog_id_of(request) not in self._core.dialogs
         called = request.uri.username if isinstance(request.uri, SipUri) else ""
@@ -147,6 +148,11 @@ class Reception:
                 content_type=request.content_type or "text/plain",
                 text=request.body.decode("utf-8", "replace"),
                 path=transaction.path,
+                target=plain_text(str(request.uri)),
+                headers=_plain_fields(request) if call is None else (),
+                asserted=tuple(plain_text(str(known.uri)) for known in request.asserted_identities),
+                privacy=tuple(plain_text(word) for word in request.privacy),
+                peer=self._peer,
             )
         )
 
@@ -179,13 +185,13 @@ class Reception:
             del self._waiting[request]
 
     def _handle_cancel(self, now: float, transaction: ServerTransaction) -> None:
-        invite = self._core.transactions.invite_of(transaction.request)
+        invite = self._core.transactions.invite_of(transaction.key)
         if invite is None:
             transaction.respond(now, self._core.response(transaction.request, 481))
             return
         transaction.respond(now, self._core.response(transaction.request, 200, to_tag=invite.to_tag))
         if invite.owner is not None:
-            invite.owner.handle_cancel(now, invite)
+            invite.owner.handle_cancel(now, invite, transaction.request)
 
     def _handle_invite(self, now: float, transaction: ServerTransaction) -> None:
         request = transaction.request
@@ -268,4 +274,4 @@ class _Unanswered:
 
 
 def _plain_fields(request: Request) -> HeaderFields:
-    return tuple((name, plain_text(value)) for name, value in request.headers)
+    return tuple([(name, plain_text(value)) for name, value in request.headers])

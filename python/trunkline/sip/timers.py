@@ -17,51 +17,54 @@ class TimerOwner(Protocol):
         """Act on a timer that is due; it is no longer set."""
 
 
+_Key = tuple[TimerOwner, str]
+_Entry = tuple[float, int, _Key]
+"""Deadline, number, whose it is. The number tells entries of one deadline apart before owners are compared."""
+
+
 class TimerQueue:
     """Timers by owner and name; setting one again replaces it."""
 
-    __slots__ = ("_deadlines", "_heap", "_serial")
+    __slots__ = ("_entries", "_heap", "_serial")
 
     def __init__(self) -> None:
-        self._deadlines: dict[tuple[TimerOwner, str], tuple[float, int]] = {}
-        self._heap: list[tuple[float, int, TimerOwner, str]] = []
+        self._entries: dict[_Key, _Entry] = {}
+        self._heap: list[_Entry] = []
+        """What was set; it is live if it is still the entry of its owner and name."""
         self._serial = count()
 
     def set(self, owner: TimerOwner, name: str, deadline: float) -> None:
         """Make the timer due at deadline. Equal deadlines run in the order of setting."""
-        serial = next(self._serial)
-        self._deadlines[(owner, name)] = (deadline, serial)
-        heapq.heappush(self._heap, (deadline, serial, owner, name))
-        if len(self._heap) > 64 + 4 * len(self._deadlines):
-            self._heap = [entry for entry in self._heap if self._is_live(entry)]
+        entry = (deadline, next(self._serial), (owner, name))
+        self._entries[entry[2]] = entry
+        heapq.heappush(self._heap, entry)
+        if len(self._heap) > 64 + 4 * len(self._entries):
+            self._heap = list(self._entries.values())
             heapq.heapify(self._heap)
 
     def cancel(self, owner: TimerOwner, name: str) -> None:
         """Forget the timer; no error if it is not set."""
-        self._deadlines.pop((owner, name), None)
+        self._entries.pop((owner, name), None)
 
     def is_set(self, owner: TimerOwner, name: str) -> bool:
         """Whether the timer waits."""
-        return (owner, name) in self._deadlines
+        return (owner, name) in self._entries
 
     def next_deadline(self) -> float | None:
         """When the earliest timer is due."""
-        while self._heap and not self._is_live(self._heap[0]):
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        heap, entries = self._heap, self._entries
+        while heap and entries.get(heap[0][2]) is not heap[0]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
 
     def pop_due(self, now: float) -> tuple[TimerOwner, str] | None:
         """Take the earliest timer that is due."""
         deadline = self.next_deadline()
         if deadline is None or deadline > now:
             return None
-        _, _, owner, name = heapq.heappop(self._heap)
-        del self._deadlines[(owner, name)]
-        return owner, name
+        key = heapq.heappop(self._heap)[2]
+        del self._entries[key]
+        return key
 
     def __len__(self) -> int:
-        return len(self._deadlines)
-
-    def _is_live(self, entry: tuple[float, int, TimerOwner, str]) -> bool:
-        deadline, serial, owner, name = entry
-        return self._deadlines.get((owner, name)) == (deadline, serial)
+        return len(self._entries)

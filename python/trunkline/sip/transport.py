@@ -13,9 +13,8 @@ from contextlib import suppress
 from functools import partial
 from random import Random, SystemRandom
 
-import structlog
-
-from trunkline.sip.finding.targets import Question, Search, Target
+from trunkline.observability.logging import get_logger
+from trunkline.sip.finding.targets import Question, Search, Target, target_of_address
 from trunkline.sip.resolver import DnsResolver, Resolver
 from trunkline.sip.transports.intake import Intake
 from trunkline.sip.transports.listening import Listener, StreamLimits
@@ -54,7 +53,7 @@ refreshed together."""
 UDP_MAX_BYTES = 1_300
 """RFC 3261 section 18.1.1, for a path whose MTU is not known."""
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class SipShell:
@@ -64,6 +63,9 @@ class SipShell:
     tls: of TLS and WSS, both ways; ConfigError if its files cannot be used. origins: pages that may open a WebSocket.
     on_event: called for each event, in order, from the loop and never from within a verb. It may call any verb.
     """
+
+    _loop: asyncio.AbstractEventLoop
+    """The one that `start` ran on. To look it up for every message takes longer than to read its clock."""
 
     def __init__(
         self,
@@ -113,7 +115,8 @@ class SipShell:
         return self._counters + self._sockets.counters + Counter(self._ua.counters)
 
     async def start(self) -> None:
-        """Bind and listen. ConnectFailed if an address cannot be bound."""
+        """Bind and listen, on the running loop from now on. ConnectFailed if an address cannot be bound."""
+        self._loop = asyncio.get_running_loop()
         await self._sockets.open()
         self._network.start()
 
@@ -244,7 +247,7 @@ class SipShell:
     # --- what comes in ---
 
     def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._loop.time()
 
     def _handle_data(self, data: bytes, path: Path) -> None:
         """Queue what a socket has read; the turn that takes it comes once all sockets have been looked at."""
@@ -252,7 +255,7 @@ class SipShell:
         if refusal is not None:
             self._sockets.send(Transmit(path, refusal))
         if self._reading is None:
-            self._reading = asyncio.get_running_loop().call_soon(self._read)
+            self._reading = self._loop.call_soon(self._read)
 
     def _read(self) -> None:
         """Handle what waits, for a bounded time: then the sockets are emptied again, and timers run."""
@@ -267,7 +270,7 @@ class SipShell:
                 self._guard(partial(self._ua.handle_datagram, now, waiting.data, waiting.path))
             now = self._now()
             if now >= until:
-                self._reading = asyncio.get_running_loop().call_soon(self._read)
+                self._reading = self._loop.call_soon(self._read)
                 return
 
     def _handle_unreachable(self, path: Path, detail: str) -> None:
@@ -300,28 +303,34 @@ class SipShell:
             while (query := self._ua.poll_query()) is not None:
                 is_moving = True
                 self._find_routes(query)
+            while (alias := self._ua.poll_alias()) is not None:
+                self._sockets.note_alias(alias)
             while (transmit := self._ua.poll_transmit()) is not None:
                 is_moving = True
                 if not self._sockets.send(transmit):
                     self._ua.handle_unreachable(self._now(), transmit.path)
         if self._delivery is None:
-            self._delivery = asyncio.get_running_loop().call_soon(self._deliver)
+            self._delivery = self._loop.call_soon(self._deliver)
         self._arm()
         if self._is_stopping and self._ua.is_idle:
             self._idle.set()
 
     def _arm(self) -> None:
-        """Have the timer go off no later than something is due. One that goes off too early costs less than a new one.
+        """Have the timer go off soon after something is due. One that goes off too early costs less than a new one.
 
-        Most deadlines are far away and withdrawn before they come.
+        Most deadlines are far away and withdrawn before they come. What is due within the slack of each other is done
+        in one go: every call leaves transactions behind that end one by one, and a wake-up costs more than their end.
         """
         deadline = self._ua.poll_timeout()
-        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+        if deadline is None:
+            return
+        latest = deadline + self._ua.timer_slack_s
+        if self._timer is not None and self._timer_at <= latest:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = deadline
-        self._timer = asyncio.get_running_loop().call_at(deadline, self._handle_timeout)
+        self._timer_at = deadline if deadline <= self._now() else latest
+        self._timer = self._loop.call_at(self._timer_at, self._handle_timeout)
 
     def _deliver(self) -> None:
         self._delivery = None
@@ -342,12 +351,16 @@ class SipShell:
             if is_open or flow.transport.is_websocket:  # behind a browser's connection nobody listens
                 self._ua.handle_routes(self._now(), query.id, [flow] if is_open else [])
                 return
+        known = target_of_address(query.hop, self._sockets.usable_transports)
+        if known is not None:
+            self._ua.handle_routes(self._now(), query.id, self._paths(query, (known,)))
+            return
         search = Search(query.hop, self._sockets.usable_transports, self._rng)
         questions = search.poll_questions()
         if not questions:
             self._ua.handle_routes(self._now(), query.id, self._paths(query, search.targets))
             return
-        task = asyncio.get_running_loop().create_task(self._look_up(query, search, questions))
+        task = self._loop.create_task(self._look_up(query, search, questions))
         self._lookups.add(task)
         task.add_done_callback(self._lookups.discard)
 

@@ -19,8 +19,8 @@ from trunkline.sip.gate import Gate
 from trunkline.sip.headers import ReferTo, Replaces, check_field
 from trunkline.sip.invite import InboundInvite, InviteUsage, OutboundInvite
 from trunkline.sip.message import Request, Response
-from trunkline.sip.messaging import METHOD, OutgoingMessage, template_outside, with_text
-from trunkline.sip.origination import initial_invite, target_of
+from trunkline.sip.messaging import METHOD, OutgoingMessage, with_text
+from trunkline.sip.origination import initial_invite, initial_message, target_of
 from trunkline.sip.parser import PING, PONG, BadRequestError, is_keep_alive, parse_branch, parse_message
 from trunkline.sip.probe import Probe
 from trunkline.sip.reception import Reception
@@ -28,6 +28,7 @@ from trunkline.sip.registrar.forwarding import ForwardedRegister
 from trunkline.sip.transaction import ServerTransaction
 from trunkline.sip.types import (
     Account,
+    Alias,
     Event,
     FlowClosed,
     HeaderFields,
@@ -186,8 +187,10 @@ class UserAgent:
             return message_id
         access = None if message.account is None else self._accounts.access(message.account)
         target = target_of(message.target_uri, message.account)
-        template = template_outside(self._core, message, target, () if access is None else access.service_routes)
-        OutgoingMessage(self._core, message_id, template).send(now, target, access)
+        routes = () if access is None else access.service_routes
+        template = initial_message(self._core, message, target, routes=routes)
+        hop = message.hop or (hop_of(target) if access is None else access.home)
+        OutgoingMessage(self._core, message_id, template).send(now, hop, access)
         return message_id
 
     def refer(self, now: float, invite: InviteId, request: ReferRequest) -> ReferId:
@@ -313,6 +316,10 @@ class UserAgent:
         outbox = self._core.transactions.outbox
         return outbox.popleft() if outbox else None
 
+    def poll_alias(self) -> Alias | None:
+        """Next connection on which a peer wants to be sent requests as well."""
+        return self._core.aliases.popleft() if self._core.aliases else None
+
     def poll_event(self) -> Event | None:
         """Next event for the application."""
         return self._core.events.popleft() if self._core.events else None
@@ -320,6 +327,11 @@ class UserAgent:
     def poll_timeout(self) -> float | None:
         """When `handle_timeout` is due, or None."""
         return self._core.timers.next_deadline()
+
+    @property
+    def timer_slack_s(self) -> float:
+        """How much later `handle_timeout` may come without harm: little beside the shortest of our intervals, T1."""
+        return self._core.config.t1_s / 25
 
     @property
     def is_idle(self) -> bool:

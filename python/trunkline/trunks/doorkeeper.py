@@ -1,34 +1,47 @@
 """Who may call in: trunks by their addresses, users by digest, nobody else.   RFC 3261 section 22, RFC 7616.
 
-Owns the verdict on requests from outside and the guesses of passwords that each source has left. A refusal says nothing
+Owns the verdict on requests from outside; how many wrong passwords are heard is `sip.guesses`. A refusal says nothing
 of whether a user exists: the same answer, at the same cost.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections import OrderedDict
+from functools import lru_cache
 from random import Random
 from typing import Final
 
 from trunkline.sip.digest import DigestServer, HashedPassword, Verdict
 from trunkline.sip.gate import Admitted, Ignored, Turned
 from trunkline.sip.gate import Verdict as GateVerdict
+from trunkline.sip.guesses import Guesses
 from trunkline.sip.message import Request
 from trunkline.sip.types import Path
-from trunkline.trunks.limits import TokenBucket
 from trunkline.trunks.model import TRUNK_PREFIX, USER_PREFIX, Directory, Network
 
-GUESSES: Final = 10
-"""Wrong passwords that one address may send at once; one more every `GUESS_S`."""
-GUESS_S: Final = 30.0
-MAX_SOURCES: Final = 4096
+KNOWN_ADDRESSES: Final = 1_024
+"""Of which it is remembered whose they are: every request asks for that."""
 
 
 class Doorkeeper:
-    """The gate of a node's user agent. It keeps nothing of those it lets in."""
+    """The gate of a node's user agent. It keeps nothing of those it lets in but whose their address is."""
 
     def __init__(self, directory: Directory, rng: Random) -> None:
+        self._rng = rng
+        self._guesses = Guesses()
+        self._terms = _terms_of(directory)
+        self._digest = DigestServer(self._terms[0], rng, algorithms=self._terms[1])
+        self._read(directory)
+
+    def change(self, directory: Directory) -> None:
+        """Judge by another directory from now on. Nonces stay good while realm and algorithms are the same."""
+        terms = _terms_of(directory)
+        if terms != self._terms:
+            self._terms = terms
+            self._digest = DigestServer(terms[0], self._rng, algorithms=terms[1])
+        self._read(directory)
+
+    def _read(self, directory: Directory) -> None:
         self._sources: tuple[tuple[Network, str], ...] = tuple(
             # The narrowest network decides where several hold an address.
             sorted(
@@ -36,12 +49,10 @@ class Doorkeeper:
                 key=lambda source: -source[0].prefixlen,
             )
         )
+        self.trunk_at = lru_cache(maxsize=KNOWN_ADDRESSES)(self._trunk_at)
+        """Names the trunk whose calls come from an IP address; None if there is none."""
         self._passwords = {user.name: user.password for user in directory.users}
         self._is_dropping = directory.is_dropping_strangers
-        is_hashed = any(isinstance(user.password, HashedPassword) for user in directory.users)
-        algorithms = ("MD5",) if is_hashed else ("SHA-256", "MD5")
-        self._digest = DigestServer(directory.realm, rng, algorithms=algorithms)
-        self._guesses: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def judge(self, now: float, request: Request, path: Path) -> GateVerdict:
         """See `sip.gate.Gate`."""
@@ -59,8 +70,7 @@ class Doorkeeper:
         """See `sip.gate.Gate`."""
         return not self._is_dropping or self.trunk_at(path.remote[0]) is not None
 
-    def trunk_at(self, host: str) -> str | None:
-        """Name the trunk whose calls come from an address; None if there is none."""
+    def _trunk_at(self, host: str) -> str | None:
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
@@ -72,25 +82,25 @@ class Doorkeeper:
     def _judge_call(self, now: float, request: Request, path: Path) -> GateVerdict:
         if not self._passwords:
             return self._strange()
-        credentials = request.headers.get_all("Authorization")
-        if credentials and not self._may_guess(path.remote[0], now):
-            return self._strange()
-        verdict, user = self._digest.verify(now, credentials, request.method, self._passwords.get)
+        credentials, host = request.headers.get_all("Authorization"), path.remote[0]
+        claimed = self._digest.claimed(credentials)
+        if claimed is not None and not self._guesses.is_heard(now, host, claimed):
+            return Ignored("strangers_guessing") if self._is_dropping else Turned(403, "strangers_guessing")
+        verdict, user = self._digest.verify(now, credentials, request.method, self._passwords.get, source=host)
         if verdict is Verdict.ACCEPTED:
-            self._guesses.pop(path.remote[0], None)
+            self._guesses.note_right(host, user)
             return Admitted(f"{USER_PREFIX}{user}")
-        challenges = self._digest.challenges(now, is_stale=verdict is Verdict.STALE)
+        if verdict is Verdict.WRONG and claimed is not None:
+            self._guesses.note_wrong(now, host, claimed)
+        challenges = self._digest.challenges(now, source=host, is_stale=verdict is Verdict.STALE)
         counter = "strangers_wrong_password" if verdict is Verdict.WRONG else "strangers_challenged"
         return Turned(401, counter, tuple(("WWW-Authenticate", challenge) for challenge in challenges))
 
     def _strange(self) -> GateVerdict:
         return Ignored("strangers_dropped") if self._is_dropping else Turned(403, "strangers_refused")
 
-    def _may_guess(self, host: str, now: float) -> bool:
-        bucket = self._guesses.get(host)
-        if bucket is None:
-            bucket = self._guesses[host] = TokenBucket(1.0 / GUESS_S, GUESSES)
-        self._guesses.move_to_end(host)
-        while len(self._guesses) > MAX_SOURCES:
-            self._guesses.popitem(last=False)
-        return bucket.take(now)
+
+def _terms_of(directory: Directory) -> tuple[str, tuple[str, ...]]:
+    """Return the realm of challenges, and their algorithms: a hashed password is of use with MD5 alone."""
+    is_hashed = any(isinstance(user.password, HashedPassword) for user in directory.users)
+    return directory.realm, ("MD5",) if is_hashed else ("SHA-256", "MD5")

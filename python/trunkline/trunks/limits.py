@@ -8,27 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class TokenBucket:
-    """Lets `burst` things happen at once, and `rate_per_s` in the long run."""
-
-    __slots__ = ("_burst", "_filled_at", "_rate_per_s", "_tokens")
-
-    def __init__(self, rate_per_s: float, burst: int) -> None:
-        self._rate_per_s = rate_per_s
-        self._burst = float(burst)
-        self._tokens = self._burst
-        self._filled_at: float | None = None
-
-    def take(self, now: float) -> bool:
-        """Take one token; False if there is none. A clock that steps back gives and takes nothing."""
-        if self._filled_at is not None and now > self._filled_at:
-            self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate_per_s)
-        self._filled_at = now
-        if self._tokens < 1.0 - 1e-9:
-            return False
-        self._tokens -= 1.0
-        return True
+from trunkline.buckets import TokenBucket
 
 
 class Way(StrEnum):
@@ -64,9 +44,13 @@ class Capacity:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.active = dict.fromkeys(Way, 0)
-        self._buckets = (
-            {} if limits.calls_per_s is None else {way: TokenBucket(limits.calls_per_s, limits.burst) for way in Way}
-        )
+        self._buckets = _buckets(limits)
+
+    def change(self, limits: Limits) -> None:
+        """Go by other limits from now on. Calls above them stay; tokens are kept while the rate is the same."""
+        before, self._limits = self._limits, limits
+        if (before.calls_per_s, before.burst) != (limits.calls_per_s, limits.burst):
+            self._buckets = _buckets(limits)
 
     def admit(self, now: float, way: Way) -> Limited | None:
         """Count a call that begins; or say which limit it meets, and count nothing.
@@ -88,3 +72,9 @@ class Capacity:
     def release(self, way: Way) -> None:
         """Count a call that is over."""
         self.active[way] -= 1
+
+
+def _buckets(limits: Limits) -> dict[Way, TokenBucket]:
+    if limits.calls_per_s is None:
+        return {}
+    return {way: TokenBucket(limits.calls_per_s, limits.burst) for way in Way}

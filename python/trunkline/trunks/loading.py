@@ -24,7 +24,7 @@ from trunkline.errors import ConfigError, LocalProtocolError
 from trunkline.sdp.codecs import CodecTerms
 from trunkline.sdp.security import MediaSecurity
 from trunkline.sip.digest import HashedPassword
-from trunkline.sip.headers import SipUri
+from trunkline.sip.headers import SipUri, check_field
 from trunkline.sip.types import Account, Transport
 from trunkline.trunks.health import HealthPolicy
 from trunkline.trunks.identity import FORBIDDEN_HEADERS, HeaderRules, IdentityHeader, IdentityPolicy
@@ -82,6 +82,8 @@ def _trunk(name: str, config: TrunkConfig) -> Trunk:
         for host in (config.host, config.outbound_proxy, identity.from_domain):
             if host is not None:
                 SipUri.of(config.login, host)
+        for text in (config.login, config.authentication_name):
+            check_field("From", text or "")
     except LocalProtocolError as error:
         raise ConfigError(f"trunks.{name}: {error}") from error
     return Trunk(

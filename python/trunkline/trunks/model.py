@@ -1,6 +1,7 @@
 """What is known of trunks and of where calls go, as the node's settings say it.
 
-Owns the shapes; `loading` makes them of the settings. Nothing here changes while the node runs.
+Owns the shapes; `loading` makes them of the settings. Nothing here changes: settings that are read again make a new
+`Directory`.
 """
 
 from __future__ import annotations

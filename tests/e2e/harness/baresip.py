@@ -202,6 +202,11 @@ class Baresip(Process):
             raise self.failure("recorded nothing")
         return read_wav(files[-1])
 
+    def heard_lately(self, seconds: float) -> tuple[Samples, int]:
+        """Return the end of that recording, which is written as it hears, and its rate."""
+        samples, rate_hz = self.heard()
+        return samples[-int(seconds * rate_hz) :], rate_hz
+
     def stop(self, timeout_s: float = 10) -> int:
         """End the phone; see Process."""
         status = super().stop(timeout_s)

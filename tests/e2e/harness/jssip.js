@@ -1,7 +1,7 @@
 // A page as a user of JsSIP writes it: one user agent, one call at a time, every event noted in the order it came.
 // Expects `JsSIP` beside it.
 (() => {
-  const state = { agent: null, call: null, statuses: [], failures: [] };
+  const state = { agent: null, call: null, waiting: null, statuses: [], failures: [] };
   const note = (status) => state.statuses.push(status);
   // The tone of the tests is what noise reduction takes for noise.
   const mediaConstraints = {
@@ -58,6 +58,9 @@
       follow(session);
       note("call incoming");
     });
+    state.agent.on("newMessage", ({ originator, message, request }) => {
+      if (originator === "remote") note(`text ${request.from.uri.user}: ${message._request.body}`);
+    });
     state.agent.start();
   }
 
@@ -74,6 +77,18 @@
     sendInfo: (digit) => state.call.sendDTMF(digit, { transportType: "INFO" }),
     sendEvent: (digit) => state.call.sendDTMF(digit, { transportType: "RFC2833" }),
     refer: (target) => state.call.refer(target),
+    consult: (target) => {
+      state.waiting = state.call;
+      window.page.call(target);
+    },
+    join: () => state.waiting.refer(state.call.remote_identity.uri, { replaces: state.call }),
+    text: (target, body) =>
+      state.agent.sendMessage(target, body, {
+        eventHandlers: {
+          succeeded: () => note("text taken"),
+          failed: ({ cause, response }) => note(`text refused ${response?.status_code ?? cause}`),
+        },
+      }),
     unregister: () => state.agent.unregister(),
     breakConnection: () => state.agent._transport.socket._ws.close(4000),
     stop: () => state.agent.stop(),

@@ -11,6 +11,7 @@ from sip.certificates import Files
 PORT = 5060
 TLS_PORT = 5061
 WS_PORT = 5066
+WSS_PORT = 5067
 DOMAIN = "phones.test"
 USERS = {"web": "web-secret", "phone": "phone-secret", "other": "other-secret"}
 """Accounts of the tests: login -> password."""
@@ -47,6 +48,7 @@ loadmodule "htable.so"
 modparam("htable", "htable", "users=>size=4;")
 modparam("registrar", "max_expires", 3600)
 modparam("registrar", "append_branches", 1)
+modparam("registrar", "gruu_enabled", 0)
 modparam("tm", "fr_timer", 5000)
 modparam("tm", "fr_inv_timer", 90000)
 
@@ -129,6 +131,7 @@ enable_tls=yes
 tcp_accept_no_cl=yes
 listen=tls:@ADDRESS@:@TLS_PORT@
 listen=tcp:@ADDRESS@:@WS_PORT@
+listen=tls:@ADDRESS@:@WSS_PORT@
 """,
     "EDGE_MODULES": """\
 loadmodule "tls.so"
@@ -137,6 +140,9 @@ loadmodule "websocket.so"
 loadmodule "nathelper.so"
 modparam("tls", "certificate", "@CERTIFICATE@")
 modparam("tls", "private_key", "@KEY@")
+modparam("tls", "ca_list", "@AUTHORITY@")
+modparam("tls", "verify_certificate", 1)
+modparam("tls", "require_certificate", 1)
 modparam("tls", "tls_method", "TLSv1.2+")
 modparam("nathelper|registrar", "received_avp", "$avp(RECEIVED)")
 """,
@@ -144,16 +150,18 @@ modparam("nathelper|registrar", "received_avp", "$avp(RECEIVED)")
 event_route[xhttp:request] {
     set_reply_close();
     set_reply_no_connect();
-    if ($Rp == @WS_PORT@ && $hdr(Upgrade) =~ "websocket" && $rm =~ "GET" && ws_handle_handshake()) exit;
+    if (($Rp == @WS_PORT@ || $Rp == @WSS_PORT@) && $hdr(Upgrade) =~ "websocket" && $rm =~ "GET") {
+        if (ws_handle_handshake()) exit;
+    }
     xhttp_reply("404", "Not Found", "", "");
 }
 
 onreply_route[EDGE] {
-    if (proto == WS || proto == TLS) add_contact_alias();
+    if (proto == WS || proto == WSS || proto == TLS) add_contact_alias();
 }
 """,
     "EDGE_ARRIVAL": """\
-    if (proto == WS || proto == TLS) {
+    if (proto == WS || proto == WSS || proto == TLS) {
         force_rport();
         if (is_method("REGISTER")) fix_nated_register();
         else if (is_method("INVITE|UPDATE")) add_contact_alias();
@@ -162,13 +170,16 @@ onreply_route[EDGE] {
     "EDGE_WITHIN": '            if ($du == $null || $du == "") handle_ruri_alias();',
     "EDGE_REPLIES": '    t_on_reply("EDGE");',
 }
-"""What it takes to speak TLS and WebSocket too: clients there are answered on the connection that they opened."""
+"""What it takes to speak TLS and WebSocket too: clients there are answered on the connection that they opened.
+
+Over TLS they show a certificate, as we do (mutual TLS).
+"""
 
 
 class Kamailio(Process):
     """The server on its host. users: login -> password. routes: number -> SIP URI of a peer that does not register.
 
-    certificate: of a server that also speaks TLS, and SIP over WebSocket.
+    certificate: of a server that also speaks TLS, and SIP over WebSocket. authority: who signs clients' certificates.
     """
 
     def __init__(
@@ -178,10 +189,11 @@ class Kamailio(Process):
         users: Mapping[str, str],
         routes: Mapping[str, str] | None = None,
         certificate: Files | None = None,
+        authority: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "kamailio.cfg"
-        config.write_text(_render(host.address, users, routes or {}, certificate))
+        config.write_text(_render(host.address, users, routes or {}, certificate, authority))
         self._has_edges = certificate is not None
         # -DD: stay in the foreground; -m, -M: megabytes of shared and private memory.
         argv = ["kamailio", "-f", str(config), "-DD", "-E", "-m", "64", "-M", "8", "-P", str(folder / "kamailio.pid")]
@@ -195,6 +207,7 @@ class Kamailio(Process):
         if self._has_edges:
             self.wait_for_port(TLS_PORT, "tcp")
             self.wait_for_port(WS_PORT, "tcp")
+            self.wait_for_port(WSS_PORT, "tcp")
 
     def contact_of(self, login: str) -> str:
         """Return the URI at which the login last registered."""
@@ -203,7 +216,13 @@ class Kamailio(Process):
         return str(contacts[-1])
 
 
-def _render(address: str, users: Mapping[str, str], routes: Mapping[str, str], certificate: Files | None) -> str:
+def _render(
+    address: str,
+    users: Mapping[str, str],
+    routes: Mapping[str, str],
+    certificate: Files | None,
+    authority: Path | None,
+) -> str:
     user_lines = "\n".join(f'    $sht(users=>{login}) = "{password}";' for login, password in users.items())
     route_lines = "\n".join(
         f'    if ($rU == "{number}") {{ $ru = "{uri}"; if (!t_relay()) sl_reply_error(); exit; }}'
@@ -216,7 +235,8 @@ def _render(address: str, users: Mapping[str, str], routes: Mapping[str, str], c
         text = text.replace(f"@{name}@", "" if certificate is None else part)
     if certificate is not None:
         values["CERTIFICATE"], values["KEY"] = str(certificate.certificate), str(certificate.key)
-        values["TLS_PORT"], values["WS_PORT"] = str(TLS_PORT), str(WS_PORT)
+        values["AUTHORITY"] = str(authority)
+        values |= {"TLS_PORT": str(TLS_PORT), "WS_PORT": str(WS_PORT), "WSS_PORT": str(WSS_PORT)}
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     return text

@@ -1,7 +1,8 @@
 """A UDP relay between browser and gateway that mistreats the browser's ClientHello, as real networks do.
 
 A ClientHello with a post-quantum key share does not fit one datagram. The relay tells the halves by the DTLS handshake
-header (RFC 6347 section 4.2.2) and swaps them, or loses the first half once; all else passes unchanged.
+header (RFC 6347 section 4.2.2) and swaps them, or loses the first half once; all else passes unchanged. A ClientHello
+is known by its random: browsers take the port of an earlier call again, and a repeated ClientHello has its random.
 """
 
 import selectors
@@ -18,10 +19,13 @@ Address = tuple[str, int]
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
 _RECORD_HEADER_BYTES = 13
+_HANDSHAKE_HEADER_BYTES = 12
+# Behind both headers and the two bytes of the version.
+_RANDOM = slice(_RECORD_HEADER_BYTES + _HANDSHAKE_HEADER_BYTES + 2, _RECORD_HEADER_BYTES + _HANDSHAKE_HEADER_BYTES + 34)
 
 
 class Mischief(StrEnum):
-    """What happens to the first ClientHello of each flow."""
+    """What happens to each ClientHello, the first time that it comes."""
 
     SWAP_HALVES = "swap_halves"
     LOSE_FIRST_HALF = "lose_first_half"
@@ -33,21 +37,20 @@ class _Flow:
 
     browser: Address
     towards_gateway: socket.socket
-    held: bytes | None = None
-    is_done: bool = False
 
 
 @dataclass(slots=True)
 class Middlebox:
-    """Relays between `outside` and `inside` on a host while the context is open. mistreated: flows that were hit."""
+    """Relays between `outside` and `inside` on a host while the context is open. mistreated: hellos that were hit."""
 
     host: Host
     outside: Address
     inside: Address
     mischief: Mischief
     mistreated: int = 0
-    split_hellos: int = 0
     _flows: dict[Address, _Flow] = field(default_factory=dict)
+    _hello: bytes | None = None
+    _held: tuple[_Flow, bytes] | None = None
     _is_closed: bool = False
     _thread: threading.Thread | None = None
     _listener: socket.socket | None = None
@@ -86,25 +89,25 @@ class Middlebox:
             flow.towards_gateway.connect(self.inside)
             self._flows[browser] = flow
             selector.register(flow.towards_gateway, selectors.EVENT_READ, flow)
-        for datagram in self._mistreat(flow, data):
-            flow.towards_gateway.send(datagram)
+        for through, datagram in self._mistreat(flow, data):
+            through.towards_gateway.send(datagram)
 
-    def _mistreat(self, flow: _Flow, data: bytes) -> list[bytes]:
+    def _mistreat(self, flow: _Flow, data: bytes) -> list[tuple[_Flow, bytes]]:
+        """What to send on, and through which flow: a browser may change its address between the halves."""
         half = _half_of_client_hello(data)
-        if flow.is_done or half is None:
-            return [data]
-        if half == "first" and flow.held is None:
-            self.split_hellos += 1
-            flow.held = data
+        if half == "first" and data[_RANDOM] != self._hello:
+            self._hello = data[_RANDOM]
             if self.mischief is Mischief.LOSE_FIRST_HALF:
-                flow.is_done = True
                 self.mistreated += 1
+            else:
+                self._held = (flow, data)
             return []
-        if half == "later" and flow.held is not None:
-            flow.is_done = True
+        if half == "later" and self._held is not None:
             self.mistreated += 1
-            return [data, flow.held]
-        return [data]
+            swapped = [(flow, data), self._held]
+            self._held = None
+            return swapped
+        return [(flow, data)]
 
 
 def _bound(address: Address) -> socket.socket:
@@ -115,7 +118,11 @@ def _bound(address: Address) -> socket.socket:
 
 def _half_of_client_hello(data: bytes) -> str | None:
     """Tell `first` or `later` for a fragment of a ClientHello that spans datagrams; None for anything else."""
-    if len(data) < _RECORD_HEADER_BYTES + 12 or data[0] != _HANDSHAKE or data[_RECORD_HEADER_BYTES] != _CLIENT_HELLO:
+    if (
+        len(data) < _RECORD_HEADER_BYTES + _HANDSHAKE_HEADER_BYTES
+        or data[0] != _HANDSHAKE
+        or data[_RECORD_HEADER_BYTES] != _CLIENT_HELLO
+    ):
         return None
     header = data[_RECORD_HEADER_BYTES:]
     length = int.from_bytes(header[1:4], "big")

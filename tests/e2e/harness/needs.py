@@ -9,6 +9,7 @@ _PACKAGES = {
     "baresip": "baresip-core",
     "chromium": "chromium",
     "kamailio": "kamailio",
+    "linphonec": "linphone-cli",
     "sipp": "sip-tester",
 }
 

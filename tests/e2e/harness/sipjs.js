@@ -34,6 +34,7 @@
         onCallAnswered: () => note("call confirmed"),
         onCallHangup: () => note("call ended"),
         onCallHold: (held) => note(held ? "call hold local" : "call unhold local"),
+        onMessageReceived: (text) => note(`text ${text}`),
         onCallDTMFReceived: (tone) => note(`call digit ${tone}`),
       },
     });
@@ -65,6 +66,11 @@
     hold: () => state.user.hold(),
     unhold: () => state.user.unhold(),
     sendInfo: (digit) => state.user.sendDTMF(digit),
+    text: (target, body) =>
+      state.user.message(target, body).then(
+        () => note("text sent"),
+        () => note("text refused"),
+      ),
     unregister: () => state.user.unregister(),
     stop: () => state.user.disconnect(),
     statuses: () => state.statuses,

@@ -2,7 +2,7 @@
 // Expects the SDK's own `Flashphoner` beside it, and #local and #remote in the page.
 (() => {
   const { SESSION_STATUS, CALL_STATUS } = Flashphoner.constants;
-  const state = { session: null, call: null, statuses: [], warnings: [] };
+  const state = { session: null, call: null, waiting: null, statuses: [], warnings: [] };
   const displays = () => ({
     localVideoDisplay: document.getElementById("local"),
     remoteVideoDisplay: document.getElementById("remote"),
@@ -46,6 +46,11 @@
     hold: () => state.call.hold(),
     unhold: () => state.call.unhold(),
     transfer: (target) => state.call.transfer(target),
+    consult: (callee) => {
+      state.waiting = state.call;
+      call(callee);
+    },
+    join: () => state.waiting.transfer(state.call.id()),
     caller: () => state.call.caller(),
     disconnect: () => state.session.disconnect(),
     statuses: () => state.statuses,

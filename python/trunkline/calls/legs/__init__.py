@@ -1,1 +1,1 @@
-"""The parts of a SIP leg: whom it talks to, and its side of offer and answer. `sip_leg` puts them together."""
+"""SIP legs: whom one talks to, its side of offer and answer, and a callee who has several."""

@@ -13,6 +13,8 @@ from trunkline.errors import InvalidCallState, NoRoute
 class NoReferrer:
     """A leg whose far side cannot transfer us, and whose place nobody else can take."""
 
+    __slots__ = ()
+
     def answer_referral(self, status: int) -> None:
         """Never asked."""
 
@@ -37,6 +39,8 @@ class NoReferrer:
 
 class NoClient:
     """A leg whose far side is not shown what happens in the call."""
+
+    __slots__ = ()
 
     def show_transfer(self, *, by: str = "", must_ask: bool = False) -> None:
         """Nobody to show it to."""

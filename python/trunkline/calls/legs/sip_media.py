@@ -6,10 +6,12 @@ descriptions there and back.   RFC 3264, RFC 3261 sections 13.2.1 and 14.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import replace
 
 from trunkline.calls.media_leg import LegContext, MediaLeg
 from trunkline.calls.model import LegDirection, LegKind
+from trunkline.calls.outcomes import nothing
 from trunkline.errors import SdpError
 from trunkline.media.types import Codec, Direction
 from trunkline.sdp.model import SessionDescription
@@ -23,6 +25,8 @@ class SipMedia(MediaLeg):
 
     terms: of the call or its trunk.
     """
+
+    __slots__ = ("_described", "_has_remote", "_remote_offer", "_reoffered", "_takes_info", "_wished")
 
     def __init__(
         self,
@@ -50,7 +54,9 @@ class SipMedia(MediaLeg):
 
     def _adopt(self, terms: MediaTerms) -> None:
         policy = self._context.policies[self._leg.kind].under(terms.codecs)
-        self._policy = self._beside = replace(policy, dtmf=terms.dtmf or policy.dtmf)
+        if terms.dtmf is not None and terms.dtmf is not policy.dtmf:
+            policy = replace(policy, dtmf=terms.dtmf)
+        self._policy = self._beside = policy
         self._leg.may_transcode = policy.may_transcode
 
     def _start_over(self, sdp: Negotiator, terms: MediaTerms) -> None:
@@ -62,16 +68,22 @@ class SipMedia(MediaLeg):
         self._offer = self._described = None
         self._has_remote = self._takes_info = False
 
-    async def open(self) -> None:
+    @property
+    def hears_of_hold(self) -> bool:
+        """Yes, by a re-INVITE."""
+        return True
+
+    def open(self) -> Awaitable[None]:
         """See `LegPort`."""
-        await self._open(self._remote_offer)
+        offer, self._remote_offer = self._remote_offer, None
+        return self._open(offer)
 
     def _first_offer(self, preferred: tuple[Codec, ...]) -> SessionDescription:
         """Make the offer of a call that we place, or whose caller leaves the offer to us."""
         self._offer = self._described = self._sdp.offer(self._towards(preferred), self._identity)
         return self._offer
 
-    async def accept(self, description: str) -> None:
+    def accept(self, description: str) -> Awaitable[None]:
         """Take an answer: of a 183 or 200 to our INVITE, or of the ACK to an offer that we made in a 200.
 
         Raises SdpError if there is none and none came before (RFC 3261 section 13.2.1 requires one).
@@ -80,32 +92,32 @@ class SipMedia(MediaLeg):
         if wished is not None:
             self._wished, self._described = wished, self._offer
         if not description and self._has_remote:
-            return
+            return nothing()
         if self._offer is None or not description:
             raise SdpError("answered without a description")
         # One that says nothing new counts too: a phone behind NAT may begin to send from elsewhere when it answers.
         agreement = self._sdp.accept(self._offer, parse(description))
         if wished is not None:
             self._note_hold(agreement.audio.direction)
-        await self._agree(agreement)
+        return self._agree(agreement)
 
-    async def _answer_late(self, description: str, preferred: tuple[Codec, ...]) -> SessionDescription:
+    def _answer_late(self, description: str, preferred: tuple[Codec, ...]) -> Awaitable[None]:
         """Answer the offer that we left to the callee.   RFC 3261 section 13.2.1, RFC 3264."""
         if not description:
             raise SdpError("answered without a description")
-        agreement = self._sdp.answer(parse(description), self._towards(preferred), self._identity)
-        await self._agree(agreement)
-        self._described = agreement.description
-        return agreement.description
+        return self._answer(parse(description), preferred)
 
-    async def describe(self, preferred: tuple[Codec, ...]) -> None:
+    def describe(self, preferred: tuple[Codec, ...]) -> Awaitable[None]:
         """Answer the caller's offer, or make ours if it left that to us (RFC 3261 section 13.2.1)."""
         if self._offer is None:
             self._first_offer(preferred)
-            return
-        agreement = self._sdp.answer(self._offer, self._towards(preferred), self._identity)
-        await self._agree(agreement)
+            return nothing()
+        return self._answer(self._offer, preferred)
+
+    def _answer(self, offer: SessionDescription, preferred: tuple[Codec, ...]) -> Awaitable[None]:
+        agreement = self._sdp.answer(offer, self._towards(preferred), self._identity)
         self._described = agreement.description
+        return self._agree(agreement)
 
     async def _answer_to(self, description: str) -> SessionDescription:
         """Answer an offer within the call, or make ours if it is empty; what was described before stands if that fails.
@@ -115,7 +127,8 @@ class SipMedia(MediaLeg):
         identity = self._identity.next()
         if description:
             agreement = self._sdp.answer(parse(description), self._staying(), identity, direction=self._wished)
-            await self._agree(agreement)
+            await self._take_again(agreement, takes_info=self._takes_info)
+            self._has_remote = True
             self._note_hold(agreement.audio.direction)
             ours = agreement.description
         else:
@@ -124,10 +137,11 @@ class SipMedia(MediaLeg):
         self._identity, self._described = identity, ours
         return ours
 
-    async def _agree(self, agreement: Agreement) -> None:
-        await self._take(agreement, takes_info=self._takes_info)
+    def _agree(self, agreement: Agreement) -> Awaitable[None]:
         self._has_remote = True
+        return self._take(agreement, takes_info=self._takes_info)
 
     def _note_hold(self, agreed: Direction) -> None:
         """Learn whether the far side holds us: it will not hear us, although we would speak.   RFC 3264 section 8.4."""
         self._leg.is_holding = "send" in self._wished and "send" not in agreed
+        self._leg.sends_on_hold = "recv" in agreed

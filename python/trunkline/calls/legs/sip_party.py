@@ -10,18 +10,26 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from trunkline.calls.model import EndReason
-from trunkline.calls.ports import SipPort
-from trunkline.calls.sip_events import SipEvents
+from trunkline.calls.ports import LegContext, LegPort, SipPort
+from trunkline.calls.sip_events import Newcomer, SipEvents
 from trunkline.errors import SipParseError
 from trunkline.sdp.negotiator import Negotiator, RtpNegotiator
 from trunkline.sdp.security import SecurityPolicy
 from trunkline.sip.headers import NameAddr, SipUri
-from trunkline.sip.types import Account, EndCause, HeaderFields, Hop, Identity, IncomingInvite, InviteRequest
+from trunkline.sip.types import (
+    Account,
+    EndCause,
+    HeaderFields,
+    Hop,
+    Identity,
+    IncomingInvite,
+    InviteRequest,
+    MessageRequest,
+)
 from trunkline.trunks.model import MediaTerms
 
 ENDED: Final[dict[EndCause, EndReason]] = {
     EndCause.REMOTE_BYE: EndReason.NORMAL,
-    EndCause.REMOTE_CANCEL: EndReason.CANCELLED,
     EndCause.NO_ACK: EndReason.REQUEST_TIMEOUT,
     EndCause.NO_ANSWER: EndReason.NO_ANSWER,
     EndCause.DIALOG_LOST: EndReason.REQUEST_TIMEOUT,
@@ -30,12 +38,31 @@ ENDED: Final[dict[EndCause, EndReason]] = {
 """Why a call is over that the user agent ended, or its far side."""
 
 
+def is_elsewhere(status: int | None, q850: int | None) -> bool:
+    """Whether the Reason of a CANCEL says that the call was answered at another place.   RFC 3326 section 2.
+
+    Q.850 calls that non-selected user clearing.
+    """
+    return (status is not None and 200 <= status < 300) or q850 == EndReason.ANSWERED_ELSEWHERE.value.q850
+
+
 @dataclass(frozen=True, slots=True)
 class SipAccess:
     """The user agent's verbs, and where its events come back."""
 
     verbs: SipPort
     events: SipEvents
+
+
+def replace_leg(sip: SipAccess, invite: IncomingInvite, make: Callable[[LegContext], LegPort] | None = None) -> None:
+    """Give a call to the leg whose place it is to take; 481 if that is over.   RFC 3891 section 3.
+
+    make: its leg, if it is to be other than the one whose place it takes would make.
+
+    Only for calls of somebody who may call here. Beyond that, who knows a dialog's tags has them from one of its sides.
+    """
+    if not sip.events.replace(Newcomer(invite, make)):
+        sip.verbs.hangup(invite.id, 481)
 
 
 class Course(Protocol):
@@ -130,6 +157,24 @@ def request_of(call: OutboundCall, sdp: str | None) -> InviteRequest:
         max_breadth=call.max_breadth,
         loop_key=call.loop_key,
         silence_s=call.silence_s,
+    )
+
+
+def message_of(call: OutboundCall, text: str, content_type: str) -> MessageRequest:
+    """Return a text that goes where such a call would, and says the same of who sends it."""
+    return MessageRequest(
+        text=text,
+        content_type=content_type,
+        target_uri=call.target,
+        account=call.account,
+        display_name=call.display_name or None,
+        from_uri=call.from_uri,
+        extra_headers=call.headers,
+        identity=call.identity,
+        max_forwards=call.max_forwards,
+        hop=call.hop,
+        routes=call.routes,
+        credentials=call.credentials,
     )
 
 

@@ -1,25 +1,24 @@
 """A leg that is a page by SIP over WebSocket: the signalling of a SIP leg, the media of a browser.
 
-Owns what such a page has beside both: a flow that may be lost and found again, a hold that is the call's, and the
-challenges of a server that knows the page and not us.   RFC 7118, RFC 5626 section 5.
+Owns what such a page has beside both: a flow that may be lost and found again, the challenges of a server that knows
+the page and not us, and transfers that only the other side can do.   RFC 7118, RFC 5626 section 5, RFC 3515.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from trunkline.calls.events import HoldRequested, LegEnded, ResumeRequested
+from trunkline.calls.events import LegEnded, TransferRequested
+from trunkline.calls.legs.sip_leg import SipLeg
 from trunkline.calls.legs.sip_party import OutboundCall, SipAccess
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import CallEnd, EndReason, LegKind
-from trunkline.calls.sip_leg import SipLeg
-from trunkline.errors import InvalidCallState, TrunklineError
-from trunkline.observability.logging import get_logger
-from trunkline.sip.types import Account, HeaderFields, IncomingInvite, Path
-
-_log = get_logger(__name__)
+from trunkline.calls.sip_events import InviteEvent
+from trunkline.errors import InvalidCallState, LegRejected, TrunklineError
+from trunkline.ids import CallId
+from trunkline.sip.types import Account, HeaderFields, IncomingInvite, InviteId, Path, ReferReceived
 
 
 class PageLeg(SipLeg):
@@ -27,7 +26,8 @@ class PageLeg(SipLeg):
 
     flow: the WebSocket on which it is reached. aor, instance: whose page, and which of them. account: by which its
     transfers are followed. onward: for a page without one, finds another way to whom it names, and takes a line there;
-    it raises NoRoute or CapacityError. With neither, transfers are refused.
+    it raises NoRoute or CapacityError. With neither, only the other side can call whom the page names, and it is asked
+    to. call_of: finds the call of a page's dialog. on_closed: told once there is nothing left of the leg.
     """
 
     def __init__(
@@ -41,12 +41,16 @@ class PageLeg(SipLeg):
         instance: str,
         account: Account | None = None,
         onward: Callable[[str], OutboundCall] | None = None,
+        call_of: Callable[[InviteId], CallId | None] = lambda _: None,
+        on_closed: Callable[[PageLeg], None] = lambda _: None,
     ) -> None:
         super().__init__(context, sip, what, account=account, kind=LegKind.WEB)
         self.flow = flow
         self.aor = aor
         self.instance = instance
         self._onward = onward
+        self._call_of = call_of
+        self._on_closed = on_closed
         self._challenges: HeaderFields = ()
 
     @property
@@ -69,14 +73,45 @@ class PageLeg(SipLeg):
         if self._invite is not None:
             self._sip.verbs.move(self._invite, flow)
 
-    async def answer_offer(self, description: str) -> None:
-        """Answer a re-INVITE. A page that holds us, holds the call: the other side is to hear music, not a gap."""
-        was_holding = self._leg.is_holding
-        await super().answer_offer(description)
-        if self._leg.is_holding is was_holding:
+    @property
+    def call_id(self) -> CallId:
+        """The call that it is in."""
+        return self._context.call.id
+
+    @property
+    def invite(self) -> InviteId | None:
+        """The page's dialog; None before it is called."""
+        return self._invite
+
+    def handle(self, event: InviteEvent) -> None:
+        """As a SIP leg does; but who has no way to call whom a page names lets the other side do it.
+
+        So does who knows the dialog that is to be replaced: it is the page's with us, and nobody else has heard of it.
+        """
+        if not isinstance(event, ReferReceived) or self._is_over or self._referral is not None:
+            super().handle(event)
             return
-        request = HoldRequested if self._leg.is_holding else ResumeRequested
-        self._context.post(request(self._context.side, _note_refusal))
+        consulted = None if event.replaced is None else self._call_of(event.replaced)
+        if consulted is None and (self._account is not None or self._onward is not None):
+            super().handle(event)
+            return
+        if event.replaces is not None and consulted is None:
+            self._sip.verbs.answer_refer(event.refer, 481)
+            return
+        self._referral = event
+        self.answer_referral(202)
+        side = self._context.side
+        self._context.post(TransferRequested(side, event.target_uri, self._passed_on, consulted))
+
+    def _passed_on(self, error: TrunklineError | None) -> None:
+        """Tell the page how its transfer fared.   RFC 3515 section 2.4.5."""
+        status = error.status if isinstance(error, LegRejected) else 200 if error is None else error.sip_status
+        self.tell_referral(status, error.reason if isinstance(error, LegRejected) else "")
+
+    def close(self) -> Awaitable[None]:
+        """See `LegPort`."""
+        self._on_closed(self)
+        return super().close()
 
     def successor(self, context: LegContext) -> SipLeg:
         """Call whom the page named; over trunks if it has no account. Whom it has consulted is no trunk's to find."""
@@ -87,15 +122,11 @@ class PageLeg(SipLeg):
 
     def hang_up(self, end: CallEnd) -> None:
         """As a SIP leg does, with the challenges that have come from the other side."""
+        if end.reason is EndReason.TRANSFERRED:  # nobody waits for the page's own answer to it any more
+            self.tell_referral(200, "")
         if self._challenges and self._invite is not None and not self._is_over:
             self._is_over = True
             with suppress(InvalidCallState):  # cancelled meanwhile
                 self._sip.verbs.refuse(self._invite, end.status, end.phrase or None, self._challenges)
             return
         super().hang_up(end)
-
-
-def _note_refusal(error: TrunklineError | None) -> None:
-    """Note it, no more: the page is on hold by itself, whatever the other side says of it."""
-    if error is not None:
-        _log.info("hold_not_passed_on", error=str(error))

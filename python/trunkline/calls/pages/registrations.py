@@ -17,15 +17,24 @@ from random import Random
 from typing import Final
 
 from trunkline.calls.legs.sip_party import SipAccess
+from trunkline.calls.pages.passwords import CHALLENGES, Passwords
 from trunkline.calls.ports import Clock, TimerHandle
 from trunkline.calls.sip_events import RegistrationEvent
 from trunkline.errors import LocalProtocolError, SipParseError
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
 from trunkline.sip.digest import HashedPassword
-from trunkline.sip.headers import NameAddr, SipUri, parse_number
-from trunkline.sip.message import HeaderList
-from trunkline.sip.registrar import Binding, BindingLimits, Bindings, LoginDesk, Refusal, RegisterForm, read_form
+from trunkline.sip.headers import HeaderList, NameAddr, SipUri, parse_number
+from trunkline.sip.registrar import (
+    UNHEARD,
+    Binding,
+    BindingLimits,
+    Bindings,
+    Refusal,
+    RegisterForm,
+    Reply,
+    read_form,
+)
 from trunkline.sip.types import (
     Account,
     HeaderFields,
@@ -38,7 +47,7 @@ from trunkline.sip.types import (
     RequestAnswered,
 )
 
-_PASSED_BACK: Final = ("www-authenticate", "proxy-authenticate", "min-expires", "retry-after", "warning")
+_PASSED_BACK: Final = (*CHALLENGES, "min-expires", "retry-after", "warning")
 _MAX_ROUTES: Final = 8
 _MAX_WAITING: Final = 1_000
 """REGISTERs that wait for the upstream server; more are answered 503."""
@@ -107,7 +116,9 @@ class PageRegistrations:
         self._metrics = metrics
         self._secret = rng.randbytes(32)
         passwords = {user.login: user.password for user in settings.users.values()}
-        self.desk = LoginDesk(passwords, settings.realm, rng, algorithms=settings.algorithms)
+        self.passwords = Passwords(
+            passwords, realm=settings.realm, algorithms=settings.algorithms, clock=clock, metrics=metrics, rng=rng
+        )
         self._bindings = Bindings(settings.limits)
         self._passages: dict[tuple[str, str], _Passage] = {}
         self._by_contact: dict[str, tuple[str, str]] = {}
@@ -172,20 +183,20 @@ class PageRegistrations:
         form = read_form(request)
         if isinstance(form, Refusal):
             self._refuse(request, form)
-        elif self.desk.knows(form.aor.username):
+        elif self.passwords.knows(form.aor.username):
             self._register_here(request, form)
         elif self.settings.upstream is not None:
             self._register_upstream(request, form, self.settings.upstream)
         else:
             # As with a user of ours and a wrong password: who asks is not told whom we know.
-            reply = self.desk.judge(self._clock.now(), "REGISTER", form.aor.username, request.headers)
-            self._refuse(request, Refusal(403) if reply is None else Refusal(reply.status, reply.reason, reply.headers))
+            reply = self.passwords.judge("REGISTER", form.aor.username, request.headers, request.path)
+            self._turn_away(request, reply or Reply(403))
 
     def _register_here(self, request: IncomingRequest, form: RegisterForm) -> None:
         login, now = form.aor.username, self._clock.now()
-        reply = self.desk.judge(now, "REGISTER", login, request.headers)
+        reply = self.passwords.judge("REGISTER", login, request.headers, request.path)
         if reply is not None:
-            self._refuse(request, Refusal(reply.status, reply.reason, reply.headers))
+            self._turn_away(request, reply)
             return
         refusal = self._bindings.check(now, login, form)
         if refusal is not None:
@@ -198,6 +209,9 @@ class PageRegistrations:
         refusal = self._bindings.check(self._clock.now(), aor, form)
         if refusal is None and (len(form.wishes) > 1 or form.is_query):
             refusal = Refusal(400, "Exactly one Contact is wanted")
+        if refusal is None and not self.passwords.may_go_upstream(aor, form.credentials, request.path):
+            self._turn_away(request, Reply(403, UNHEARD))
+            return
         if refusal is None and self._waiting.total() >= _MAX_WAITING:
             refusal = Refusal(503, None, (("Retry-After", "10"),))
         if refusal is not None:
@@ -219,6 +233,7 @@ class PageRegistrations:
                     cseq=passage.cseq,
                     hop=hop,
                     credentials=form.credentials,
+                    contact_parameters=() if wish is None else wish.preference,
                 )
             )
         except LocalProtocolError as error:
@@ -250,7 +265,10 @@ class PageRegistrations:
         answer: RequestAnswered,
     ) -> None:
         is_closed = self._is_closed(request.path.connection)
-        if not 200 <= answer.status < 300:
+        is_taken = 200 <= answer.status < 300
+        if form.credentials and (is_taken or answer.status in (401, 403, 407)):
+            self.passwords.note_upstream(key[0], None if is_taken else answer.headers, request.path)
+        if not is_taken:
             headers = tuple((name, value) for name, value in answer.headers if name.lower() in _PASSED_BACK)
             self._refuse(request, Refusal(answer.status, answer.reason or None, headers))
             return
@@ -274,6 +292,10 @@ class PageRegistrations:
             self.on_bound(binding)
         self._forget(gone)
         self._changed()
+
+    def _turn_away(self, request: IncomingRequest, reply: Reply) -> None:
+        """Refuse credentials, or ask for them. What there is to log of them is logged where they were judged."""
+        self._sip.verbs.respond(request.id, reply.status, reason=reply.reason, headers=reply.headers)
 
     def _refuse(self, request: IncomingRequest, refusal: Refusal) -> None:
         if refusal.status not in (401, 407):

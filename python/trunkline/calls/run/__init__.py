@@ -1,1 +1,1 @@
-"""The parts of one call's run: its clocks, its media and its digits. `call_run` puts them together."""
+"""The run of one call: its loop (`call_run`), what it does (`performer`) and the parts that it does that with."""

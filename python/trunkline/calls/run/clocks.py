@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from trunkline.calls.events import CallEvent, Timer, TimerFired
-from trunkline.calls.model import TransferPolicy
+from trunkline.calls.model import HoldPolicy, TransferPolicy
 from trunkline.calls.ports import Clock, TimerHandle
+from trunkline.calls.run.recording import RecordingSettings
 from trunkline.media.types import Source
 
 
@@ -19,16 +20,18 @@ from trunkline.media.types import Source
 class RunSettings:
     """Times of a call in seconds, and what is played.
 
-    transfers: what is done about those that far sides ask for. player_source: to a leg that has nobody on the other
-    side. hold_source: to one that is on hold.
+    transfers, holds: what is done about those that far sides ask for, or begin. player_source: to a leg that has nobody
+    on the other side. hold_source: to one that is on hold. recording: where that goes.
     """
 
     ring_timeout_s: float
     setup_timeout_s: float
     max_duration_s: float
     transfers: TransferPolicy
+    holds: HoldPolicy
     player_source: Source
     hold_source: Source
+    recording: RecordingSettings
 
     def delay_s(self, timer: Timer) -> float:
         """Return how long a clock runs."""
@@ -44,6 +47,8 @@ class RunSettings:
 
 class Clocks:
     """Starts and stops them. post: takes a `TimerFired`."""
+
+    __slots__ = ("_clock", "_post", "_running", "_settings")
 
     def __init__(self, clock: Clock, settings: RunSettings, post: Callable[[CallEvent], None]) -> None:
         self._clock = clock

@@ -5,12 +5,13 @@ Owns the bridge of one call and the translation of media events to call events. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from trunkline.calls.events import CallEvent, DtmfHeard, LegEnded, MediaFailed, MediaMissing, MediaSilent
+from trunkline.calls.legs.failures import CLOSED
 from trunkline.calls.model import CallEnd, EndReason, LegKind, Side
+from trunkline.calls.outcomes import all_of, nothing
 from trunkline.calls.ports import LegPort, MediaPort
-from trunkline.calls.run.failures import CLOSED
 from trunkline.dtmf import DtmfKind
 from trunkline.errors import InvalidCallState, MediaError
 from trunkline.ids import EndpointId, MediaCallId
@@ -23,6 +24,7 @@ from trunkline.media.types import (
     FirstPacketMissing,
     MediaInactive,
     Source,
+    TapDone,
     Voice,
 )
 from trunkline.observability.logging import get_logger
@@ -36,6 +38,8 @@ class CallMedia:
     player_source: what a leg hears that has nobody on the other side. hold_source: what one hears that is on hold. The
     awaited verbs raise as `MediaPort` says.
     """
+
+    __slots__ = ("_hold_source", "_legs", "_media_call", "_player_source", "_port", "_post", "on_recorded")
 
     def __init__(
         self,
@@ -53,7 +57,8 @@ class CallMedia:
         self._post = post
         self._player_source = player_source
         self._hold_source = hold_source
-        self._joined: EndpointId | None = None
+        self.on_recorded: Callable[[TapDone], None] = lambda _: None
+        """Told of recordings that have ended."""
 
     def listen(self) -> None:
         """Begin to take the media plane's events of this call."""
@@ -63,45 +68,30 @@ class CallMedia:
         """Take no more of them."""
         self._port.unsubscribe(self._media_call)
 
-    async def join(self) -> None:
+    def join(self) -> Awaitable[None]:
         """Let media through between the legs; a leg that has nobody on the other side is played to."""
-        a, b = self._endpoint(Side.A), self._endpoint(Side.B)
+        a, b = self.endpoint(Side.A), self.endpoint(Side.B)
         if a is not None and b is not None:
-            await self._port.bridge(self._media_call, a, b)
-            self._joined = a
-            return
+            return self._port.bridge(self._media_call, a, b)
         alone = a if b is None else b
-        if alone is not None:
-            await self._port.play(self._media_call, alone, self._player_source)
+        return nothing() if alone is None else self._port.play(self._media_call, alone, self._player_source)
 
     async def join_again(self) -> None:
         """Join the legs after one of them was replaced, and end what played to them while they waited."""
         await self.join()
         for side in Side:
-            endpoint = self._endpoint(side)
-            if endpoint is not None and self._endpoint(side.other) is not None:
+            endpoint = self.endpoint(side)
+            if endpoint is not None and self.endpoint(side.other) is not None:
                 await self._port.stop_play(self._media_call, endpoint)
 
     async def entertain(self, side: Side) -> None:
         """Play to a leg that waits, what one on hold hears; without it, it waits in silence."""
-        endpoint = self._endpoint(side)
+        endpoint = self.endpoint(side)
         if endpoint is not None:
             try:
                 await self._port.play(self._media_call, endpoint, self._hold_source)
             except (MediaError, TimeoutError) as error:
                 _log.warning("hold_music_failed", leg=side.value, error=str(error))
-
-    async def part(self) -> None:
-        """Undo `join`; done already if an endpoint has gone by itself, which took the bridge with it."""
-        joined, self._joined = self._joined, None
-        if joined is None:
-            return
-        try:
-            await self._port.unbridge(self._media_call, joined)
-        except MediaError as error:
-            # A browser closes DTLS as soon as it hangs up, and the end of the call may be known here before that.
-            if error.kind != "unknown_endpoint":
-                raise
 
     async def start_music(self, held: Side) -> None:
         """Play to a held leg; to the other one as well if nobody's client is there, since the call is held for it."""
@@ -111,7 +101,7 @@ class CallMedia:
 
     async def stop_music(self) -> None:
         """Let the legs hear each other again, or the player."""
-        endpoints = {side: endpoint for side in Side if (endpoint := self._endpoint(side)) is not None}
+        endpoints = {side: endpoint for side in Side if (endpoint := self.endpoint(side)) is not None}
         for endpoint in endpoints.values():
             await self._port.stop_play(self._media_call, endpoint)
         if len(endpoints) == 1:
@@ -119,7 +109,7 @@ class CallMedia:
 
     async def mute(self, side: Side, *, is_muted: bool) -> None:
         """Keep what a leg's far side says, or what a player would, from the other leg; or let it through again."""
-        own, other = self._endpoint(side), self._endpoint(side.other)
+        own, other = self.endpoint(side), self.endpoint(side.other)
         endpoint, voice = (own, Voice.SAYS) if own is not None else (other, Voice.HEARS)
         if endpoint is None:
             raise InvalidCallState("the call has no media yet")
@@ -127,18 +117,20 @@ class CallMedia:
         await change(self._media_call, endpoint, voice)
         self._legs[side].leg.is_muted = is_muted
 
-    async def expect(self) -> None:
+    def expect(self) -> Awaitable[None]:
         """Count the silence of both legs from now on."""
-        for side in Side:
-            endpoint = self._endpoint(side)
-            if endpoint is not None:
-                await self._port.expect_media(self._media_call, endpoint)
+        endpoints = [endpoint for side in Side if (endpoint := self.endpoint(side)) is not None]
+        return all_of(*[self._port.expect_media(self._media_call, endpoint) for endpoint in endpoints])
 
-    def _endpoint(self, side: Side) -> EndpointId | None:
+    def endpoint(self, side: Side) -> EndpointId | None:
+        """Return the endpoint of a side, None if it has none now."""
         return self._legs[side].leg.endpoint
 
     def _changed(self, event: Event) -> None:
         """Translate an event of the media plane; those of an endpoint that we closed ourselves mean nothing."""
+        if isinstance(event, TapDone):
+            self.on_recorded(event)
+            return
         if isinstance(event, BridgeFailed):
             self._post(MediaFailed(Side.A, EndReason.MEDIA_FAILED, event.reason))
             return
@@ -148,7 +140,6 @@ class CallMedia:
         if side is None:
             return
         if isinstance(event, EndpointClosed):
-            self._joined = None  # its bridge went with it
             self._legs[side].leg.stats = event.stats
         match event:
             case DtlsStateChanged(state="failed", detail=detail) if "fingerprint" in detail:

@@ -22,6 +22,7 @@ from trunkline.calls.events import (
     Timer,
     matters_early,
 )
+from trunkline.calls.legs.failures import failure_of
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import (
     Call,
@@ -35,7 +36,6 @@ from trunkline.calls.model import (
 )
 from trunkline.calls.ports import LegPort
 from trunkline.calls.run.clocks import Clocks
-from trunkline.calls.run.failures import failure_of
 from trunkline.calls.run.media import CallMedia
 from trunkline.errors import InvalidCallState, TrunklineError
 from trunkline.ids import CallId
@@ -87,6 +87,11 @@ class Succession:
 
     post: takes what the legs to come do. post_first: takes what must not wait behind other events.
     """
+
+    __slots__ = (
+        *("_clocks", "_dropped", "_host", "_in_place", "_keys", "_legs", "_media", "_next"),
+        *("_policy", "_post", "_post_first", "_referrer"),
+    )
 
     def __init__(
         self,

@@ -6,7 +6,6 @@ RFC 3261 section 16.7 (which answers another target may mend).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -46,7 +45,7 @@ class Course:
     """One call's way over lines, in their order. Holds one of them at a time."""
 
     def __init__(self, lines: Iterable[Line], order: Order, clock: Clock) -> None:
-        self._lines = deque(lines)
+        self._lines = list(lines)
         self._order = order
         self._clock = clock
         self._held: Line | None = None
@@ -102,7 +101,7 @@ class Course:
     def _next(self, causes: list[Exception]) -> OutboundCall | None:
         """Take the next line that is there and has room. causes: gets why the others did not do."""
         while self._lines:
-            line = self._lines.popleft()
+            line = self._lines.pop(0)
             if not line.is_usable:
                 line.count(Way.OUTBOUND, Outcome.SKIPPED)
                 causes.append(CapacityError(f"trunk {line.trunk.name} is {line.state}"))

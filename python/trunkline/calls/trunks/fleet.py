@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
 from trunkline.calls.legs.sip_party import OutboundCall, SipAccess
 from trunkline.calls.ports import Clock
-from trunkline.calls.trunks.course import Course, Order
+from trunkline.calls.trunks.course import Course, Order, outbound_call
 from trunkline.calls.trunks.line import LIMITED, Line, Outcome
-from trunkline.errors import NoRoute
+from trunkline.errors import LocalProtocolError, NoRoute
 from trunkline.observability.trunks import TrunkFigures
-from trunkline.sip.types import IncomingInvite, RegistrationId
+from trunkline.sip.types import IncomingInvite, MessageReceived, RegistrationId
 from trunkline.trunks.choice import outbound_rule, trunks_of
 from trunkline.trunks.identity import IdentityPolicy
 from trunkline.trunks.limits import Capacity, Limited, Way
-from trunkline.trunks.model import TRUNK_PREFIX, USER_PREFIX, Directory
+from trunkline.trunks.model import TRUNK_PREFIX, USER_PREFIX, Directory, InboundUser, Trunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,15 @@ class Source:
         return IdentityPolicy() if self.line is None else self.line.trunk.identity
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Names of trunks that other settings have brought, changed and taken away."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
 class Fleet:
     """The trunks of a node."""
 
@@ -49,10 +59,11 @@ class Fleet:
         self.directory = directory
         self.user_counts: Counter[Outcome] = Counter()
         """Of all inbound users together."""
+        self._sip = sip
         self._clock = clock
         self._rng = rng
         self._registrations: dict[RegistrationId, Line] = {}
-        self._lines = {trunk.name: Line(trunk, sip, clock, rng, self._registrations) for trunk in directory.trunks}
+        self._lines = {trunk.name: self._line(trunk) for trunk in directory.trunks}
         self._users = {user.name: Source(user.name, Capacity(user.limits)) for user in directory.users}
 
     def __iter__(self) -> Iterator[Line]:
@@ -96,6 +107,33 @@ class Fleet:
         for line in self:
             line.stop()
 
+    def change(self, directory: Directory) -> Changes:
+        """Go by another directory from now on. Calls go on as they are, also those over trunks that are gone."""
+        before = self._lines
+        self._lines = {trunk.name: before.get(trunk.name) or self._line(trunk) for trunk in directory.trunks}
+        self._users = {user.name: self._user(user) for user in directory.users}
+        self.directory = directory
+        removed = tuple(name for name in before if name not in self._lines)
+        for name in removed:
+            before[name].stop()
+        changed = tuple(trunk for trunk in directory.trunks if self._lines[trunk.name].trunk != trunk)
+        for trunk in changed:
+            self._lines[trunk.name].change(trunk)
+        added = tuple(name for name in self._lines if name not in before)
+        for name in added:
+            self._lines[name].start()
+        return Changes(added, tuple(trunk.name for trunk in changed), removed)
+
+    def _line(self, trunk: Trunk) -> Line:
+        return Line(trunk, self._sip, self._clock, self._rng, self._registrations)
+
+    def _user(self, user: InboundUser) -> Source:
+        known = self._users.get(user.name)
+        if known is None:
+            return Source(user.name, Capacity(user.limits))
+        known.capacity.change(user.limits)
+        return known
+
     def outbound(self, order: Order, names: tuple[str, ...] = ()) -> OutboundCall:
         """Find a trunk for a call and take one of its lines.
 
@@ -106,8 +144,18 @@ class Fleet:
         trunks = trunks_of(names, self.directory, self._rng)
         return Course((self._lines[trunk.name] for trunk in trunks), order, self._clock).first()
 
-    def source_of(self, invite: IncomingInvite) -> Source | None:
-        """Say whose call came in; None if it is nobody's that may call."""
+    def text_ways(self, order: Order) -> tuple[OutboundCall, ...]:
+        """Return the trunks that carry such calls and are there, to send a text by; it takes no line. NoRoute."""
+        trunks = trunks_of(outbound_rule(order.number, self.directory.outbound).trunks, self.directory, self._rng)
+        found: list[OutboundCall] = []
+        for trunk in trunks:
+            if self._lines[trunk.name].is_usable:
+                with suppress(LocalProtocolError):  # this one cannot write the number
+                    found.append(outbound_call(trunk, order))
+        return tuple(found)
+
+    def source_of(self, invite: IncomingInvite | MessageReceived) -> Source | None:
+        """Say whose call or text came in; None if it is nobody's that may call."""
         if invite.registration is not None:
             line = self._registrations.get(invite.registration)
         elif invite.peer.startswith(USER_PREFIX):

@@ -6,17 +6,18 @@ trunk nor a user is refused.   RFC 3261 sections 16.3 (Max-Forwards), 21.4.4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol, assert_never
+from typing import Final, assert_never
 
 from trunkline.calls.controller import CallController
-from trunkline.calls.legs.sip_party import OutboundCall, SipAccess
+from trunkline.calls.legs.sip_leg import SipLeg
+from trunkline.calls.legs.sip_party import OutboundCall, SipAccess, replace_leg
 from trunkline.calls.media_leg import LegContext
 from trunkline.calls.model import Call, CallRequest
+from trunkline.calls.ringer import Announcement, Ringer
 from trunkline.calls.routing import dialable
 from trunkline.calls.sip_events import InviteEvent
-from trunkline.calls.sip_leg import SipLeg
 from trunkline.calls.trunks.course import Order
 from trunkline.calls.trunks.fleet import Fleet, Source
 from trunkline.calls.trunks.line import Outcome
@@ -74,27 +75,22 @@ class Arrival:
         return leg
 
 
-class Users(Protocol):
-    """Web users of one kind that are here."""
-
-    def ring_user(self, login: str, arrival: Arrival) -> bool:
-        """Ring a web user; False if nobody of this login is connected. CapacityError if the node is full.
-
-        login: alone, or as `login@domain`.
-        """
-        ...
-
-
 class InboundCalls:
-    """Takes every call that no registration of a browser's claims. users: asked for a user in this order."""
+    """Takes every call that no registration of a browser's claims."""
 
     def __init__(
-        self, fleet: Fleet, *, controller: CallController, sip: SipAccess, users: Sequence[Users], webhooks: Webhooks
+        self,
+        fleet: Fleet,
+        *,
+        controller: CallController,
+        sip: SipAccess,
+        ringer: Ringer,
+        webhooks: Webhooks,
     ) -> None:
         self._fleet = fleet
         self._controller = controller
         self._sip = sip
-        self._users = users
+        self._ringer = ringer
         self._webhooks = webhooks
 
     def take(self, invite: IncomingInvite) -> None:
@@ -102,6 +98,9 @@ class InboundCalls:
         source = self._fleet.source_of(invite)
         if source is None:
             self._sip.verbs.hangup(invite.id, _FORBIDDEN)
+            return
+        if invite.replaces is not None:  # takes a line over rather than another one
+            replace_leg(self._sip, invite)
             return
         limited = self._fleet.admit(source)
         if limited is not None:
@@ -135,10 +134,8 @@ class InboundCalls:
                 case Refusal(status):
                     self._refuse(arrival, status)
                 case ToUser(login):
-                    if not any(users.ring_user(login, arrival) for users in self._users):
+                    if not self._ring(arrival, login):
                         self._send_on(arrival, fallback, _UNAVAILABLE)
-                        return
-                    self._fleet.count(arrival.source, Outcome.TAKEN)
                 case ToTrunks(names):
                     self._bridge(arrival, destination.callee or arrival.callee, names)
                 case Webhook():
@@ -161,6 +158,35 @@ class InboundCalls:
         self._sip.verbs.hangup(arrival.invite.id, status)
         arrival.on_over()
 
+    # --- to web users ---
+
+    def _ring(self, arrival: Arrival, login: str) -> bool:
+        """Ring a user wherever it is; False if that is nowhere. CapacityError if the node is full."""
+        announcement = Announcement(
+            caller=arrival.shown_caller,
+            name=arrival.shown_name,
+            callee=arrival.callee,
+            is_hidden=arrival.shown_caller == ANONYMOUS,
+            headers=arrival.parameters,
+        )
+        places = self._ringer.places_of(login, announcement)
+        if not places:
+            return False
+        request = self._request(arrival, arrival.callee, incoming=True)
+        self._ringer.ring(request, lambda context: arrival.leg(context, self._sip), places, lambda _: arrival.on_over())
+        self._fleet.count(arrival.source, Outcome.TAKEN)
+        return True
+
+    def _request(self, arrival: Arrival, callee: str, *, incoming: bool = False) -> CallRequest:
+        return CallRequest(
+            id=self._controller.new_call_id(),
+            caller=arrival.shown_caller,
+            callee=callee,
+            incoming=incoming,
+            visible_name=arrival.shown_name,
+            invite_parameters=dict(arrival.parameters),
+        )
+
     # --- to other trunks ---
 
     def _bridge(self, arrival: Arrival, callee: str, names: tuple[str, ...]) -> None:
@@ -181,19 +207,14 @@ class InboundCalls:
             loop_key=invite.loop_key,
         )
         outbound = self._fleet.outbound(order, names)
-        request = CallRequest(
-            id=self._controller.new_call_id(),
-            caller=arrival.shown_caller,
-            callee=callee,
-            visible_name=arrival.shown_name,
-            invite_parameters=dict(arrival.parameters),
-        )
-        self._start(request, arrival, outbound)
+        self._start(self._request(arrival, callee), arrival, outbound)
         self._fleet.count(arrival.source, Outcome.TAKEN)
 
     def _start(self, request: CallRequest, arrival: Arrival, outbound: OutboundCall) -> None:
+        give_back = arrival.on_over  # and nothing else of the arrival, which has the whole INVITE
+
         def over(_: Call) -> None:
-            arrival.on_over()
+            give_back()
 
         try:
             self._controller.start(

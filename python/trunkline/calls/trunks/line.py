@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import StrEnum
+from functools import partial
 from random import Random
 
 from trunkline.calls.legs.sip_party import SipAccess
@@ -88,12 +89,28 @@ class Line:
         self.health.start(self._clock.now())
         self._arm()
 
+    def change(self, trunk: Trunk) -> None:
+        """Go on with other settings of the same trunk. Calls keep their lines and count against the new limits.
+
+        It is registered at anew if that may lead elsewhere, and what was known of it is forgotten if it is.
+        """
+        before, self.trunk = self.trunk, trunk
+        self.capacity.change(trunk.limits)
+        if (before.account, before.register_expires_s) != (trunk.account, trunk.register_expires_s):
+            self._cancel(self._register_timer)
+            self._unregister()
+            self._register()
+        if (before.account, before.health) != (trunk.account, trunk.health):
+            self._cancel(self._probe_timer)
+            self.health = Health(trunk.health, self._rng)
+            self.health.start(self._clock.now())
+            self._arm()
+
     def stop(self) -> None:
-        """Ask no more, and take the registration back."""
+        """Ask no more, take no more calls, and take the registration back."""
         self._is_stopped = True
-        for timer in (self._probe_timer, self._register_timer):
-            if timer is not None:
-                timer.cancel()
+        self._cancel(self._probe_timer)
+        self._cancel(self._register_timer)
         self._unregister()
 
     @property
@@ -106,7 +123,7 @@ class Line:
     @property
     def is_usable(self) -> bool:
         """Whether calls may try it."""
-        return self.state in (TrunkState.UNKNOWN, TrunkState.UP)
+        return not self._is_stopped and self.state in (TrunkState.UNKNOWN, TrunkState.UP)
 
     def count(self, way: Way, outcome: Outcome) -> None:
         """Count what became of a call attempt."""
@@ -125,14 +142,21 @@ class Line:
             delay_s = max(0.0, due - self._clock.now())
             self._probe_timer = self._clock.call_later(delay_s, self._ask)
 
+    @staticmethod
+    def _cancel(timer: TimerHandle | None) -> None:
+        if timer is not None:
+            timer.cancel()
+
     def _ask(self) -> None:
         if self.health.handle_timeout(self._clock.now()):
             probe = self._sip.verbs.probe(self.trunk.account, self.trunk.health.timeout_s)
-            self._sip.events.bind_probe(probe, self._answered)
+            self._sip.events.bind_probe(probe, partial(self._answered, self.health))
         else:
             self._arm()
 
-    def _answered(self, answer: Probed) -> None:
+    def _answered(self, asked: Health, answer: Probed) -> None:
+        if asked is not self.health:
+            return  # it was asked as it was before `change`
         before = self.health.state(self._clock.now())
         self.health.handle_answer(self._clock.now(), answer.status, answer.retry_after_s)
         if self.health.state(self._clock.now()) is not HealthState.UP or before is not HealthState.UP:

@@ -16,8 +16,8 @@ from trunkline.errors import SipParseError
 from trunkline.sip.bindings.keep_alive import KeepAlive
 from trunkline.sip.client import AccountAccess, ClientRequest
 from trunkline.sip.core import Core
-from trunkline.sip.headers import NameAddr, SipUri, parse_number, plain_text
-from trunkline.sip.message import HeaderList, Request, Response
+from trunkline.sip.headers import HeaderList, NameAddr, SipUri, parse_number, plain_text
+from trunkline.sip.message import Request, Response
 from trunkline.sip.types import Account, Hop, Registered, RegistrationFailed, RegistrationId, Unregistered
 
 _NEXT = "next"

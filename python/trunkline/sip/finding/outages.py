@@ -40,6 +40,8 @@ class Outages:
 
     def sorted(self, now: float, paths: Iterable[Path]) -> list[Path]:
         """Return paths in their order, those to silent servers last."""
+        if not self._until:
+            return list(paths)
         return sorted(paths, key=lambda path: self._is_out(now, path))
 
     def _is_out(self, now: float, path: Path) -> bool:

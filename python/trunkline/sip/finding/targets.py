@@ -85,6 +85,28 @@ class Target:
     remote: Address
 
 
+def target_of_address(hop: Hop, transports: frozenset[Transport]) -> Target | None:
+    """Return the one way to a hop that is an IP address; None if it is a name, or a way that we cannot use."""
+    address, transport = ip_literal(hop.host), _plain_transport(hop, transports)
+    if address is None or transport is None:
+        return None
+    return Target(transport, (address, hop.port or transport.default_port))
+
+
+def _plain_transport(hop: Hop, transports: frozenset[Transport]) -> Transport | None:
+    """Return the transport where no record names one, None if we cannot use it.
+
+    RFC 3263 section 4.1: UDP, or TLS for `sips`.
+    """
+    chosen = hop.transport
+    if chosen is None and hop.is_secure:
+        chosen = Transport.TLS
+    elif chosen is None:
+        chosen = Transport.UDP if Transport.UDP in transports else Transport.TCP
+    is_usable = chosen in transports and (chosen.is_secure or not hop.is_secure)
+    return chosen if is_usable else None
+
+
 class Search:
     """The search for one hop. transports: those that we can use. rng: spreads load over SRV records by weight."""
 
@@ -200,18 +222,10 @@ class Search:
                 yield Target(transport, (host, record.port))
         if services:
             return
-        transport_ = self._plain_transport()
-        if transport_ in self._usable:
+        plain = _plain_transport(self._hop, self._usable)
+        if plain is not None:
             for host in self._addresses(self._hop.host):
-                yield Target(transport_, (host, self._hop.port or transport_.default_port))
-
-    def _plain_transport(self) -> Transport:
-        """Return the transport where nothing names one.   RFC 3263 section 4.1: UDP, or TLS for `sips`."""
-        if self._hop.transport is not None:
-            return self._hop.transport
-        if self._hop.is_secure:
-            return Transport.TLS
-        return Transport.UDP if Transport.UDP in self._usable else Transport.TCP
+                yield Target(plain, (host, self._hop.port or plain.default_port))
 
     def _addresses(self, host: str) -> Iterable[str]:
         literal = ip_literal(host)

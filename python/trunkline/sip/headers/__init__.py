@@ -3,8 +3,18 @@
 One module a subject; this one only lists what they offer.   RFC 3261 sections 19.1, 20, 25.
 """
 
+from trunkline._media import (
+    MAX_CSEQ,
+    HeaderList,
+    is_token,
+    parse_number,
+    parse_parameters,
+    parse_uri,
+    split_outside,
+    unquote,
+)
 from trunkline.sip.headers.address import NameAddr, Via
-from trunkline.sip.headers.fields import MAX_CSEQ, AuthValue, CSeq, Reason
+from trunkline.sip.headers.fields import AuthValue, CSeq, Reason
 from trunkline.sip.headers.referral import (
     SIPFRAG,
     EventPackage,
@@ -17,17 +27,11 @@ from trunkline.sip.headers.session import RAck, SessionExpires
 from trunkline.sip.headers.text import (
     Parameters,
     check_field,
-    is_token,
-    parse_list,
-    parse_number,
-    parse_parameters,
     plain_text,
     quote,
     render_parameters,
-    split_outside,
-    unquote,
 )
-from trunkline.sip.headers.uri import OpaqueUri, SipUri, Uri, parse_uri, render_host
+from trunkline.sip.headers.uri import OpaqueUri, SipUri, Uri, render_host
 
 __all__ = [
     "MAX_CSEQ",
@@ -35,6 +39,7 @@ __all__ = [
     "AuthValue",
     "CSeq",
     "EventPackage",
+    "HeaderList",
     "NameAddr",
     "OpaqueUri",
     "Parameters",
@@ -49,7 +54,6 @@ __all__ = [
     "Via",
     "check_field",
     "is_token",
-    "parse_list",
     "parse_number",
     "parse_parameters",
     "parse_uri",

@@ -5,17 +5,11 @@ RFC 3261 sections 20.16, 25.1; RFC 3326.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from functools import lru_cache
 
+from trunkline._media import is_token, parse_cseq, parse_parameters, split_outside, unquote
 from trunkline.errors import SipParseError
-from trunkline.sip.headers.text import TOKEN, is_token, parse_parameters, quote, split_outside, unquote
-
-_CSEQ = re.compile(rf"([0-9]{{1,10}})[ \t]+({TOKEN.pattern})")
-
-MAX_CSEQ = 2**31 - 1
-"""RFC 3261 section 8.1.1.5."""
+from trunkline.sip.headers.text import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +22,10 @@ class CSeq:
     @classmethod
     def parse(cls, text: str) -> CSeq:
         """Read the value; SipParseError above 2**31 - 1."""
-        return _cseq(text)
+        return parse_cseq(text)
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
-
-
-@lru_cache(maxsize=1_024)
-def _cseq(text: str) -> CSeq:
-    found = _CSEQ.fullmatch(text.strip(" \t"))
-    if found is None or int(found[1]) > MAX_CSEQ:
-        raise SipParseError("bad CSeq")
-    return CSeq(int(found[1]), found[2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote as percent_quote
 from urllib.parse import unquote as percent_unquote
 
+from trunkline._media import is_token, parse_parameters
 from trunkline.errors import SipParseError
 from trunkline.sip.headers.address import NameAddr
-from trunkline.sip.headers.text import Parameterised, Parameters, is_token, parse_parameters, render_parameters
+from trunkline.sip.headers.text import Parameterised, Parameters, render_parameters
 from trunkline.sip.headers.uri import SipUri, Uri
 
 SIPFRAG = "message/sipfrag"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from trunkline._media import MAX_CSEQ, parse_number, parse_parameters
 from trunkline.errors import SipParseError
-from trunkline.sip.headers.fields import MAX_CSEQ, CSeq
-from trunkline.sip.headers.text import TOKEN, parse_number, parse_parameters
+from trunkline.sip.headers.fields import CSeq
+from trunkline.sip.headers.text import TOKEN
 
 _RACK = re.compile(rf"([0-9]{{1,10}})[ \t]+([0-9]{{1,10}})[ \t]+({TOKEN.pattern})")
 

@@ -5,24 +5,40 @@ RFC 3261 section 13.3.1.4; RFC 3262 section 3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
+from weakref import proxy
 
 from trunkline.sip.core import Core
 from trunkline.sip.headers import RAck
 from trunkline.sip.message import Response
 from trunkline.sip.transaction import ServerTransaction
+from trunkline.sip.types import EndCause
 
 _REPEAT = "repeat"
 _LOST = "lost"
 
 
-class RepeatedAnswer:
-    """A 2xx, sent again on any transport until its ACK comes. on_lost: there was none within 64*T1."""
+class Call(Protocol):
+    """Whose answers these are. It keeps them, not they it."""
 
-    def __init__(self, core: Core, on_lost: Callable[[float], None]) -> None:
+    def lose(self, now: float, cause: EndCause, status: int | None = None) -> None:
+        """End, since the far side does not show that it is there."""
+
+
+class RingingCall(Protocol):
+    """Whose provisional responses these are. It keeps them, not they it."""
+
+    def lose_prack(self, now: float) -> None:
+        """End: the caller acknowledges nothing."""
+
+
+class RepeatedAnswer:
+    """A 2xx, sent again on any transport until its ACK comes. call: is lost if there was none within 64*T1."""
+
+    def __init__(self, core: Core, call: Call) -> None:
         self._core = core
-        self._on_lost = on_lost
+        self._call: Call = proxy(call)
         self._waiting: tuple[ServerTransaction, Response] | None = None
         self._interval_s = 0.0
 
@@ -59,7 +75,7 @@ class RepeatedAnswer:
             return
         if name == _LOST:
             self.stop()
-            self._on_lost(now)
+            self._call.lose(now, EndCause.NO_ACK)
             return
         transaction, response = self._waiting
         transaction.respond(now, response)
@@ -74,13 +90,16 @@ class _Numbered:
 
 
 class ReliableProvisionals:
-    """Reliable 1xx of one INVITE, one after the other. on_lost: one had no PRACK within 64*T1.   RFC 3262 section 3."""
+    """Reliable 1xx of one INVITE, one after the other.   RFC 3262 section 3.
 
-    def __init__(self, core: Core, transaction: ServerTransaction, on_lost: Callable[[float], None]) -> None:
+    call: is told if one had no PRACK within 64*T1.
+    """
+
+    def __init__(self, core: Core, transaction: ServerTransaction, call: RingingCall) -> None:
         self._core = core
         self._transaction = transaction
-        self._on_lost = on_lost
-        self._number = core.rng.randrange(1, 2**31)
+        self._call: RingingCall = proxy(call)
+        self._number = 0
         self._queue: list[_Numbered] = []
         self._interval_s = 0.0
 
@@ -91,10 +110,10 @@ class ReliableProvisionals:
 
     def send(self, now: float, response: Response) -> None:
         """Send a provisional response, once those before it have their PRACK."""
+        self._number = self._number + 1 if self._number else self._core.rng.randrange(1, 2**31)
         response.headers.add("Require", "100rel")
         response.headers.add("RSeq", str(self._number))
         self._queue.append(_Numbered(self._number, response))
-        self._number += 1
         if len(self._queue) == 1:
             self._begin(now)
 
@@ -117,7 +136,7 @@ class ReliableProvisionals:
         """Repeat, or give up. The interval doubles without a ceiling (RFC 3262 section 3)."""
         if name == _LOST:
             self.stop()
-            self._on_lost(now)
+            self._call.lose_prack(now)
         elif self._queue:
             self._transaction.respond(now, self._queue[0].response)
             self._interval_s *= 2

@@ -72,7 +72,7 @@ class Acknowledgement:
         if not paths:
             return
         request = self._dialog.request("ACK")
-        request.headers.prepend("Via", str(self._core.via(paths[0])))
+        request.headers.prepend_via(self._core.via(paths[0]))
         request.headers.add("CSeq", f"{self._invite.cseq.number} ACK")
         if self._access is not None and self._access.may_see(paths[0]):
             # An ACK cannot be challenged, so it repeats the credentials of its INVITE (RFC 3261 section 22.1).
@@ -115,7 +115,7 @@ class Farewell:
     def handle_ack(self, now: float, request: Request) -> None:
         """Absorb it."""
 
-    def handle_cancel(self, now: float, transaction: ServerTransaction) -> None:
+    def handle_cancel(self, now: float, transaction: ServerTransaction, cancel: Request) -> None:
         """Absorb it."""
 
     def handle_provisional(self, now: float, client: ClientRequest, response: Response) -> None:

@@ -25,6 +25,10 @@ class Outcome:
         return self.status in (408, 481)
 
 
+def _ignore(now: float, outcome: Outcome) -> None:
+    """Nothing."""
+
+
 class Errand:
     """One such request, from `start` to its outcome. contact_user: of our Contact, for target refreshes."""
 
@@ -64,8 +68,13 @@ class Errand:
 
     def handle_final(self, now: float, client: ClientRequest, response: Response) -> None:
         """Pass the outcome on."""
-        self._on_outcome(now, Outcome(response.status, response.reason, response))
+        self._report(now, Outcome(response.status, response.reason, response))
 
     def handle_no_response(self, now: float, client: ClientRequest, status: int, reason: str) -> None:
         """Pass silence on."""
-        self._on_outcome(now, Outcome(status, reason))
+        self._report(now, Outcome(status, reason))
+
+    def _report(self, now: float, outcome: Outcome) -> None:
+        """Pass the one outcome on, and know no longer whom: who keeps its errand is not kept by it."""
+        on_outcome, self._on_outcome = self._on_outcome, _ignore
+        on_outcome(now, outcome)

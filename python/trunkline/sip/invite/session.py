@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+from weakref import proxy
 
 from trunkline.errors import InvalidCallState
 from trunkline.sip.client import AccountAccess, ClientRequest
@@ -60,16 +61,20 @@ class Question:
 
 
 class Session:
-    """Offer and answer within one dialog. question: what the application has not answered yet."""
+    """Offer and answer within one dialog. question: what the application has not answered yet.
+
+    call: keeps its sessions, not they the call.
+    """
 
     def __init__(self, core: Core, call: Call, dialog: Dialog, exchange: Exchange, *, is_call_id_ours: bool) -> None:
         self.dialog = dialog
         self.exchange = exchange
-        self.timer = SessionTimer(core, self._refresh, self._expire)
-        self.answers = RepeatedAnswer(core, lambda now: call.lose(now, EndCause.NO_ACK))
+        self.timer = SessionTimer(core, self)
+        self.answers = RepeatedAnswer(core, call)
         self.question: Question | None = None
         self._core = core
-        self._call = call
+        self._call: Call = proxy(call)
+        self._access = call.access
         self._is_call_id_ours = is_call_id_ours
         self._peer_methods: tuple[str, ...] = ()
         self._outgoing: ClientRequest | Errand | None = None
@@ -121,7 +126,7 @@ class Session:
                 self.dialog,
                 request,
                 self._update_answered,
-                access=call.access,
+                access=self._access,
                 contact_user=call.contact_user,
             )
             self._outgoing = errand
@@ -134,7 +139,7 @@ class Session:
                 hop=self._core.hop_within(self.dialog),
                 next_cseq=self.dialog.next_cseq,
                 contact_user=call.contact_user,
-                access=call.access,
+                access=self._access,
             )
             self._outgoing = client
             client.start(now)
@@ -167,7 +172,7 @@ class Session:
             self._core,
             self.dialog,
             client.sent,
-            self._call.access,
+            self._access,
             waits_for_answer=is_offer,
         )
         ack.send(now)
@@ -389,7 +394,7 @@ class Session:
         if isinstance(self._outgoing, ClientRequest):
             self._outgoing.cancel(now)
 
-    def _refresh(self, now: float) -> None:
+    def refresh(self, now: float) -> None:
         """Send a refresh: UPDATE without a word, or the description that was agreed on.   RFC 4028 section 10."""
         is_free = self._outgoing is None and self.question is None and not self.answers.is_waiting
         if not is_free or not self.exchange.may_offer or self._core.timers.is_set(self, _GLARE):
@@ -398,5 +403,6 @@ class Session:
             self._has_raised_least = False
             self._send(now, self.exchange.local, is_refresh=True)
 
-    def _expire(self, now: float) -> None:
+    def expire(self, now: float) -> None:
+        """End the call: its peer has not shown for too long that it is there."""
         self._call.lose(now, EndCause.SESSION_EXPIRED, 408)

@@ -6,7 +6,8 @@ change with every refresh.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
+from weakref import proxy
 
 from trunkline.errors import SipParseError
 from trunkline.sip.core import Core
@@ -52,14 +53,23 @@ def is_too_brief(core: Core, request: Request) -> bool:
     return asked is not None and asked.seconds < core.config.session_least_s and _knows_timers(request)
 
 
-class SessionTimer:
-    """The timer of one dialog. on_refresh: a refresh is due; on_expire: none came, the session is over."""
+class Session(Protocol):
+    """What is timed."""
 
-    def __init__(self, core: Core, on_refresh: Callable[[float], None], on_expire: Callable[[float], None]) -> None:
+    def refresh(self, now: float) -> None:
+        """Send a refresh, which is due."""
+
+    def expire(self, now: float) -> None:
+        """End: no refresh came."""
+
+
+class SessionTimer:
+    """The timer of one dialog. session: keeps its timer, not the timer it."""
+
+    def __init__(self, core: Core, session: Session) -> None:
         self.least_s = core.config.session_least_s
         self._core = core
-        self._on_refresh = on_refresh
-        self._on_expire = on_expire
+        self._session: Session = proxy(session)
         self._interval_s: int | None = None
         self._is_refresher = False
 
@@ -107,10 +117,10 @@ class SessionTimer:
     def handle_timer(self, now: float, name: str) -> None:
         """Refresh half way; end shortly before the end.   RFC 4028 section 10."""
         if name == _REFRESH:
-            self._on_refresh(now)
+            self._session.refresh(now)
         else:
             self.stop()
-            self._on_expire(now)
+            self._session.expire(now)
 
     def _start(self, now: float, seconds: int, *, is_refresher: bool) -> None:
         self._interval_s, self._is_refresher = seconds, is_refresher

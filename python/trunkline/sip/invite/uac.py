@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 from trunkline.errors import InvalidCallState, SipParseError
-from trunkline.sip.client import AccountAccess, ClientRequest
+from trunkline.sip.client import AccountAccess, ClientRequest, challenges_of
 from trunkline.sip.core import Core
 from trunkline.sip.dialog import Dialog
 from trunkline.sip.headers import RAck, parse_number, plain_text
@@ -25,7 +26,6 @@ from trunkline.sip.probe import retry_after_s
 from trunkline.sip.types import (
     EarlyMedia,
     EndCause,
-    HeaderFields,
     Hop,
     InviteAnswered,
     InviteFailed,
@@ -66,7 +66,7 @@ class OutboundInvite(InviteUsage):
         self._branches: dict[str, _Branch] = {}
         self._acks: dict[tuple[str, int], Acknowledgement] = {}
         self._is_trying = False
-        self._cseq = 0
+        self._cseq = count(1)
         self._hop = hop
         self._request = request
         self._silence_s = silence_s
@@ -88,7 +88,7 @@ class OutboundInvite(InviteUsage):
             self,
             Request("INVITE", self._request.uri, headers, self._request.body),
             hop=self._hop,
-            next_cseq=self._next_cseq,
+            next_cseq=self._cseq.__next__,
             contact_user=self.contact_user,
             access=self.access,
             silence_s=self._silence_s,
@@ -213,7 +213,7 @@ class OutboundInvite(InviteUsage):
         else:
             cause, wait_s = response.reason_cause("q.850"), retry_after_s(response)
             refusal = InviteFailed(
-                self.id, response.status, plain_text(response.reason), cause, wait_s, _challenges(response)
+                self.id, response.status, plain_text(response.reason), cause, wait_s, challenges_of(response)
             )
             self._fail(now, refusal)
 
@@ -311,18 +311,6 @@ class OutboundInvite(InviteUsage):
                 branch.session.close(now)
                 self._core.dialogs.pop(branch.session.dialog.id, None)
         self._branches.clear()
-
-    def _next_cseq(self) -> int:
-        self._cseq += 1
-        return self._cseq
-
-
-def _challenges(response: Response) -> HeaderFields:
-    return tuple(
-        (name, plain_text(value))
-        for name in ("WWW-Authenticate", "Proxy-Authenticate")
-        for value in response.headers.get_all(name)
-    )
 
 
 def _reliable_number(response: Response) -> int | None:

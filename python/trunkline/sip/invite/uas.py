@@ -51,7 +51,7 @@ class InboundInvite(InviteUsage):
         self._preview: str | None = None
         self._answer: str | None = None
         """Our answer, while it waits for a PRACK."""
-        self._reliable = ReliableProvisionals(core, transaction, self._prack_lost)
+        self._reliable = ReliableProvisionals(core, transaction, self)
         exchange = Exchange()
         if request.sdp is not None:
             exchange.take(Step.OFFER_RECEIVED, request.sdp)
@@ -132,12 +132,13 @@ class InboundInvite(InviteUsage):
 
     # --- what the caller does ---
 
-    def handle_cancel(self, now: float, transaction: ServerTransaction) -> None:
+    def handle_cancel(self, now: float, transaction: ServerTransaction, cancel: Request) -> None:
         """End the call with 487 if it is not answered yet."""
         if transaction is not self._transaction:
-            super().handle_cancel(now, transaction)
+            super().handle_cancel(now, transaction, cancel)
         elif not transaction.is_answered:
-            self._finish(now, EndCause.REMOTE_CANCEL)
+            status, cause = cancel.reason_cause("sip"), cancel.reason_cause("q.850")
+            self._finish(now, EndCause.REMOTE_CANCEL, status=status, cause=cause)
             self._refuse(now, 487, None)
 
     def _handle_prack(self, now: float, transaction: ServerTransaction) -> None:
@@ -182,7 +183,7 @@ class InboundInvite(InviteUsage):
         if self._answer is not None and is_free and not self._is_over:
             self._send_200(now)
 
-    def _prack_lost(self, now: float) -> None:
+    def lose_prack(self, now: float) -> None:
         """Give the call up: the caller never acknowledged a reliable response.   RFC 3262 section 3."""
         self._finish(now, EndCause.NO_ACK, status=504)
         self._refuse(now, 504, None)

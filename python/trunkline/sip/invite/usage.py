@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from weakref import proxy
 
 from trunkline.errors import InvalidCallState
 from trunkline.sip.client import AccountAccess
@@ -57,12 +58,13 @@ class InviteUsage(ABC):
         self._is_over = False
         self._farewell_headers: HeaderFields | None = None
         self._digits = DigitGate()
+        this: InviteUsage = proxy(self)
         self._transfers = Transfers(
             core,
             invite_id,
             contact_user=contact_user,
             access=access,
-            on_dialog_lost=lambda now, status: self.lose(now, EndCause.DIALOG_LOST, status),
+            on_dialog_lost=lambda now, status: this.lose(now, EndCause.DIALOG_LOST, status),
         )
 
     # --- verbs ---
@@ -171,7 +173,7 @@ class InviteUsage(ABC):
             session.acknowledged(transaction, request)
             self._acknowledged(transaction, request)
 
-    def handle_cancel(self, now: float, transaction: ServerTransaction) -> None:
+    def handle_cancel(self, now: float, transaction: ServerTransaction, cancel: Request) -> None:
         """Withdraw a re-INVITE that is not answered yet."""
         if self.session is not None:
             self.session.handle_cancel(now, transaction)

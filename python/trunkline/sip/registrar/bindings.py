@@ -10,7 +10,7 @@ import heapq
 from dataclasses import dataclass, replace
 
 from trunkline.sip.headers import SipUri
-from trunkline.sip.registrar.form import Refusal, RegisterForm, Wish
+from trunkline.sip.registrar.form import Q_MOST, Refusal, RegisterForm, Wish, written_q
 from trunkline.sip.types import HeaderFields, Path
 
 _RETRY_AFTER_S = 60
@@ -33,7 +33,7 @@ class Binding:
     """One of them. aor: as the table is kept by. path: the flow on which the client is reached.
 
     sip_call_id, cseq: of the REGISTER that said so. since: when it was made; refreshes keep it.
-    domain: of the address as the client wrote it.
+    domain: of the address as the client wrote it. q: as in `Wish`.
     """
 
     aor: str
@@ -47,11 +47,13 @@ class Binding:
     instance: str = ""
     reg_id: int = 0
     domain: str = ""
+    q: int = Q_MOST
 
     def contact_value(self, now: float) -> str:
         """Write it for the 200 to a REGISTER."""
         outbound = f';+sip.instance="{self.instance}";reg-id={self.reg_id}' if self.reg_id else ""
-        return f"<{self.contact}>;expires={max(1, round(self.expires_at - now))}{outbound}"
+        q = "" if self.q == Q_MOST else f";q={written_q(self.q)}"
+        return f"<{self.contact}>;expires={max(1, round(self.expires_at - now))}{q}{outbound}"
 
 
 class Bindings:
@@ -183,6 +185,7 @@ def _binding(since: float, expires_at: float, aor: str, wish: Wish, form: Regist
         wish.instance,
         wish.reg_id,
         form.aor.host,
+        wish.q,
     )
 
 

@@ -6,15 +6,20 @@ sections 4.2 and 6 (reg-id, instances), RFC 7118 section 5 (`.invalid` contacts 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from trunkline.errors import SipParseError
-from trunkline.sip.headers import CSeq, NameAddr, SipUri, Via, parse_number
-from trunkline.sip.message import HeaderList
+from trunkline.sip.headers import CSeq, HeaderList, NameAddr, SipUri, Via, parse_number
 from trunkline.sip.types import HeaderFields, IncomingRequest, Path
 
 _MAX_CONTACTS = 16
 _MAX_INSTANCE = 256
+
+Q_MOST = 1_000
+"""The highest q-value, in thousandths."""
+
+_Q = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class Refusal:
 class Wish:
     """One Contact. expires_s: None leaves it to the registrar. instance, reg_id: of an outbound flow, else empty and 0.
 
+    q: how much it is preferred to others of its address, in thousandths (RFC 3261 section 20.10).
     key: what tells it from the others of its address: instance and reg-id where it has both, else the URI.
     """
 
@@ -38,11 +44,17 @@ class Wish:
     expires_s: int | None
     instance: str
     reg_id: int
+    q: int = Q_MOST
 
     @property
     def key(self) -> str:
         """See the class.   RFC 5626 section 6."""
         return f"{self.instance};{self.reg_id}" if self.is_outbound else str(self.uri)
+
+    @property
+    def preference(self) -> tuple[tuple[str, str], ...]:
+        """Return `q` as a parameter of Contact; nothing for the highest, which need not be said."""
+        return () if self.q == Q_MOST else (("q", written_q(self.q)),)
 
     @property
     def is_outbound(self) -> bool:
@@ -142,4 +154,20 @@ def _wish(contact: NameAddr, default_s: int | None) -> Wish:
         default_s if asked is None else parse_number(asked),
         instance,
         0 if reg_id is None else parse_number(reg_id, maximum=2**31 - 1),
+        _preference(contact.parameter("q")),
     )
+
+
+def written_q(q: int) -> str:
+    """Write a q-value. q: below the highest, in thousandths."""
+    return f"0.{q:03}"
+
+
+def _preference(text: str | None) -> int:
+    """Read a q-value, in thousandths; without one it is the highest.   RFC 3261 section 25.1."""
+    if text is None:
+        return Q_MOST
+    if _Q.fullmatch(text) is None:
+        raise SipParseError("a q-value that is none")
+    whole, _, decimals = text.partition(".")
+    return int(whole) * Q_MOST + int(decimals.ljust(3, "0"))

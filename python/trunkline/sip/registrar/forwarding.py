@@ -12,8 +12,8 @@ from collections.abc import Callable
 from trunkline.errors import LocalProtocolError, SipParseError
 from trunkline.sip.client import ClientRequest
 from trunkline.sip.core import Core
-from trunkline.sip.headers import NameAddr, check_field, parse_uri, plain_text
-from trunkline.sip.message import HeaderList, Request, Response
+from trunkline.sip.headers import HeaderList, NameAddr, check_field, parse_uri, plain_text
+from trunkline.sip.message import Request, Response
 from trunkline.sip.types import RegisterRequest, RequestAnswered, RequestId
 
 
@@ -33,6 +33,7 @@ class ForwardedRegister:
             hop=wanted.hop,
             next_cseq=lambda: wanted.cseq,
             contact_user=wanted.contact_user,
+            contact_parameters=wanted.contact_parameters,
         )
 
     def start(self, now: float) -> None:

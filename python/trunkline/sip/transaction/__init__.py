@@ -1,6 +1,6 @@
 """Transactions: `tables` are the rules, `machines` runs them, `layer` matches messages. RFC 3261 section 17."""
 
-from trunkline.sip.transaction.layer import BRANCH_COOKIE, TransactionLayer, server_key
+from trunkline.sip.transaction.layer import BRANCH_COOKIE, ServerKey, TransactionLayer, server_key
 from trunkline.sip.transaction.machines import (
     CancelUser,
     ClientTransaction,
@@ -35,6 +35,7 @@ __all__ = [
     "Failure",
     "Input",
     "Machine",
+    "ServerKey",
     "ServerTransaction",
     "ServerUser",
     "State",

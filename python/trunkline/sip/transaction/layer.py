@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 
 from trunkline.errors import LocalProtocolError
-from trunkline.sip.headers import CSeq
+from trunkline.sip.headers import SipUri
 from trunkline.sip.message import Request, Response
 from trunkline.sip.timers import TimerQueue
 from trunkline.sip.transaction.machines import (
@@ -19,15 +19,24 @@ from trunkline.sip.transaction.machines import (
     Transaction,
     response_input,
 )
-from trunkline.sip.transaction.tables import Input, State, Timing
-from trunkline.sip.types import Path, Transmit
+from trunkline.sip.transaction.tables import Input, Machine, State, Timing
+from trunkline.sip.types import Path, Transmit, Transport
 
 BRANCH_COOKIE = "z9hG4bK"
 """RFC 3261 section 8.1.1.7."""
 
 
-def server_key(request: Request) -> tuple[str, ...]:
-    """Return what identifies a server transaction.   RFC 3261 section 17.2.3. An ACK has the key of its INVITE."""
+_Mark = tuple[str, int, str, str | None, str]
+"""Call-ID, CSeq and From tag: what copies of a request have in common that came by different ways."""
+ServerKey = tuple[str, ...]
+"""What identifies a server transaction; the method comes last."""
+
+
+def server_key(request: Request) -> ServerKey:
+    """Return the key of the transaction that a request belongs to or begins.   RFC 3261 section 17.2.3.
+
+    An ACK has the key of its INVITE.
+    """
     via = request.top_via
     method = "INVITE" if request.method == "ACK" else request.method
     branch = via.branch or ""
@@ -42,8 +51,13 @@ def _branch_of(request: Request) -> tuple[str, str]:
     return request.top_via.branch or "", request.method
 
 
-def _mark(request: Request) -> tuple[str, CSeq, str | None]:
-    return request.sip_call_id, request.cseq, request.from_.tag
+def _mark(request: Request) -> _Mark:
+    """Return what makes a request the same as another one: also whom it is for.
+
+    A server that forks a call to several Contacts of ours means several of our users' places, and no loop.
+    """
+    called = request.uri.username if isinstance(request.uri, SipUri) else ""
+    return request.sip_call_id, request.cseq.number, request.method, request.from_.tag, called
 
 
 class TransactionLayer:
@@ -55,9 +69,10 @@ class TransactionLayer:
         self.user = user
         self.outbox: deque[Transmit] = deque()
         self._clients: dict[tuple[str, str], ClientTransaction] = {}
-        self._servers: dict[tuple[str, ...], ServerTransaction] = {}
+        self._servers: dict[ServerKey, ServerTransaction] = {}
         self._branches: set[tuple[str, str]] = set()
-        self._first_of: dict[tuple[str, CSeq, str | None], ServerTransaction] = {}
+        self._first_of: dict[_Mark, ServerTransaction] = {}
+        self._first_intervals: dict[tuple[str, State, Transport], tuple[tuple[Input, float], ...]] = {}
 
     @property
     def client_count(self) -> int:
@@ -75,13 +90,26 @@ class TransactionLayer:
         waiting = (State.CALLING, State.TRYING, State.PROCEEDING)
         return not any(transaction.state in waiting for transaction in self._clients.values())
 
-    def is_known(self, request: Request) -> bool:
-        """Whether a server transaction has this request already."""
-        return server_key(request) in self._servers
+    def is_known(self, key: ServerKey) -> bool:
+        """Whether there is a server transaction of this key."""
+        return key in self._servers
 
     def has_branch(self, branch: str, method: str) -> bool:
         """Whether a server transaction of this method carries this branch, whoever sent it."""
         return (branch, method) in self._branches
+
+    def first_intervals(self, machine: Machine, state: State, transport: Transport) -> tuple[tuple[Input, float], ...]:
+        """Return the timers that start when a machine enters a state, and how long each runs. Worked out once."""
+        key = (machine.name, state, transport)
+        known = self._first_intervals.get(key)
+        if known is None:
+            durations = [
+                (timer, self.timing.duration(timer, state, is_reliable=transport.is_reliable))
+                for timer in machine.timers.get(state, ())
+            ]
+            known = tuple([(timer, interval) for timer, interval in durations if interval is not None])
+            self._first_intervals[key] = known
+        return known
 
     def transmit(self, path: Path, data: bytes) -> None:
         """Queue bytes."""
@@ -104,9 +132,11 @@ class TransactionLayer:
         transaction.step(now, response_input(response), response)
         return True
 
-    def handle_request(self, now: float, request: Request, path: Path) -> None:
-        """Match a request, or begin a server transaction and pass it up.   RFC 3261 section 17.2.3."""
-        key = server_key(request)
+    def handle_request(self, now: float, request: Request, path: Path, key: ServerKey) -> None:
+        """Match a request, or begin a server transaction and pass it up.   RFC 3261 section 17.2.3.
+
+        path: where responses go. key: of the request.
+        """
         known = self._servers.get(key)
         if known is not None:
             known.step(now, Input.ACK if request.method == "ACK" else Input.REQUEST, request)
@@ -120,9 +150,9 @@ class TransactionLayer:
             transaction.begin(now)
             self.user.handle_request(now, transaction)
 
-    def invite_of(self, cancel: Request) -> ServerTransaction | None:
-        """Find the INVITE that a CANCEL means.   RFC 3261 section 9.2."""
-        return self._servers.get((*server_key(cancel)[:-1], "INVITE"))
+    def invite_of(self, cancel: ServerKey) -> ServerTransaction | None:
+        """Find the INVITE that the CANCEL of this key means.   RFC 3261 section 9.2."""
+        return self._servers.get((*cancel[:-1], "INVITE"))
 
     def is_merged(self, transaction: ServerTransaction) -> bool:
         """Whether an earlier transaction carries the same request, forked on its way.   RFC 3261 section 8.2.2.2."""
@@ -148,4 +178,3 @@ class TransactionLayer:
             mark = _mark(transaction.request)
             if self._first_of.get(mark) is transaction:
                 del self._first_of[mark]
-        transaction.release()

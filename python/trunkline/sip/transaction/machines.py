@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from enum import StrEnum
 from typing import Protocol
 
-from trunkline.sip.message import HeaderList, Message, Request, Response
+from trunkline.sip.headers import HeaderList
+from trunkline.sip.message import Message, Request, Response
 from trunkline.sip.timers import TimerQueue
 from trunkline.sip.transaction.tables import (
     INVITE_CLIENT,
@@ -22,7 +23,7 @@ from trunkline.sip.transaction.tables import (
     State,
     Timing,
 )
-from trunkline.sip.types import Path
+from trunkline.sip.types import Path, Transport
 
 
 class Failure(StrEnum):
@@ -41,6 +42,9 @@ class ClientUser(Protocol):
     def handle_failure(self, now: float, failure: Failure) -> None:
         """Learn that no final response will come."""
 
+    def handle_terminated(self) -> None:
+        """Learn that nothing more will come at all."""
+
 
 class ServerUser(Protocol):
     """Who answers requests."""
@@ -55,7 +59,7 @@ class ServerUser(Protocol):
 class CancelUser(Protocol):
     """Who answers one INVITE."""
 
-    def handle_cancel(self, now: float, transaction: ServerTransaction) -> None:
+    def handle_cancel(self, now: float, transaction: ServerTransaction, cancel: Request) -> None:
         """Learn that the caller wants this INVITE given up; the CANCEL itself has been answered."""
 
 
@@ -65,6 +69,9 @@ class Home(Protocol):
     timing: Timing
     timers: TimerQueue
     user: ServerUser
+
+    def first_intervals(self, machine: Machine, state: State, transport: Transport) -> tuple[tuple[Input, float], ...]:
+        """Return the timers that start when a machine enters a state, and how long each runs."""
 
     def transmit(self, path: Path, data: bytes) -> None:
         """Queue bytes."""
@@ -101,21 +108,23 @@ class Transaction(ABC):
             self._enter(now, state)
         for action in actions:
             self._do(now, action, message)
+        if state is State.TERMINATED:
+            self.release()
 
     def begin(self, now: float) -> None:
         """Start the timers of the first state."""
         self._enter(now, self.machine.start)
 
     def _enter(self, now: float, state: State) -> None:
-        wanted = self.machine.timers.get(state, ())
-        for timer in [timer for timer in self._intervals if timer not in wanted]:
-            del self._intervals[timer]
-            self._layer.timers.cancel(self, timer)
+        running = self._intervals
+        if running:
+            wanted = self.machine.timers.get(state, ())
+            for timer in [timer for timer in running if timer not in wanted]:
+                del running[timer]
+                self._layer.timers.cancel(self, timer)
         self.state = state
-        for timer in wanted:
-            keeps_running = timer in self._intervals and timer is not Input.TIMER_E
-            interval = self._layer.timing.duration(timer, state, is_reliable=self.path.transport.is_reliable)
-            if interval is not None and not keeps_running:
+        for timer, interval in self._layer.first_intervals(self.machine, state, self.path.transport):
+            if timer not in running or timer is Input.TIMER_E:
                 self._run(now, timer, interval)
         if state is State.TERMINATED:
             self._layer.forget(self)
@@ -126,7 +135,7 @@ class Transaction(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """Give back the memory of what only a living transaction needs: its call may keep it for hours."""
+        """Give back what only a living transaction needs, after its last action: its call may keep it for hours."""
 
     @abstractmethod
     def _do(self, now: float, action: Action, message: Message | None) -> None:
@@ -160,13 +169,17 @@ class ClientTransaction(Transaction):
             self._user.handle_failure(now, Failure.TIMEOUT if is_timeout else Failure.TRANSPORT)
 
     def release(self) -> None:
-        """Drop the bytes that were repeated."""
+        """Drop the bytes that were repeated, and tell the user that nothing more comes."""
         self._data = b""
         self.request.headers.release()
+        user, self._user = self._user, None
+        if user is not None:
+            user.handle_terminated()
 
     def abandon(self, now: float) -> None:
         """Wait no longer: an INVITE that was cancelled has no timer of its own.   RFC 3261 section 9.1."""
         self._enter(now, State.TERMINATED)
+        self.release()
 
     def begin(self, now: float) -> None:
         """Send the request and start."""
@@ -191,9 +204,11 @@ class ServerTransaction(Transaction):
         return self.state not in (State.TRYING, State.PROCEEDING)
 
     def release(self) -> None:
-        """Drop the bytes that were repeated."""
-        self._last = None
+        """Drop the bytes that were repeated; and what an INVITE said, since its call goes on and answers it no more."""
+        self._last = self.owner = None
         self.request.headers.release()
+        if self.machine is INVITE_SERVER:
+            self.request = Request(self.request.method, self.request.uri)
 
     def respond(self, now: float, response: Response) -> None:
         """Send a response. A second final one is dropped, save a repeated 2xx to INVITE."""

@@ -21,6 +21,7 @@ _IP_RECVERR, _IPV6_RECVERR = 11, 25
 """Linux: keep ICMP errors of an unconnected socket, with the destination they belong to."""
 _DATAGRAM_BYTES = 65_536
 _READS_PER_TURN = 512
+_MOST_PATHS = 4_096
 _RECEIVE_BUFFER_BYTES = 1 << 22
 """Asked for; the system grants up to net.core.rmem_max. What arrives during one slow turn must not be lost."""
 _UNREACHABLE = frozenset((errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPERM, errno.EINVAL))
@@ -48,6 +49,9 @@ class DatagramSocket:
         self._owner = owner
         self._sock = sock
         self._bound = bound
+        self._paths: dict[Address, Path] = {}
+        self._has_refused = False
+        """Whether a send has run into an error that is still in the queue."""
         if bound.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
         else:
@@ -69,6 +73,7 @@ class DatagramSocket:
             except ConnectionRefusedError:
                 # The news about an earlier datagram, perhaps to somebody else: try again. It is read in a turn of its
                 # own, since what follows from it may be sent from here.
+                self._has_refused = True
                 continue
             except OSError as error:
                 self._owner.counters["send_errors"] += 1
@@ -83,11 +88,13 @@ class DatagramSocket:
         self._sock.close()
 
     def _on_ready(self) -> None:
-        for _ in range(_READS_PER_TURN):
+        for turn in range(_READS_PER_TURN):
             try:
                 data, source = self._sock.recvfrom(_DATAGRAM_BYTES)
             except BlockingIOError:
-                break
+                if turn == 0 or self._has_refused:  # else nothing speaks for errors: one that is there wakes us again
+                    self._read_errors()
+                return
             except OSError:
                 self._read_errors()
                 continue
@@ -97,8 +104,16 @@ class DatagramSocket:
                 continue
             host = self._owner.routed_host(self._bound.host, remote)
             if host is not None and remote[1] != 0:
-                self._owner.on_data(data, Path(Transport.UDP, (host, self._bound.port), remote))
-        self._read_errors()
+                self._owner.on_data(data, self._path(host, remote))
+
+    def _path(self, host: str, remote: Address) -> Path:
+        """Return the way to a peer; those of the peers heard last are kept, since most speak often."""
+        path = self._paths.get(remote)
+        if path is None or path.local[0] != host:
+            if len(self._paths) >= _MOST_PATHS:
+                self._paths.clear()
+            path = self._paths[remote] = Path(Transport.UDP, (host, self._bound.port), remote)
+        return path
 
     def _answer_stun(self, data: bytes, remote: Address) -> None:
         answer = binding_answer(data, remote)
@@ -108,6 +123,7 @@ class DatagramSocket:
 
     def _read_errors(self) -> None:
         """Take ICMP errors off the queue; each names the peer that our datagram did not reach."""
+        self._has_refused = False
         for _ in range(_READS_PER_TURN):
             try:
                 _, _, _, peer = self._sock.recvmsg(0, 512, socket.MSG_ERRQUEUE)

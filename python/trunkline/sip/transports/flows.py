@@ -1,7 +1,8 @@
 """SHELL: the connections of all listeners, and those that we open.
 
 Owns their books: how many there may be, which one leads to a peer, and what waits while one is opened. A connection
-to a name is used for that name only; one that a peer opened, for that peer.   RFC 3261 section 18.1.1, RFC 5923, 7118.
+to a name is used for that name only; one that a peer opened, for that peer, and for the names that its certificate has
+proved if it offers that.   RFC 3261 section 18.1.1, RFC 5923, 7118.
 """
 
 from __future__ import annotations
@@ -12,23 +13,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 
-import structlog
-
+from trunkline.observability.logging import get_logger
 from trunkline.sip.transports import websocket
 from trunkline.sip.transports.framing import Framing, StreamFraming
 from trunkline.sip.transports.listening import StreamLimits
-from trunkline.sip.transports.streams import MAX_UNSENT_BYTES, Connection
+from trunkline.sip.transports.streams import MAX_UNSENT_BYTES, Connection, Key
 from trunkline.sip.transports.tls import TlsContexts, TlsFraming
-from trunkline.sip.types import Address, Path, Transport
+from trunkline.sip.types import Address, Alias, Path, Transport
 
 OnData = Callable[[bytes, Path], None]
 OnUnreachable = Callable[[Path, str], None]
 
 _CONNECT_TIMEOUT_S = 5.0
 _MAX_DIALS = 512
-_Key = tuple[Transport, Address, str]
+_MAX_ALIASES = 16
+"""Of one connection: a certificate has few names, and a peer listens at one port."""
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class Flows:
@@ -51,10 +52,10 @@ class Flows:
         self._origins = tuple(origins)
         self._on_unreachable = on_unreachable
         self._connections: dict[int, Connection] = {}
-        self._by_key: dict[_Key, Connection] = {}
+        self._by_key: dict[Key, Connection] = {}
         self._accepted: Counter[str] = Counter()
         self._accepted_total = 0
-        self._opening: dict[_Key, list[bytes]] = {}
+        self._opening: dict[Key, list[bytes]] = {}
         self._dials: set[asyncio.Task[None]] = set()
         self._ids = count(1)
 
@@ -123,6 +124,20 @@ class Flows:
             # An address has no name to prove: for it, a connection to whomever we know there is as good.
             self._by_key[_key(replace(path, server_name=""))] = connection
 
+    def note_alias(self, alias: Alias) -> None:
+        """Let requests to the port where a peer listens, under a name it has proved, find its connection.
+
+        Not in the place of another connection: that one leads there as well. RFC 5923 sections 8.2, 9.
+        """
+        connection = self._connections.get(alias.path.connection)
+        if connection is None or not connection.is_accepted or connection.path is None:
+            return
+        address = (connection.path.remote[0], alias.port)
+        for name in connection.peer_names:
+            key = (connection.path.transport, address, name)
+            if len(connection.aliases) < _MAX_ALIASES and self._by_key.setdefault(key, connection) is connection:
+                connection.aliases.add(key)
+
     def dismiss(self, connection: Connection, path: Path, detail: str) -> None:
         """Strike a closed connection out, and let those know who waited for an answer on it."""
         if self._connections.pop(path.connection, None) is not None and connection.is_accepted:
@@ -133,7 +148,7 @@ class Flows:
                 del self._accepted[host]
         if detail and not connection.is_accepted:
             _log.warning("sip_connection_failed", peer=path.remote, name=path.server_name, error=detail)
-        for key in (_key(path), _key(replace(path, server_name=""))):
+        for key in (_key(path), _key(replace(path, server_name="")), *connection.aliases):
             if self._by_key.get(key) is connection:
                 del self._by_key[key]
         self._on_unreachable(path, detail)
@@ -176,5 +191,5 @@ class Flows:
         return asyncio.get_running_loop().time()
 
 
-def _key(path: Path) -> _Key:
+def _key(path: Path) -> Key:
     return path.transport, path.remote, path.server_name

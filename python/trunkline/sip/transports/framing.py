@@ -17,12 +17,13 @@ class Framing(ABC):
     """One stream. Call `start` once; after every call, write what `take_output` gives.
 
     is_open: whether handshakes are done; messages sent before wait for it. has_ended: the peer said goodbye, or was
-    refused; close once the output is written. pongs: answers to `ping` so far.
+    refused; close once the output is written. pongs: answers to `ping` so far. peer_names: that the peer has proved.
     """
 
     is_open: bool = False
     has_ended: bool = False
     pongs: int = 0
+    peer_names: frozenset[str] = frozenset()
 
     @abstractmethod
     def start(self) -> None:

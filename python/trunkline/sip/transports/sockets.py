@@ -17,7 +17,7 @@ from trunkline.sip.transports.datagrams import DatagramSocket
 from trunkline.sip.transports.flows import Flows, OnData, OnUnreachable
 from trunkline.sip.transports.listening import Listener, StreamLimits, family_of
 from trunkline.sip.transports.tls import TlsContexts, TlsSettings
-from trunkline.sip.types import Address, Path, Transmit, Transport
+from trunkline.sip.types import Address, Alias, Path, Transmit, Transport
 
 _BACKLOG = 1_024
 _ROUTE_CACHE_SIZE = 1_024
@@ -56,6 +56,8 @@ class Sockets:
             limits, self._tls, self.counters, origins=origins, on_data=on_data, on_unreachable=on_unreachable
         )
         self._routes: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._senders: dict[tuple[Transport, socket.AddressFamily], Listener] = {}
+        """By transport and family, as they are asked for; made anew once somebody else listens."""
 
     @property
     def listening(self) -> tuple[Listener, ...]:
@@ -93,6 +95,7 @@ class Sockets:
             raise
         bound = Listener(wanted.transport, wanted.host, sock.getsockname()[1])
         self._listening.append(bound)
+        self._senders.clear()
         self._usable |= {bound.transport}
         if wanted.transport.is_reliable:
             loop, accept = asyncio.get_running_loop(), partial(self._flows.accepted, bound.transport, bound.port)
@@ -121,6 +124,10 @@ class Sockets:
         datagram = self._datagram.get((family, path.local[1])) or self._any_datagram(family)
         return datagram is not None and datagram.send(data, path.remote)
 
+    def note_alias(self, alias: Alias) -> None:
+        """Send requests for a peer on the connection that it opened, if its certificate names it.   RFC 5923."""
+        self._flows.note_alias(alias)
+
     def is_open(self, path: Path) -> bool:
         """Whether bytes can go this way without a connection being opened."""
         return not path.transport.is_reliable or self._flows.is_open(path)
@@ -137,14 +144,22 @@ class Sockets:
     def local_address(self, transport: Transport, remote: Address) -> Address | None:
         """Return the address of ours that a peer sees and can call back; None if we cannot send to it this way."""
         family = family_of(remote[0])
+        listener = self._senders.get((transport, family))
+        if listener is None:
+            listener = self._sender(transport, family)
+            if listener is None:
+                return None
+            self._senders[transport, family] = listener
+        host = self.routed_host(listener.host, remote)
+        return None if host is None else (host, listener.port)
+
+    def _sender(self, transport: Transport, family: socket.AddressFamily) -> Listener | None:
+        """Return the listener whose address we send from, or the one that we would call back if we had it."""
         ours = [each for each in self._listening if each.family == family]
         listener = next((each for each in ours if each.transport is transport), None)
         if listener is None and transport in self._dials and ours:
-            listener = Listener(transport, ours[0].host, transport.default_port)
-        if listener is None:
-            return None
-        host = self.routed_host(listener.host, remote)
-        return None if host is None else (host, listener.port)
+            return Listener(transport, ours[0].host, transport.default_port)
+        return listener
 
     def routed_host(self, bound_host: str, remote: Address) -> str | None:
         """Return the bound host, or for a wildcard the source address that the system would use."""

@@ -15,6 +15,8 @@ from trunkline.sip.transports.framing import Framing
 from trunkline.sip.transports.listening import StreamLimits
 from trunkline.sip.types import Address, Path, Transport
 
+Key = tuple[Transport, Address, str]
+"""What leads to a connection: its kind, the peer's address, and the name that the peer must prove, empty for any."""
 MAX_UNSENT_BYTES = 1 << 20
 _FIRST_MESSAGE_LIMIT_S = 30.0
 _HANDSHAKE_LIMIT_S = 10.0
@@ -44,6 +46,7 @@ class Connection(asyncio.Protocol):
     """One connection.
 
     local_port: of our listener, where the peer can call back. server_name: whom we called, empty if accepted.
+    aliases: by which other keys the owner finds it.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.is_accepted = is_accepted
         self.path: Path | None = None
+        self.aliases: set[Key] = set()
         self._owner = owner
         self._framing = framing
         self._kind = kind
@@ -120,6 +124,11 @@ class Connection(asyncio.Protocol):
             self._owner.dismiss(self, self.path, self._detail)
 
     # --- of the owner ---
+
+    @property
+    def peer_names(self) -> frozenset[str]:
+        """Names that the peer's certificate has proved; none without TLS, or where no certificate was asked for."""
+        return self._framing.peer_names
 
     def send(self, message: bytes) -> None:
         """Write; a peer that does not read is cut off."""

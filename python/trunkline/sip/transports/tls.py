@@ -6,20 +6,22 @@ context, and no sockets.   RFC 3261 section 26.3, RFC 5922, RFC 6125.
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
-import structlog
 from cryptography import x509
 
 from trunkline.errors import ConfigError, ConnectFailed
+from trunkline.observability.logging import get_logger
 from trunkline.sip.transports.framing import Framing
 
 _READ_BYTES = 65_536
 _LOOK_AGAIN_S = 2.0
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +196,6 @@ class TlsFraming(Framing):
         )
         self._is_established = False
 
-    @property
-    def has_verified_peer(self) -> bool:
-        """Whether the peer has shown a certificate that we checked."""
-        return self._is_established and bool(self._tls.getpeercert())
-
     def start(self) -> None:
         """See `Framing`."""
         if self._name is not None:
@@ -253,6 +250,7 @@ class TlsFraming(Framing):
             self.has_ended = True
             raise ConnectFailed(_described(error, self._name)) from error
         self._is_established = True
+        self.peer_names = _proved_names(self._tls)
         self._inner.start()
         self._note()
         return True
@@ -273,6 +271,21 @@ class TlsFraming(Framing):
         self.is_open = self._inner.is_open
         self.has_ended = self.has_ended or self._inner.has_ended
         self.pongs = self._inner.pongs
+
+
+def _proved_names(connection: ssl.SSLObject) -> frozenset[str]:
+    """Return whom the peer's certificate names, in lower case; empty if it was not verified.
+
+    A SIP URI without a user names a domain, and where there is one, DNS names do not count.   RFC 5922 section 7.1.
+    """
+    found: dict[str, set[str]] = {"URI": set(), "DNS": set(), "IP Address": set()}
+    shown = connection.getpeercert() or {}
+    for kind, value in cast(Iterable[tuple[str, str]], shown.get("subjectAltName", ())):
+        if kind in found:
+            found[kind].add(value.lower())
+    domains = {uri[4:] for uri in found["URI"] if uri.startswith("sip:") and "@" not in uri}
+    addresses = {str(ipaddress.ip_address(value.strip())) for value in found["IP Address"]}
+    return frozenset((domains or found["DNS"]) | addresses)
 
 
 def _described(error: Exception, server_name: str | None) -> str:

@@ -31,7 +31,7 @@ from trunkline.sip.types.events import (
     RequestAnswered,
     Unregistered,
 )
-from trunkline.sip.types.paths import DEFAULT_PORT, Address, Hop, Path, RouteQuery, Transmit, Transport
+from trunkline.sip.types.paths import DEFAULT_PORT, Address, Alias, Hop, Path, RouteQuery, Transmit, Transport
 from trunkline.sip.types.requests import (
     Account,
     ContactPolicy,
@@ -57,6 +57,7 @@ __all__ = [
     "DEFAULT_PORT",
     "Account",
     "Address",
+    "Alias",
     "ContactPolicy",
     "EarlyMedia",
     "EndCause",

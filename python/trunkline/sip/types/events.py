@@ -332,7 +332,8 @@ class MessageReceived:
     """Somebody sends a text.   RFC 3428. Answer with `respond`; without an answer it is refused with 500.
 
     registration: whose Contact it came to, None if nobody's. invite: the call in whose dialog it came, if it did.
-    sender, recipient: URIs. text: characters that could not be read are replaced.
+    sender, recipient: URIs. text: characters that could not be read are replaced. target: the Request-URI. headers: all
+    of the message, outside dialogs. asserted, privacy, peer: as of `IncomingInvite`.
     """
 
     request: IncomingRequestId
@@ -344,15 +345,21 @@ class MessageReceived:
     content_type: str
     text: str
     path: Path
+    target: str = ""
+    headers: HeaderFields = ()
+    asserted: tuple[str, ...] = ()
+    privacy: tuple[str, ...] = ()
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageAnswered:
-    """What became of a message of ours. status: 408 and 503 may be ours."""
+    """What became of a message of ours. status: 408 and 503 may be ours. challenges: as of `InviteFailed`."""
 
     id: MessageId
     status: int
     reason: str
+    challenges: HeaderFields = ()
 
 
 Event = (

@@ -73,6 +73,17 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Alias:
+    """A peer takes requests for its listening port on the connection that it opened, if it can prove who it is.
+
+    path: the connection, as its request came. port: where the peer listens, the sent-by port of its Via.   RFC 5923.
+    """
+
+    path: Path
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Transmit:
     """Bytes that the shell sends now."""
 

@@ -78,7 +78,8 @@ class UaConfig:
     it names none itself; 0 for no keep-alives.
     reliable_provisionals: which of ours a peer that can is to acknowledge. early_media: whose description a caller's
     progress reports carry. session_expires_s: how long a session is to last without a refresh, 0 to ask for no session
-    timer; session_least_s: the least that we take (RFC 4028 wants 90 at least).
+    timer; session_least_s: the least that we take (RFC 4028 wants 90 at least). offers_aliases: servers that we call
+    by TLS may call us on the same connection (RFC 5923); for a user agent that listens for TLS.
     """
 
     user_agent: str = "Trunkline"
@@ -98,6 +99,7 @@ class UaConfig:
     early_media: EarlyMedia = EarlyMedia.NEWEST
     session_expires_s: int = 1_800
     session_least_s: int = 90
+    offers_aliases: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,8 +180,9 @@ class RegisterRequest:
     """A REGISTER that we pass on for somebody else, whose credentials are in it as they came.
 
     uri: the registrar's domain, Request-URI. aor: of From and To. contact_user: user part of our Contact, which stands
-    for theirs; None is `*`, all bindings. expires_s: None leaves it to the registrar. sip_call_id, cseq: of the series
-    that it belongs to (RFC 3261 section 10.2). hop: where it goes. credentials: as in `InviteRequest`.
+    for theirs; None is `*`, all bindings. contact_parameters: of it. expires_s: None leaves it to the registrar.
+    sip_call_id, cseq: of the series that it belongs to (RFC 3261 section 10.2). hop: where it goes. credentials: as in
+    `InviteRequest`.
     """
 
     uri: str
@@ -190,6 +193,7 @@ class RegisterRequest:
     cseq: int
     hop: Hop
     credentials: HeaderFields = ()
+    contact_parameters: HeaderFields = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,14 +216,21 @@ class ReferRequest:
 class MessageRequest:
     """A text for somebody.   RFC 3428.
 
-    target_uri: as of `InviteRequest`; account, caller and display_name as well. within: a call whose far side is to get
-    it instead, in its dialog; the other four are then not looked at. content_type: one of `messaging.ACCEPTED`.
+    content_type: one of `messaging.ACCEPTED`. within: a call whose far side is to get it, in its dialog; without one,
+    target_uri says who, and that and what follows mean what they do in `InviteRequest`.
     """
 
     text: str
     content_type: str = "text/plain"
+    within: InviteId | None = None
     target_uri: str = ""
     account: Account | None = None
     caller: str | None = None
     display_name: str | None = None
-    within: InviteId | None = None
+    from_uri: str | None = None
+    extra_headers: HeaderFields = ()
+    identity: Identity | None = None
+    max_forwards: int = 70
+    hop: Hop | None = None
+    routes: tuple[str, ...] = ()
+    credentials: HeaderFields = ()

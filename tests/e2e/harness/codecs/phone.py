@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import selectors
 import socket
@@ -43,6 +44,7 @@ class Phone:
     received: dict[int, tuple[int, int, bytes]] = field(default_factory=dict)
     """Payload type, timestamp and payload by extended sequence number."""
     _highest: int | None = None
+    _arrivals: list[tuple[int, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -85,6 +87,16 @@ class Phone:
             extended = last + ((seq - last + 0x8000) & 0xFFFF) - 0x8000
             self._highest = max(last, extended)
             self.received[extended] = (kind & 0x7F, timestamp, data[12:])
+            self._arrivals.append((extended, time.monotonic()))
+
+    def unevenness_s(self) -> float:
+        """Return by how much the distance between two packets is off in the mean.
+
+        Whoever is late on a machine with too much to do, these phones or the gateway's threads, it shows here.
+        """
+        pairs = list(itertools.pairwise(self._arrivals))
+        off = [abs(later - earlier - (after - before) * FRAME_S) for (before, earlier), (after, later) in pairs]
+        return sum(off) / max(len(off), 1)
 
     def heard(self) -> Pcm:
         """Return all that was heard, in its codec; what is missing is concealed by the decoder."""
@@ -99,12 +111,13 @@ class Phone:
         return self.row.coder.decode(frames)
 
 
-def talk(phones: list[Phone]) -> None:
-    """Let all phones speak and listen until the voice has been said."""
+def talk(phones: list[Phone]) -> float:
+    """Let all phones speak and listen until the voice has been said. Returns the worst `unevenness_s` of them."""
     thread = threading.Thread(target=_talk, args=(phones,))
     thread.start()
     thread.join(timeout=60)
     assert not thread.is_alive()
+    return max(phone.unevenness_s() for phone in phones)
 
 
 def _talk(phones: list[Phone]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from harness.codecs.libraries import Coder, bcg729, ffmpeg
+from harness.codecs.libraries import Coder, bcg729, ffmpeg, speex
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,12 @@ ROWS: Final = (
     Row("PCMU", 0, "PCMU/8000", 160, ffmpeg("pcm_mulaw", "pcm_mulaw", 8_000), 3_400, 0.5),
     Row("PCMA", 8, "PCMA/8000", 160, ffmpeg("pcm_alaw", "pcm_alaw", 8_000), 3_400, 0.5),
     Row("G729", 18, "G729/8000", 160, bcg729(), 3_400, 2.5, "annexb=no"),
+    Row("G722", 9, "G722/8000", 160, ffmpeg("g722", "g722", 16_000), 7_000, 2.6),
+    Row("speex/8000", 97, "speex/8000", 160, speex(8_000), 3_400, 2.0, 'mode="5,any"'),
+    Row("speex/16000", 98, "speex/16000", 320, speex(16_000), 7_000, 2.0),
+    Row("L16/16000", 100, "L16/16000", 320, ffmpeg("pcm_s16be", "pcm_s16be", 16_000), 8_000, 0.5),
 )
 """A further codec is a further line."""
 
-LIBRARIES: Final = ("libbcg729.so.0",)
+LIBRARIES: Final = ("libbcg729.so.0", "libspeex.so.1")
 """What must be installed besides."""

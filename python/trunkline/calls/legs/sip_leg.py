@@ -1,12 +1,13 @@
 """A leg that is a SIP dialog: call verbs to the user agent's, and its events to call events.
 
-Owns one INVITE usage and the translation of SIP statuses to end reasons; offer and answer are `legs.sip_media`'s. Knows
-no SIP message: `trunkline.sip` does.   RFC 3261 sections 13 to 15, RFC 6086 (INFO).
+Owns one INVITE usage and the translation of SIP statuses to end reasons; offer and answer are `legs.sip_media`'s,
+transfers `legs.sip_transfers`'. Knows no SIP message: `trunkline.sip` does.   RFC 3261 sections 13 to 15, RFC 6086
+(INFO).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -20,30 +21,30 @@ from trunkline.calls.events import (
     LegLeft,
     LegProgressed,
     LegRang,
-    LegReferred,
     LegRefused,
     LegReoffered,
-    LegReplaced,
-    LegStayed,
     LegTransferred,
     LegTried,
-    LegUnsendable,
+    Reply,
 )
 from trunkline.calls.info_digits import InfoDigits
+from trunkline.calls.legs import texts
 from trunkline.calls.legs.absent import NoClient
-from trunkline.calls.legs.sip_media import SipMedia
 from trunkline.calls.legs.sip_party import (
     ENDED,
     OutboundCall,
     SipAccess,
     domain_of,
+    is_elsewhere,
     request_of,
     rtp_negotiator,
 )
+from trunkline.calls.legs.sip_transfers import SipTransfers
 from trunkline.calls.media_leg import LegContext
-from trunkline.calls.model import CallEnd, EndReason, LegDirection, LegKind, reason_for_status
+from trunkline.calls.model import CallEnd, EndReason, LegDirection, LegKind, ReceivedText, reason_for_status
+from trunkline.calls.outcomes import nothing
 from trunkline.calls.ports import LegPort
-from trunkline.calls.sip_events import InviteEvent, RegistrationEvent
+from trunkline.calls.sip_events import InviteEvent, Newcomer, RegistrationEvent
 from trunkline.dtmf import DtmfKind
 from trunkline.errors import (
     CapacityError,
@@ -57,7 +58,6 @@ from trunkline.errors import (
 from trunkline.media.types import Codec, Direction
 from trunkline.observability.logging import get_logger
 from trunkline.sdp.negotiator import WebRtcNegotiator
-from trunkline.sip.headers import SipUri
 from trunkline.sip.info import RELAY
 from trunkline.sip.types import (
     Account,
@@ -69,13 +69,12 @@ from trunkline.sip.types import (
     InviteConfirmed,
     InviteEnded,
     InviteFailed,
-    InviteId,
     InviteProgress,
     InviteTrying,
+    MessageReceived,
     ReferAnswered,
     ReferProgress,
     ReferReceived,
-    ReferRequest,
     Registered,
     RegistrationFailed,
     RegistrationId,
@@ -83,22 +82,25 @@ from trunkline.sip.types import (
     ReinviteFailed,
     ReinviteReceived,
 )
-from trunkline.trunks.identity import user_of
 from trunkline.trunks.model import MediaTerms
 
 _log = get_logger(__name__)
 
-_NO_TRANSFER: Final = frozenset((403, 405, 420, 488, 501, 603))
-"""Refusals of a REFER that are about REFER itself, or the far side's will, and not about whom it names."""
+_HUNG_UP: Final = frozenset((EndReason.NORMAL, EndReason.TERMINATED, EndReason.TRANSFERRED))
 
 
-class SipLeg(NoClient, SipMedia):
+class SipLeg(NoClient, SipTransfers):
     """One call on one SIP dialog. what: an `OutboundCall` to place, or the `IncomingInvite` that started it.
 
     terms: of the trunk that an inbound call came from; an `OutboundCall` has its own. kind: `web` if the far side is a
     browser all the same, by SIP over WebSocket. account: whose an inbound call is; it calls whom the far side transfers
     us to.
     """
+
+    __slots__ = (
+        *("_account", "_digits", "_outbound", "_preferred", "_registration", "_what"),
+        *("_has_rung", "_has_tried", "_is_question_known"),
+    )
 
     def __init__(
         self,
@@ -117,33 +119,24 @@ class SipLeg(NoClient, SipMedia):
             kind,
             LegDirection.OUTBOUND if incoming is None else LegDirection.INBOUND,
             WebRtcNegotiator() if kind is LegKind.WEB else rtp_negotiator(what, context.security, terms),
+            sip=sip,
+            domain=domain_of(what),
             remote_offer=None if incoming is None else incoming.sdp,
             takes_info=incoming is not None and incoming.takes_info,
             terms=terms,
         )
-        self._sip = sip
         self._outbound = what if isinstance(what, OutboundCall) else None
         self._preferred: tuple[Codec, ...] = ()
         """What the other leg speaks."""
         self._is_question_known = False
         """Whether the user agent's next question is about an offer that has been told already."""
-        self._invite: InviteId | None = None
         self._registration: RegistrationId | None = None
         self._has_tried = False
         self._has_rung = False
-        self._is_over = False
-        self._is_sent_on = False
-        """Whether the far side has agreed to call somebody else."""
-        self._has_consulted = False
-        """Whether that is somebody with whom we have a call."""
         self._what = what if incoming is None else replace(incoming, sdp=None, headers=())  # an INVITE has kilobytes
-        self._referral: ReferReceived | None = None
-        """A transfer that the far side has asked for, until its outcome is told."""
-        self._replacement: IncomingInvite | None = None
-        """Who wants to take the far side's place, and has no answer yet."""
         self._account = account
-        self._domain = domain_of(what)
-        self._digits = InfoDigits(self._send_info)
+        self._digits: InfoDigits | None = None
+        """Those that go by INFO; few calls have any."""
         if incoming is not None:
             self._invite = incoming.id
             sip.events.bind_invite(incoming.id, self.handle)
@@ -196,6 +189,10 @@ class SipLeg(NoClient, SipMedia):
                 self._is_over = True
                 self._release_registration()
                 post(LegLeft(self._context.side))
+            case InviteEnded(_, EndCause.REMOTE_CANCEL, status, q850) if is_elsewhere(status, q850):
+                self._ended(EndReason.ANSWERED_ELSEWHERE, 0, "")
+            case InviteEnded(_, EndCause.REMOTE_CANCEL):
+                self._ended(EndReason.CANCELLED, 0, "")
             case InviteEnded(_, cause, status):
                 self._ended(ENDED[cause], status or 0, "")
             case InviteConfirmed(_, sdp) | ReinviteAnswered(_, sdp):
@@ -209,38 +206,15 @@ class SipLeg(NoClient, SipMedia):
             case InfoReceived(_, digit, duration_ms):
                 post(DtmfHeard(self._context.side, digit, duration_ms, DtmfKind.INFO))
             case InfoAnswered(_, status):
-                self._digits.answered(status)
-            case ReferReceived() if self._referral is not None:
-                self._sip.verbs.answer_refer(event.refer, 491)
-            case ReferReceived():
-                self._referral = event
-                post(LegReferred(self._context.side, user_of(event.target_uri), user_of(event.referred_by or "")))
-            case ReferAnswered() | ReferProgress():
-                self._sent_on(event)
-            case IncomingInvite() if self._outbound is None and call.answered_at is None:
-                self._sip.verbs.hangup(event.id, 481)  # RFC 3891 section 3: an early dialog must be one that we began
-            case IncomingInvite() if self._replacement is not None:
-                self._sip.verbs.hangup(event.id, 491)
-            case IncomingInvite():
-                self._replacement = event
-                post(LegReplaced(self._context.side, user_of(event.caller)))
+                if self._digits is not None:
+                    self._digits.answered(status)
+            case MessageReceived():
+                post(texts.arrived(self._sip, self._context.side, event, call.id))
+            case ReferReceived() | ReferAnswered() | ReferProgress() | Newcomer():
+                self._hear_of_transfer(event)
             case ReinviteFailed(_, status, phrase):
                 self._reoffered = None
                 post(LegRefused(self._context.side, status, phrase))
-
-    def _sent_on(self, event: ReferAnswered | ReferProgress) -> None:
-        """Learn how the far side fares with its transfer.   RFC 3515 section 2.4.5, RFC 5589 section 6.1.
-
-        Many phones hang up as soon as they have agreed, and some tell no more than that they are trying.
-        """
-        side, status = self._context.side, event.status
-        is_last = event.is_final if isinstance(event, ReferProgress) else status >= 300 or not event.is_watched
-        self._is_sent_on = status < 300
-        if isinstance(event, ReferAnswered) and status in _NO_TRANSFER and self._has_consulted:
-            self._context.post(LegUnsendable(side, status, event.reason))
-            return
-        if is_last:
-            self._context.post(LegTransferred(side) if status < 300 else LegStayed(side, status, event.reason))
 
     def _ended(self, reason: EndReason, status: int, phrase: str) -> None:
         self._is_over = True
@@ -330,13 +304,17 @@ class SipLeg(NoClient, SipMedia):
         """Whether the offer is left to the callee."""
         return self._outbound is not None and self._outbound.terms.is_late_offer
 
-    async def accept(self, description: str) -> None:
+    def accept(self, description: str) -> Awaitable[None]:
         """See `SipMedia.accept`; or answer the offer that we left to the callee, once."""
         if not self._is_late or self._reoffered is not None:
-            await super().accept(description)
-        elif not self._has_remote:
-            ours = await self._answer_late(description, self._preferred)
-            self._answer_reinvite(sdp=str(ours))
+            return super().accept(description)
+        if self._has_remote:
+            return nothing()
+        return self._accept_late(self._answer_late(description, self._preferred))
+
+    async def _accept_late(self, agreed: Awaitable[None]) -> None:
+        await agreed
+        self._answer_reinvite(sdp=str(self._described))
 
     def ring(self) -> None:
         """Send 180, or 183 with the description that early media needs."""
@@ -378,36 +356,6 @@ class SipLeg(NoClient, SipMedia):
         self._sip.verbs.reinvite(self._invite, str(offer))
         self._identity, self._offer, self._reoffered = identity, offer, direction
 
-    def send_on(self, target: str, consulted: LegPort | None) -> None:
-        """Send REFER: blind, or with the dialog of another leg to replace.   RFC 3515, RFC 3891."""
-        if self._invite is None or self._is_over:
-            raise InvalidCallState("the SIP side has not answered")
-        if consulted is None:
-            request = ReferRequest(target_uri=target if ":" in target else str(SipUri.of(target, self._domain)))
-        elif isinstance(consulted, SipLeg) and consulted._invite is not None:
-            request = ReferRequest(replaces=consulted._invite)
-        else:
-            raise InvalidCallState("the call to transfer to has no SIP side")
-        self._has_consulted = consulted is not None
-        try:
-            self._sip.verbs.refer(self._invite, request)
-        except LocalProtocolError as error:
-            raise NoRoute(str(error)) from error
-
-    def answer_referral(self, status: int) -> None:
-        """Answer REFER.   RFC 3515 section 2.4.2."""
-        if self._referral is not None:
-            self._sip.verbs.answer_refer(self._referral.refer, status)
-            if status >= 300:
-                self._referral = None
-
-    def tell_referral(self, status: int, phrase: str) -> None:
-        """Send NOTIFY, which the subscription of a REFER outlives its call for.   RFC 3515 section 2.4.4."""
-        if self._referral is not None:
-            self._sip.verbs.notify_refer(self._referral.refer, status, phrase or None)
-            if status >= 200:
-                self._referral = None
-
     def successor(self, context: LegContext) -> SipLeg:
         """Call whom the far side named, as whoever is in this call and by the same way.   RFC 3891, RFC 3892."""
         assert self._referral is not None
@@ -431,18 +379,14 @@ class SipLeg(NoClient, SipMedia):
         what = self._what if isinstance(self._what, IncomingInvite) else replace(self._what, course=None)
         return _MovedLeg(context, self._sip, what, self)
 
-    def replacement(self, context: LegContext) -> SipLeg:
+    def replacement(self, context: LegContext) -> LegPort:
         """Take the call that is to replace this leg's dialog.   RFC 3891 section 3."""
-        incoming, self._replacement = self._replacement, None
-        assert incoming is not None
+        newcomer, self._replacement = self._replacement, None
+        assert newcomer is not None
+        if newcomer.make is not None:
+            return newcomer.make(context)
         account = self._account if self._outbound is None else self._outbound.account
-        return SipLeg(context, self._sip, incoming, account=account)
-
-    def refuse_replacement(self, status: int) -> None:
-        """Refuse it; nothing if there is none."""
-        refused, self._replacement = self._replacement, None
-        if refused is not None:
-            self._sip.verbs.hangup(refused.id, status)
+        return SipLeg(context, self._sip, newcomer.invite, account=account)
 
     def refuse_offer(self) -> None:
         """Refuse a re-INVITE that came before the call was up: 491, try again later (RFC 3261 section 14.2)."""
@@ -453,16 +397,26 @@ class SipLeg(NoClient, SipMedia):
             with suppress(InvalidCallState):  # the dialog ended meanwhile
                 self._sip.verbs.answer_reinvite(self._invite, sdp, status)
 
-    async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None) -> None:
+    async def send_dtmf(self, digits: str, *, method: DtmfMethod, duration_ms: int | None = None, reply: Reply) -> None:
         """Send digits as was negotiated; or one INFO after the other, so that they stay in order."""
         if method is not DtmfMethod.INFO and self._leg.dtmf is not DtmfKind.INFO:
             await self._play_digits(digits, duration_ms)
+            reply(None)
             return
-        self._digits.add(digits, duration_ms)
+        if self._digits is None:
+            self._digits = InfoDigits(self._send_info)
+        self._digits.add(digits, duration_ms, reply)
 
     def _send_info(self, body: bytes) -> None:
-        if self._invite is not None and not self._is_over:
-            self._sip.verbs.send_info(self._invite, RELAY, body)
+        if self._invite is None or self._is_over:
+            raise InvalidCallState("the SIP side is not there")
+        self._sip.verbs.send_info(self._invite, RELAY, body)
+
+    def tell(self, text: ReceivedText, reply: Reply) -> None:
+        """Send MESSAGE in the dialog."""
+        if self._invite is None or self._is_over:
+            raise InvalidCallState("the SIP side is not there")
+        texts.send(self._sip, self._invite, text, reply)
 
     def dtmf_failed(self, info: str) -> None:
         """Nothing: a SIP peer is not told."""
@@ -478,22 +432,32 @@ class SipLeg(NoClient, SipMedia):
         self._release_registration()
         self.tell_referral(487, "")
         self.refuse_replacement(481)
-        if self._invite is not None:
-            status = end.status if end.status >= 400 else EndReason.NORMAL.value.sip_status
+        if self._invite is not None and end.reason is EndReason.ANSWERED_ELSEWHERE and self._outbound is not None:
+            self._sip.verbs.hangup(self._invite, 200, "Call completed elsewhere")  # RFC 3326 section 2
+        elif self._invite is not None:
             # Only a phrase that came with a status is one; ours are for logs and clients.
-            self._sip.verbs.hangup(self._invite, status, end.phrase if end.sip_status else None)
+            self._sip.verbs.hangup(self._invite, _status_of(end), end.phrase if end.sip_status else None)
 
-    async def close(self) -> None:
-        """Close the endpoint, and give back the trunk's line."""
+    def close(self) -> Awaitable[None]:
+        """See `LegPort`; the trunk's line is given back."""
+        if self._digits is not None:
+            self._digits.close()
         if self._outbound is not None and self._outbound.course is not None:
             self._outbound.course.over()
-        await super().close()
+        return super().close()
 
     def _release_registration(self) -> None:
         if self._registration is not None:
             self._sip.events.unbind_registration(self._registration)
             self._sip.verbs.unregister(self._registration)
             self._registration = None
+
+
+def _status_of(end: CallEnd) -> int | None:
+    """Return the status that tells the far side why; None where somebody just hung up: phones show what a BYE says."""
+    if end.reason in _HUNG_UP and not end.sip_status:
+        return None
+    return end.status if end.status >= 400 else EndReason.NORMAL.value.sip_status
 
 
 class _MovedLeg(SipLeg):

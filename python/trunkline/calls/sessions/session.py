@@ -1,45 +1,39 @@
-"""Browser connections: each with its SIP account, its registration and its calls.
+"""One browser connection: its SIP account, its registration and its calls.
 
-Owns what belongs to one connection and ends with it. A connection that goes away takes its calls and its registration
+Owns what belongs to the connection and ends with it: a connection that goes away takes its calls and its registration
 with it. Knows no frame and no SIP message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from trunkline.calls.controller import CallController, LegMaker
-from trunkline.calls.events import DtmfMethod, FollowRequested, HoldRequested, Reply, ResumeRequested
+from trunkline.calls.events import DtmfMethod, DtmfRequested, FollowRequested, HoldRequested, Reply, ResumeRequested
+from trunkline.calls.legs.fork import Place
+from trunkline.calls.legs.sip_leg import SipLeg
 from trunkline.calls.legs.sip_party import OutboundCall, SipAccess
 from trunkline.calls.media_leg import LegContext
-from trunkline.calls.messages import Messages
-from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, Side
-from trunkline.calls.ports import Clock, ReceivedText, Text, WebPort
+from trunkline.calls.messages import Messages, OnOutcome, Outcome, received_from, within
+from trunkline.calls.model import Call, CallEnd, CallRequest, CallState, EndReason, ReceivedText, Side
+from trunkline.calls.ports import Clock, Text, WebPort
+from trunkline.calls.ringer import Announcement, Ringer
 from trunkline.calls.routing import dialable, printable, route, transfer_request
 from trunkline.calls.sip_events import RegistrationEvent
-from trunkline.calls.sip_leg import SipLeg
 from trunkline.calls.trunks.course import Order
 from trunkline.calls.trunks.fleet import Fleet
-from trunkline.calls.trunks.inbound import Arrival
 from trunkline.calls.web_leg import WebLeg
-from trunkline.errors import (
-    CallNotFound,
-    CapacityError,
-    InvalidCallState,
-    NoRoute,
-    TrunklineError,
-)
+from trunkline.errors import CallNotFound, CapacityError, InvalidCallState, LegRejected, NoRoute, TrunklineError
 from trunkline.ids import CallId, SessionId
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
+from trunkline.sip.registrar import UNHEARD, WRONG, Admission
 from trunkline.sip.types import (
     Account,
     HeaderFields,
     IncomingInvite,
-    MessageAnswered,
-    MessageReceived,
     Registered,
     RegistrationFailed,
     RegistrationId,
@@ -51,11 +45,15 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRequest:
-    """What a browser says of itself when it connects. account: None if it only wants to be let in."""
+    """What a browser says of itself when it connects. account: None if it only wants to be let in.
+
+    source: the IP address that it connects from.
+    """
 
     account: Account | None = None
     is_registering: bool = False
     app_key: str = "defaultApp"
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,18 +74,76 @@ class CallOrder:
     headers: HeaderFields = ()
 
 
+@dataclass(slots=True)
+class BelievedDomains:
+    """The domains whose servers are believed about who a browser is. `*`: every browser is, without a server's word.
+
+    names: in lower case; others may be put in their place while the node runs.
+    """
+
+    names: frozenset[str] = frozenset()
+
+    def holds(self, account: Account, *, is_registered: bool) -> bool:
+        """Whether a browser with this account is whom the account names.
+
+        A server's word is that it took the registration, so it has to be the domain's own: not any that the browser
+        has named as the outbound proxy.
+        """
+        if "*" in self.names:
+            return True
+        hosts = {account.domain.lower(), (account.outbound_proxy or account.domain).lower()}
+        return is_registered and hosts <= self.names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionHost:
+    """What a session needs of the node. fleet: the trunks, None if it is to use none. headers: which custom ones pass.
+
+    by_registration: the sessions that register, kept up to date by each. ringer: finds the node's other users.
+    believed: whom a session is taken for.
+    """
+
+    controller: CallController
+    sip: SipAccess
+    clock: Clock
+    metrics: Metrics
+    messages: Messages
+    register_expires_s: int
+    fleet: Fleet | None
+    headers: HeaderRules
+    by_registration: dict[RegistrationId, WebSession]
+    ringer: Ringer | None
+    believed: BelievedDomains
+
+
 class WebSession:
     """One browser connection. Its verbs raise the errors they name; the socket turns them into `fail` frames."""
 
-    def __init__(self, session_id: SessionId, request: SessionRequest, web: WebPort, sessions: Sessions) -> None:
+    def __init__(self, session_id: SessionId, request: SessionRequest, web: WebPort, host: SessionHost) -> None:
         self.id = session_id
         self.request = request
         self.registration: RegistrationId | None = None
         self._web = web
-        self._sessions = sessions
+        self._host = host
         self._legs: list[WebLeg] = []
         """One for each call. Which call that is changes when a far side transfers us."""
         self._is_registered = False
+        self._locals = None if host.ringer is None else host.ringer.locals
+        self._admission: Admission | None = None
+        """What was made of its password; None if it is not one of the node's own realm."""
+        account = request.account
+        if account is not None and self._locals is not None and account.domain.lower() == self._locals.realm.lower():
+            self._admission = self._locals.admit(account.login, account.password, request.source)
+
+    @property
+    def _has_no_server(self) -> bool:
+        """Whether its account is with this node, and nowhere else."""
+        return self._admission is not None
+
+    @property
+    def _is_local(self) -> bool:
+        """Whether it is one of the node's own users, and has the password."""
+        return self._admission is Admission.RIGHT
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -101,13 +157,26 @@ class WebSession:
         account = self.request.account
         if account is None or not self.request.is_registering or self.registration is not None:
             return
-        sip = self._sessions.sip
-        self.registration = sip.verbs.register(account, self._sessions.register_expires_s)
+        if self._has_no_server:
+            self._admit()
+            return
+        sip = self._host.sip
+        self.registration = sip.verbs.register(account, self._host.register_expires_s)
         sip.events.bind_registration(self.registration, self._registration_changed)
-        self._sessions.by_registration[self.registration] = self
+        self._host.by_registration[self.registration] = self
+
+    def _admit(self) -> None:
+        """Say at once whether a user of the node's own is in: there is no server to ask."""
+        outcome = "registered" if self._is_local else "failed"
+        self._host.metrics.registrations.labels(outcome).inc()
+        if self._is_local:
+            self._web.registered()
+        else:
+            phrase = UNHEARD if self._admission is Admission.UNHEARD else WRONG
+            self._web.registration_failed(403, phrase, is_final=True)
 
     def _registration_changed(self, event: RegistrationEvent) -> None:
-        outcomes = self._sessions.metrics.registrations
+        outcomes = self._host.metrics.registrations
         match event:
             case Registered():
                 if not self._is_registered:  # refreshes are no news
@@ -140,14 +209,16 @@ class WebSession:
             has_video=order.has_video,
             custom=dict(order.custom),
         )
-        sessions = self._sessions
+        host = self._host
         outbound: OutboundCall | None = None
         try:
+            if self._rings_here(order, request):
+                return
             outbound = self._route(order)
-            sessions.controller.start(
+            host.controller.start(
                 request,
                 self._web_leg(order.offer),
-                partial(SipLeg, sip=sessions.sip, what=outbound),
+                partial(SipLeg, sip=host.sip, what=outbound),
                 self._forget,
             )
         except TrunklineError as error:
@@ -158,11 +229,32 @@ class WebSession:
             reason = EndReason.CAPACITY if isinstance(error, CapacityError) else EndReason.NO_ROUTE
             self._refuse(request, CallEnd(reason, phrase=str(error)))
 
+    def _rings_here(self, order: CallOrder, request: CallRequest) -> bool:
+        """Call another user of the node, wherever it is; False if the callee is none, or nowhere. CapacityError."""
+        account, ringer = self.request.account, self._host.ringer
+        if account is None or ringer is None or not self._is_local or order.trunk:
+            return False
+        callee, _, domain = order.callee.strip().removeprefix("sip:").partition("@")
+        if domain.lower() not in ("", account.domain.lower()):
+            return False
+        announcement = Announcement(caller=account.login, name=printable(order.visible_name))
+        places = [place for place in ringer.places_of(callee, announcement) if place.session != self.id]
+        if places:
+            ringer.ring(request, self._web_leg(order.offer), places, self._forget)
+        elif self._has_no_server and self._locals is not None and self._locals.knows(callee):
+            self._refuse(request, CallEnd(EndReason.UNAVAILABLE))
+            return True
+        return bool(places)
+
     def _route(self, order: CallOrder) -> OutboundCall:
         """Call by the session's account; over trunks if it has none. NoRoute or CapacityError if that cannot be."""
-        account, fleet = self.request.account, self._sessions.fleet
+        account, fleet = self.request.account, self._host.fleet
+        if account is not None and self._locals is not None and self._has_no_server and not order.trunk:
+            if not self._is_local:
+                raise NoRoute("wrong user name or password")
+            return self._locals.way_out(account.login, order.callee, printable(order.visible_name))
         if fleet is None or (account is not None and not order.trunk):
-            headers = allowed(order.headers, self._sessions.headers.outbound)
+            headers = allowed(order.headers, self._host.headers.outbound)
             return route(order.callee, account, order.visible_name, headers=headers)
         fleet.check_web_calls()
         return fleet.outbound(
@@ -176,9 +268,9 @@ class WebSession:
 
     def _refuse(self, request: CallRequest, end: CallEnd) -> None:
         """Show the end of a call that never began."""
-        now = self._sessions.clock.now()
+        now = self._host.clock.now()
         refused = Call(request, now, CallState.ENDED, end.reason.value.status, ended_at=now, end=end)
-        self._sessions.metrics.calls_ended.labels(end.reason.code).inc()
+        self._host.metrics.calls_ended.labels(end.reason.code).inc()
         _log.warning("call_refused", call_id=request.id, reason=end.reason.code, detail=end.phrase)
         self._web.call_status(refused)
 
@@ -209,20 +301,21 @@ class WebSession:
         leg.hung_up(reason)
 
     def send_dtmf(self, call_id: CallId, digits: str, method: DtmfMethod) -> None:
-        """Send digits to the other side. CallNotFound, or InvalidCallState if no media flows yet."""
+        """Send digits to the other side. CallNotFound; what else stands in the way goes to the socket."""
         leg = self._leg(call_id)
-        self._sessions.controller.send_dtmf(call_id, leg.side.other, digits, method)
+        reply = self._reply_of("sendDtmf", call_id)
+        self._host.controller.request(call_id, DtmfRequested(leg.side.other, digits, method, reply))
 
     def hold(self, call_id: CallId, *, is_for_transfer: bool = False) -> None:
         """Put the other side on hold. CallNotFound; what else stands in the way goes to the socket."""
         leg = self._leg(call_id)
         reply = self._reply_of("hold", call_id)
-        self._sessions.controller.request(call_id, HoldRequested(leg.side, reply, is_for_transfer))
+        self._host.controller.request(call_id, HoldRequested(leg.side, reply, is_for_transfer))
 
     def unhold(self, call_id: CallId) -> None:
         """Take the other side off hold. CallNotFound; what else stands in the way goes to the socket."""
         leg = self._leg(call_id)
-        self._sessions.controller.request(call_id, ResumeRequested(leg.side, self._reply_of("unhold", call_id)))
+        self._host.controller.request(call_id, ResumeRequested(leg.side, self._reply_of("unhold", call_id)))
 
     def transfer(self, call_id: CallId, target: str, consulted: CallId | None = None) -> None:
         """Send the other side to somebody else, or to the far side of another call of this session.
@@ -236,7 +329,7 @@ class WebSession:
         if consulted is not None:
             self._leg(consulted)
         request = transfer_request(leg.side, target, self._reply_of("transfer", call_id), consulted)
-        self._sessions.controller.request(call_id, request)
+        self._host.controller.request(call_id, request)
 
     def follow(self, call_id: CallId, *, is_accepted: bool) -> None:
         """Say whether a transfer that the far side asks for is followed, or give up one that is.
@@ -245,31 +338,54 @@ class WebSession:
         """
         self._leg(call_id)
         reply = self._reply_of("acceptTransfer" if is_accepted else "rejectTransfer", call_id)
-        self._sessions.controller.request(call_id, FollowRequested(is_accepted, reply))
+        self._host.controller.request(call_id, FollowRequested(is_accepted, reply))
 
-    def send_message(self, message_id: str, text: Text) -> None:
-        """Send a text with the session's account. NoRoute, LocalProtocolError; the outcome goes to the socket.
+    def send_message(self, message_id: str, text: Text, call_id: CallId | None = None) -> None:
+        """Send a text with the session's account, or to the other side of a call; the outcome goes to the socket.
 
-        message_id: the browser's own.
+        message_id: the browser's own. NoRoute, LocalProtocolError, CallNotFound.
         """
+        if call_id is not None:
+            self._send_within(message_id, text, self._leg(call_id))
+            return
 
-        def answered(event: MessageAnswered) -> None:
-            self._web.message_answered(message_id, text, event.status, event.reason)
+        def told(outcome: Outcome) -> None:
+            self._web.message_answered(message_id, text, outcome.status, outcome.phrase)
 
-        self._sessions.messages.send(self.request.account, text, answered)
+        account, messages = self.request.account, self._host.messages
+        if account is None or self._locals is None or not self._has_no_server:
+            messages.send(account, text, told)
+            return
+        if not self._is_local:
+            raise NoRoute("wrong user name or password")
+        callee, _, domain = text.recipient.strip().removeprefix("sip:").partition("@")
+        is_ours = domain.lower() in ("", account.domain.lower())
+        readers = messages.readers_of(callee, besides=self.id) if is_ours else []
+        if readers or (is_ours and self._locals.knows(callee)):
+            messages.show(readers, received_from(text, message_id, account.login), told)
+        else:
+            ways = self._locals.text_ways(account.login, text.recipient, printable(text.display_name))
+            messages.send_by(ways, text, told)
 
-    def message_received(self, message: MessageReceived) -> None:
+    def _send_within(self, message_id: str, text: Text, leg: WebLeg) -> None:
+        def reply(error: TrunklineError | None) -> None:
+            refused = error if isinstance(error, LegRejected) else None
+            status = 200 if error is None else error.sip_status if refused is None else refused.status
+            phrase = "OK" if error is None else str(error) if refused is None else refused.reason
+            self._web.message_answered(message_id, text, status, phrase)
+
+        said = replace(within(leg.call, text, message_id, reply), side=leg.side)
+        self._host.controller.request(leg.call.id, said)
+
+    @property
+    def where(self) -> str:
+        """See `messages.Reader`."""
+        return self.id
+
+    def read(self, text: ReceivedText, on_outcome: OnOutcome) -> None:
         """Show a text to the browser."""
-        self._web.message_received(
-            ReceivedText(
-                id=f"sip-{message.request}",
-                sender=user_of(message.sender),
-                recipient=user_of(message.recipient),
-                display_name=message.display_name,
-                body=message.text,
-                content_type=message.content_type,
-            )
-        )
+        self._web.message_received(text)
+        on_outcome(Outcome(200, "OK"))
 
     def _reply_of(self, method: str, call_id: CallId) -> Reply:
         """Make what shows the browser that a request failed; that it succeeded is seen by the call's status."""
@@ -288,45 +404,40 @@ class WebSession:
 
     # --- calls ---
 
-    def ring_for(self, arrival: Arrival) -> None:
-        """Take a call of a trunk's or an inbound user's. CapacityError if the node is full."""
-        sessions = self._sessions
-        request = CallRequest(
-            id=sessions.controller.new_call_id(),
-            caller=arrival.shown_caller,
-            callee=arrival.callee,
-            incoming=True,
-            session=self.id,
-            visible_name=arrival.shown_name,
-            app_key=self.request.app_key,
-            invite_parameters=dict(arrival.parameters),
-        )
+    def is_of(self, login: str) -> bool:
+        """Whether it is this user: one of the node's own with the password, or one that the settings let us believe.
 
-        def over(call: Call) -> None:
-            self._forget(call)
-            arrival.on_over()
+        login: alone, or as `login@domain`. Alone, one of the node's own users is never anybody else.
+        """
+        account = self.request.account
+        if account is None or login not in (account.login, f"{account.login}@{account.domain}"):
+            return False
+        if self._has_no_server:
+            return self._is_local
+        is_taken = login == account.login and self._locals is not None and self._locals.knows(login)
+        return not is_taken and self._host.believed.holds(account, is_registered=self._is_registered)
 
-        sessions.controller.start(
-            request, lambda context: arrival.leg(context, sessions.sip), self._web_leg(None), over
-        )
+    def place(self) -> Place:
+        """Return it as a place where calls for its user ring."""
+        return Place(make=self._web_leg(None), session=self.id, app_key=self.request.app_key, on_over=self._forget)
 
     def ring(self, invite: IncomingInvite) -> None:
         """Take an incoming call. CapacityError if the node is full."""
-        sessions = self._sessions
+        host = self._host
         account = self.request.account
         request = CallRequest(
-            id=sessions.controller.new_call_id(),
+            id=host.controller.new_call_id(),
             caller=user_of(invite.caller),
             callee=account.login if account else user_of(invite.callee),
             incoming=True,
             session=self.id,
             visible_name=invite.display_name,
             app_key=self.request.app_key,
-            invite_parameters=dict(allowed(invite.headers, sessions.headers.inbound)),
+            invite_parameters=dict(allowed(invite.headers, host.headers.inbound)),
         )
-        sessions.controller.start(
+        host.controller.start(
             request,
-            lambda context: SipLeg(context, sessions.sip, invite, account=account),
+            lambda context: SipLeg(context, host.sip, invite, account=account),
             self._web_leg(None),
             self._forget,
         )
@@ -340,7 +451,8 @@ class WebSession:
         return make
 
     def _forget(self, call: Call) -> None:
-        self._legs = [leg for leg in self._legs if leg.call is not call]
+        """Let go of a call that has ended, and of legs that are over: a call may have gone on at another place."""
+        self._legs = [leg for leg in self._legs if leg.call is not call and not leg.is_over]
 
     def disconnect(self) -> None:
         """Ask the socket to close."""
@@ -351,101 +463,11 @@ class WebSession:
         for leg in tuple(self._legs):
             leg.hung_up(EndReason.CLIENT_GONE)
         if self.registration is not None:
-            sip = self._sessions.sip
+            sip = self._host.sip
             sip.events.unbind_registration(self.registration)
             sip.verbs.unregister(self.registration)
-            del self._sessions.by_registration[self.registration]
-            self._sessions.metrics.registrations.labels("unregistered").inc()
-
-
-class Sessions:
-    """All browser connections, and the way from a registration to its connection."""
-
-    def __init__(
-        self,
-        *,
-        controller: CallController,
-        sip: SipAccess,
-        clock: Clock,
-        metrics: Metrics,
-        register_expires_s: int,
-        fleet: Fleet | None = None,
-        headers: HeaderRules | None = None,
-    ) -> None:
-        self.controller = controller
-        self.sip = sip
-        self.clock = clock
-        self.metrics = metrics
-        self.register_expires_s = register_expires_s
-        self.fleet = fleet
-        self.headers = headers or HeaderRules()
-        self.otherwise: Callable[[IncomingInvite], None] | None = None
-        """Takes calls that no registration here claims; without it they are refused."""
-        self.by_registration: dict[RegistrationId, WebSession] = {}
-        self.messages = Messages(sip, metrics, self.by_registration)
-        self._sessions: dict[SessionId, WebSession] = {}
-        sip.events.on_incoming(self.take)
-
-    def __len__(self) -> int:
-        """Count open connections."""
-        return len(self._sessions)
-
-    def open(self, session_id: SessionId, request: SessionRequest, web: WebPort) -> WebSession:
-        """Take a new connection. Call `WebSession.register` once the browser knows that it is in."""
-        session = WebSession(session_id, request, web, self)
-        self._sessions[session_id] = session
-        self.metrics.sessions_active.inc()
-        _log.info("session_opened", session_id=session_id, is_registering=request.is_registering)
-        return session
-
-    def close(self, session: WebSession) -> None:
-        """End a connection with everything of it; nothing if it has ended."""
-        if self._sessions.pop(session.id, None) is None:
-            return
-        session.close()
-        self.metrics.sessions_active.dec()
-        _log.info("session_closed", session_id=session.id)
-
-    def close_all(self) -> None:
-        """Ask every socket to close; each then ends its own session."""
-        for session in tuple(self._sessions.values()):
-            session.disconnect()
-
-    def ring_user(self, login: str, arrival: Arrival) -> bool:
-        """Ring the newest connection of a login, or of `login@domain`; False if there is none.
-
-        CapacityError if the node is full.
-        """
-        for session in reversed(self._sessions.values()):
-            account = session.request.account
-            if account is not None and login in (account.login, f"{account.login}@{account.domain}"):
-                session.ring_for(arrival)
-                return True
-        return False
-
-    def take(self, invite: IncomingInvite) -> None:
-        """Ring the browser whose registration was called; an unknown contact is answered 404.
-
-        A call that replaces one of ours goes there.
-        """
-        if invite.replaces is not None:
-            # Who knows a dialog's tags has them from one of its sides.
-            if not self.sip.events.replace(invite):
-                self.sip.verbs.hangup(invite.id, 481)
-            return
-        session = self.by_registration.get(invite.registration) if invite.registration is not None else None
-        if session is None and self.otherwise is not None:
-            self.otherwise(invite)
-            return
-        if session is None:
-            self.sip.verbs.hangup(invite.id, NoRoute.sip_status)
-            return
-        try:
-            session.ring(invite)
-        except CapacityError as error:
-            _log.warning("call_refused", reason=EndReason.CAPACITY.code, detail=str(error))
-            self.metrics.calls_ended.labels(EndReason.CAPACITY.code).inc()
-            self.sip.verbs.hangup(invite.id, CapacityError.sip_status)
+            del self._host.by_registration[self.registration]
+            self._host.metrics.registrations.labels("unregistered").inc()
 
 
 def _is_succeeded_by(call: Call, call_id: CallId) -> bool:
