@@ -104,8 +104,9 @@ bench-jitter: ## Replay jitter traces through our jitter buffer and through the 
 		$(abspath $(or $(TRACES),$(wildcard tests/vectors/jitter/*.trace)))
 
 .PHONY: bench-codecs
-bench-codecs: $(STAMPS)/build-tools $(STAMPS)/rust-peers ## Measure what codecs cost a frame, beside other libraries
-	cargo bench --locked --bench codecs --bench calls --bench resampler
+bench-codecs: $(STAMPS)/build-tools $(STAMPS)/rust-peers $(STAMPS)/runtime ## Measure codecs, concealment, sample rates and transcoded calls, beside other libraries
+	cargo bench --locked --bench codecs --no-run
+	PYTHONPATH=python:. python -m benches.codecs --out benches/results/codecs $(BENCH)
 
 .PHONY: bench-srtp
 bench-srtp: $(STAMPS)/build-tools $(STAMPS)/rust-peers ## Measure what protection costs a packet, beside libsrtp

@@ -7,7 +7,7 @@ set -euo pipefail
 case "${1:-}" in
   e2e)
     packages=(baresip-core chromium iproute2 kamailio kamailio-tls-modules kamailio-websocket-modules libbcg729-0)
-    packages+=(libspeex1 nodejs npm sip-tester)
+    packages+=(libspeex1 linphone-cli nodejs npm sip-tester)
     ;;
   rust) packages=(libsrtp2-1 libbcg729-0 libspeex1 libspeexdsp1) ;;
   bench) packages=(janus rtpengine-daemon) ;;
@@ -25,7 +25,7 @@ command -v dpkg-query >/dev/null || {
 # A program may also come from elsewhere than a Debian package (Node often does); libraries and modules do not.
 declare -A program=(
   [baresip-core]=baresip [chromium]=chromium [iproute2]=ip [janus]=janus [kamailio]=kamailio
-  [nodejs]=node [npm]=npm [rtpengine-daemon]=rtpengine [sip-tester]=sipp
+  [linphone-cli]=linphonec [nodejs]=node [npm]=npm [rtpengine-daemon]=rtpengine [sip-tester]=sipp
 )
 missing=()
 for package in "${packages[@]}"; do

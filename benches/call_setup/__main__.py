@@ -27,7 +27,9 @@ async def measure(only: list[str], cores: Cores, options: argparse.Namespace) ->
                 figures.paired[subject].append(await rows.load(subject, cores, options.rate, options.seconds))
                 print(f"  {subject}: {figures.paired[subject][-1]}", flush=True)
     if "calls" in only:
-        figures.most, figures.tried = await rows.most_calls("trunkline", cores, options.guess, options.seconds)
+        figures.most, figures.tried = await rows.most_calls(
+            lambda rate: rows.load("trunkline", cores, rate, options.seconds), options.guess
+        )
         for _ in range(options.repeats):
             figures.half.append(await rows.load("trunkline", cores, max(1, figures.most // 2), options.seconds))
             print(f"  half load: {figures.half[-1]}", flush=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from benches.call_setup.rows import CodecFigures
 from sipmessage import Message as TheirMessage
 
 from trunkline.sip.message import Request
@@ -67,15 +67,6 @@ def theirs(data: bytes) -> bytes:
     _ = request.via, request.from_address, request.to_address, request.call_id, request.cseq, request.contact
     _ = request.record_route, request.route, request.max_forwards, request.content_type
     return bytes(request)
-
-
-@dataclass(frozen=True, slots=True)
-class CodecFigures:
-    """Microseconds a message, the fastest of all rounds, and the ratio of each round."""
-
-    ours_us: float
-    theirs_us: float
-    ratios: tuple[float, ...]
 
 
 def measure(rounds: int = 15, messages: int = 400) -> CodecFigures:

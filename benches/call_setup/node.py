@@ -72,7 +72,7 @@ async def main() -> None:
         tracemalloc.start()
     gateway = Gateway(settings)
     await gateway.app.start()
-    calm_collector()
+    calm_collector(lambda: not len(gateway.app.controller.registry))
     write_line("started")
     while (question := await read_line()) is not None:
         write_line(await gateway.answer(question))

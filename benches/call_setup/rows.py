@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
@@ -74,19 +74,31 @@ async def load(subject: str, cores: Cores, rate: float, seconds: float) -> Load:
         )
 
 
-async def most_calls(subject: str, cores: Cores, guess: int, seconds: float) -> tuple[int, list[Load]]:
-    """Search for the highest rate without a fault. One failure is tried again: it may have been somebody else's."""
+async def most_calls(place: Callable[[int], Awaitable[Load]], guess: int) -> tuple[int, list[Load]]:
+    """Search for the highest rate without a fault. One failure is tried again: it may have been somebody else's.
+
+    place: calls at a rate.
+    """
     tried: list[Load] = []
 
     async def passes(rate: int) -> bool:
         for _ in range(2):
-            tried.append(await load(subject, cores, rate, seconds))
-            print(f"  {subject}: {tried[-1]}", flush=True)
+            tried.append(await place(rate))
+            print(f"  {tried[-1]}", flush=True)
             if tried[-1].outcome.is_clean:
                 return True
         return False
 
     return await highest_passing(passes, guess, most=MOST_CALLS_A_SECOND, near=1.08), tried
+
+
+@dataclass(frozen=True, slots=True)
+class CodecFigures:
+    """Microseconds a message, the fastest of all rounds, and the ratio of each round."""
+
+    ours_us: float
+    theirs_us: float
+    ratios: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
-from benches.call_setup.codec import CodecFigures
-from benches.call_setup.rows import Lag, Load, Memory
+from benches.call_setup.rows import CodecFigures, Lag, Load, Memory
 from benches.peers.report import table
 from benches.peers.stats import Spread, ratios
 

@@ -20,7 +20,7 @@ enum { DATAGRAM_BYTES = 2048, EVENTS = 256, BATCH = 256, SOCKET_SHARE = 32 };
 
 /* As in coalesce.rs, under the same names. */
 enum { ENOUGH = 38, SHORTEST = 3, FORGETTING = 16, UNIT = 1 << 10 };
-static const uint64_t LONGEST_NS = 1200000, LONGEST_SPAN_NS = 1000000000;
+static const uint64_t LONGEST_NS = 1200000, LONGEST_SPAN_NS = 1000000000, SHORTEST_SLEEP_NS = 150000;
 
 static char buffers[BATCH][DATAGRAM_BYTES];
 static struct iovec vectors[BATCH];
@@ -55,7 +55,7 @@ static uint64_t pause_ns(uint64_t now, uint64_t found) {
     uint64_t period = least(worth, enough > shortest ? enough : shortest);
     /* What the last turn worked on is time in which datagrams were gathered, too. */
     uint64_t worked = span > pause ? span - pause : 0;
-    pause = period > worked ? period - worked : 0;
+    pause = period >= worked + SHORTEST_SLEEP_NS ? period - worked : 0;
     return pause;
 }
 

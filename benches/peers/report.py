@@ -192,7 +192,7 @@ def machine() -> str:
     return ", ".join([*parts, f"kernel {platform.release()}", f"Python {platform.python_version()}"])
 
 
-def versions() -> str:
+def versions(packages: Sequence[str] = PACKAGES) -> str:
     """Of the Debian packages that were measured."""
 
     def version(package: str) -> str:
@@ -200,7 +200,7 @@ def versions() -> str:
         shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         return f"{package} {shown or 'not from a package'}"
 
-    return ", ".join(map(version, PACKAGES))
+    return ", ".join(map(version, packages))
 
 
 def commit() -> str:

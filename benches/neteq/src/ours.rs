@@ -37,7 +37,9 @@ impl Decoder for Numbers {
 /// Plays a trace, 10 ms at a time.
 pub fn listen(trace: &Trace) -> Heard {
     let samples = (trace.ptime_ms * RATE_HZ / 1_000) as usize;
-    let mut playout = Playout::new(Config::new(RATE_HZ, 2), Box::new(Numbers { samples }));
+    // The buffer is as long as that of a codec whose longest payload, of 120 ms, has as many bytes a packet.
+    let longest_bytes = 2 * 120 / trace.ptime_ms as usize;
+    let mut playout = Playout::new(Config::new(RATE_HZ, longest_bytes), Box::new(Numbers { samples }));
     let began = Instant::now();
     let at = |us: i64| began + Duration::from_micros(us.try_into().expect("after the start"));
     let arrivals = trace.arrivals();

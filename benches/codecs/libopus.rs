@@ -26,10 +26,10 @@ impl Bare {
         // SAFETY: any arguments are allowed; `error` outlives the calls, and each request takes one integer.
         let (decoder, encoder) = unsafe {
             let decoder = ffi::opus_decoder_create(RATE_HZ, 1, &raw mut error);
-            let encoder = ffi::opus_encoder_create(RATE_HZ, 1, ffi::OPUS_APPLICATION_VOIP, &raw mut error);
+            let encoder = ffi::opus_encoder_create(RATE_HZ, 1, ffi::OPUS_APPLICATION_RESTRICTED_SILK, &raw mut error);
             for (request, value) in [
                 (ffi::OPUS_SET_SIGNAL_REQUEST, ffi::OPUS_SIGNAL_VOICE),
-                (ffi::OPUS_SET_COMPLEXITY_REQUEST, c_int::from(settings.complexity)),
+                (ffi::OPUS_SET_COMPLEXITY_REQUEST, c_int::from(settings.complexity.unwrap())),
                 (ffi::OPUS_SET_BITRATE_REQUEST, c_int::try_from(settings.bitrate_bps).unwrap()),
                 (ffi::OPUS_SET_INBAND_FEC_REQUEST, 1),
                 (ffi::OPUS_SET_PACKET_LOSS_PERC_REQUEST, c_int::from(settings.expected_loss_percent)),

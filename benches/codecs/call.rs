@@ -26,7 +26,7 @@ const PROFILE: SrtpProfile = SrtpProfile::Aes128CmSha1_80;
 /// A codec as it is negotiated.
 pub(crate) struct CodecRow {
     pub(crate) label: &'static str,
-    pub(crate) name: &'static str,
+    name: &'static str,
     clock_rate_hz: u32,
     channels: u8,
     pt: u8,
@@ -42,7 +42,11 @@ pub(crate) const CODECS: &[CodecRow] = &[
     CodecRow { channels: 2, parameters: &[("useinbandfec", "1")], ..row("Opus", "opus", 48_000, 111) },
     row("PCMU", "PCMU", 8_000, 0),
     row("PCMA", "PCMA", 8_000, 8),
+    row("G.722", "G722", 8_000, 9),
     CodecRow { parameters: &[("annexb", "no")], ..row("G.729", "G729", 8_000, 18) },
+    row("Speex NB", "speex", 8_000, 97),
+    row("Speex WB", "speex", 16_000, 98),
+    row("L16", "L16", 16_000, 99),
 ];
 
 /// What a far side says: payloads of 20 ms.
@@ -71,9 +75,14 @@ impl Recording {
     }
 }
 
+impl CodecRow {
+    pub(crate) fn codec(&self) -> Codec {
+        Codec::new(self.name, self.clock_rate_hz, self.channels, self.parameters.iter().copied()).unwrap()
+    }
+}
+
 fn format(row: &CodecRow) -> Format {
-    let codec = Codec::new(row.name, row.clock_rate_hz, row.channels, row.parameters.iter().copied()).unwrap();
-    Format { pt: Pt(row.pt), codec }
+    Format { pt: Pt(row.pt), codec: row.codec() }
 }
 
 /// Datagrams of one packet time: from the leg under SRTP, from the plain one.

@@ -1,20 +1,13 @@
-//! `make bench-codecs`: what it costs to encode and to decode 10 ms of G.729, beside libbcg729 in the same run.
+//! G.729A: 10 ms encoded and decoded, beside libbcg729.
 //!
-//! The sound is speech-like: pulses through a resonance that moves, with pauses. A repetition is one second of it; the
-//! ways take turns, and the table has each one's fastest repetition, which is the one that nobody else on the machine has
-//! disturbed, in microseconds a frame.
-
-#![expect(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used, reason = "a bench measures and tells")]
-
-#[path = "../tests/media/support/libbcg729.rs"]
-mod libbcg729;
+//! The sound is speech-like: pulses through a resonance that moves, with pauses. A repetition is one second of it.
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use trunkline_media::codecs::{Codec, EncoderSettings};
 
-use libbcg729::Library;
+use crate::figures::{fastest, float, seconds, tell};
+use crate::libbcg729::{self, Library};
 
 const FRAMES: usize = 100;
 const REPETITIONS: usize = 60;
@@ -41,24 +34,18 @@ fn sound() -> Vec<[i16; 80]> {
     sound.as_chunks().0.to_vec()
 }
 
-/// The least time that one of the repetitions took, in microseconds a frame.
-fn fastest(times: &[f64]) -> f64 {
-    times.iter().copied().fold(f64::INFINITY, f64::min)
-}
-
+/// Microseconds a frame.
 fn timed(work: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    work();
-    start.elapsed().as_secs_f64() * 1e6 / f64::from(u32::try_from(FRAMES).unwrap())
+    seconds(work) * 1e6 / float(FRAMES)
 }
 
-fn main() {
+pub(crate) fn measure() {
     let sound = sound();
     let codec = Codec::new("G729", 8_000, 1, [("annexb", "no")]).unwrap();
     let mut encoder = codec.encoder(&EncoderSettings::default()).unwrap();
     let mut decoder = codec.decoder(8_000).unwrap();
-    let mut theirs =
-        Library::load().map(|library| (libbcg729::Encoder::new(library), libbcg729::Decoder::new(library)));
+    let library = Library::load().expect("the row is a comparison");
+    let (mut their_encoder, mut their_decoder) = (libbcg729::Encoder::new(library), libbcg729::Decoder::new(library));
     let mut times: [Vec<f64>; 4] = Default::default();
     for second in sound.chunks_exact(FRAMES) {
         let mut payloads = [[0; 10]; FRAMES];
@@ -74,26 +61,24 @@ fn main() {
                 black_box(&pcm);
             }
         }));
-        let Some((encoder, decoder)) = &mut theirs else { continue };
         times[2].push(timed(|| {
             for (pcm, payload) in second.iter().zip(&mut payloads) {
-                *payload = encoder.encode(pcm);
+                *payload = their_encoder.encode(pcm);
             }
         }));
         times[3].push(timed(|| {
             for payload in &payloads {
-                black_box(decoder.decode(payload));
+                black_box(their_decoder.decode(payload));
             }
         }));
     }
     let [encode, decode, their_encode, their_decode] = times.map(|times| fastest(&times));
-    println!("G.729A, us a frame of 10 ms   encode  decode    both");
-    println!("ours                         {encode:7.2} {decode:7.2} {:7.2}", encode + decode);
-    if theirs.is_some() {
-        println!(
-            "libbcg729                    {their_encode:7.2} {their_decode:7.2} {:7.2}",
-            their_encode + their_decode
-        );
-        println!("ratio {:.2}", (encode + decode) / (their_encode + their_decode));
+    for (work, ours, theirs) in [
+        ("G.729A encode, 10 ms, us", encode, their_encode),
+        ("G.729A decode, 10 ms, us", decode, their_decode),
+        ("G.729A encode and decode, 10 ms, us", encode + decode, their_encode + their_decode),
+    ] {
+        tell("g729", work, "trunkline", ours);
+        tell("g729", work, "libbcg729", theirs);
     }
 }

@@ -1,0 +1,1 @@
+"""What sound costs, beside other libraries: `make bench-codecs`."""
