@@ -134,7 +134,7 @@ fn packets_of_1200_bytes_pass_with_every_trailer() {
             rig.set_remote(call, web.id, browser.client.remote(), stream(&[pcmu()]));
             rig.set_remote(call, port.id, secure.remote(Security::Sdes(keys)), stream(&[pcmu()]));
             rig.set_remote(call, plain.id, phone.remote(), stream(&[pcmu()]));
-            browser.connect(PATIENCE);
+            browser.connect(&mut rig, PATIENCE);
             let mut relay = |a: EndpointId, b: EndpointId| rig.join(call, a, b);
 
             relay(web.id, port.id);

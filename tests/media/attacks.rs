@@ -166,7 +166,7 @@ fn a_clienthello_race_does_not_keep_browsers_from_connecting() {
                 stranger.rtp.send_to(&buffer[..hello_len], web.address).unwrap();
             }
             rig.set_remote(call, web.id, browser.client.remote(), stream(&[opus()]));
-            browser.connect(PATIENCE);
+            browser.connect(&mut rig, PATIENCE);
             stranger.rtp.send_to(&buffer[..hello_len], web.address).unwrap();
             rig.close(call, web.id);
         }

@@ -40,7 +40,7 @@ impl Scene {
         rig.set_remote(call, web.id, browser.client.remote(), stream(web_formats));
         rig.set_remote(call, port.id, phone.remote(), stream(phone_formats));
         rig.join(call, web.id, port.id);
-        browser.connect(PATIENCE);
+        browser.connect(&mut rig, PATIENCE);
         Self { rig, call, browser, web, phone, port }
     }
 

@@ -118,7 +118,7 @@ fn a_flood_of_stun_is_not_answered_and_disturbs_nobody() {
         let web = rig.web_port(call);
         let mut browser = Browser::new(rig.ip, &web);
         rig.set_remote(call, web.id, browser.client.remote(), stream(&[opus()]));
-        browser.connect(PATIENCE);
+        browser.connect(&mut rig, PATIENCE);
         let stranger = Phone::new(STRANGER);
         let unsigned = forged_check(&web);
         let nobodys = b"\0\x01\0\x0c\x21\x12\xa4\x42aaaaaaaaaaaa\0\x06\0\x07nobody:";
@@ -166,7 +166,7 @@ fn a_flood_of_hello_fragments_disturbs_nobody_and_the_handshake_still_completes(
             });
         });
         assert!(rig.drops("dtls_fragment") >= u64::from(FRAMES) * 40, "{}", rig.drops("dtls_fragment"));
-        browser.connect(PATIENCE);
+        browser.connect(&mut rig, PATIENCE);
     });
 }
 

@@ -85,8 +85,7 @@ fn a_browser_may_be_faster_than_its_description() {
         rig.set_remote(call, port.id, phone.remote(), stream(&[pcmu()]));
         rig.set_remote(call, web.id, browser.client.remote(), stream(&[pcmu()]));
         rig.join(call, web.id, port.id);
-        browser.connect(PATIENCE);
-        rig.expect(|event| matches!(event, Event::DtlsStateChanged { result: Ok(_), .. }).then_some(()));
+        browser.connect(&mut rig, PATIENCE);
         browser.speak(pcmu().pt, 160, &[1; 160]);
         let mut received = Vec::new();
         catch_up(&mut received, 1, || phone.received());
@@ -130,7 +129,7 @@ fn a_hundred_browsers_connect_and_leave_nothing_behind() {
             let web = rig.web_port(call);
             let mut browser = Browser::new(rig.ip, &web);
             rig.set_remote(call, web.id, browser.client.remote(), stream(&[opus()]));
-            browser.connect(PATIENCE);
+            browser.connect(&mut rig, PATIENCE);
             rig.close(call, web.id);
         }
         assert_eq!(rig.engine.totals().endpoints, 0);

@@ -70,7 +70,7 @@ fn a_phone_with_keys_of_the_signalling_and_a_browser_hear_each_other() {
         rig.set_remote(call, web.id, browser.client.remote(), stream(&[pcmu()]));
         rig.set_remote(call, port.id, phone.remote(Security::Sdes(keys)), stream(&[pcmu()]));
         rig.join(call, web.id, port.id);
-        browser.connect(PATIENCE);
+        browser.connect(&mut rig, PATIENCE);
 
         let mut voices = (Speaker::new(pcmu(), 700.0), Speaker::new(pcmu(), 1_500.0));
         let (mut at_browser, mut at_phone) = (Vec::new(), Vec::new());
@@ -101,7 +101,7 @@ fn a_phone_that_shakes_hands_in_either_role_and_a_plain_one_hear_each_other() {
             rig.set_remote(call, one.id, secure.remote(security), stream(&[pcmu()]));
             rig.set_remote(call, other.id, phone.remote(), stream(&[pcmu()]));
             rig.join(call, one.id, other.id);
-            secure.connect(one.rtp, PATIENCE);
+            secure.connect(&mut rig, &one, PATIENCE);
             talk(&mut secure, &one, &mut phone, &other);
         }
     });
@@ -147,7 +147,7 @@ fn a_strangers_hello_neither_disturbs_a_handshake_nor_is_answered() {
         for _ in 0..50 {
             stranger.rtp.send_to(&buffer[..len], one.rtp).unwrap();
         }
-        secure.connect(one.rtp, PATIENCE);
+        secure.connect(&mut rig, &one, PATIENCE);
         stranger.rtp.send_to(&buffer[..len], one.rtp).unwrap();
         talk(&mut secure, &one, &mut phone, &other);
         assert_eq!(crate::support::phone::datagrams(&stranger.rtp).len(), 0);

@@ -4,14 +4,14 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use trunkline_media::dtls::{Certificate, Event, Fingerprint, Handshake, Role};
-use trunkline_media::endpoint::Remote;
+use trunkline_media::endpoint::{EndpointId, Remote};
 use trunkline_media::ice::stun::{Builder, Class, IntegrityKey};
 use trunkline_media::net::{DatagramKind, Pt, SeqNo, Ssrc};
 use trunkline_media::rtp::Header;
 use trunkline_media::srtp::Context;
 
 use super::phone::{Packet, datagrams};
-use super::{WebPort, now, sleep_until};
+use super::{Rig, WebPort, now, sleep_until};
 
 /// The protocol side: datagrams in, datagrams out.
 pub(crate) struct Client {
@@ -128,6 +128,7 @@ pub(crate) struct Browser {
     pub(crate) socket: UdpSocket,
     pub(crate) client: Client,
     gateway: SocketAddr,
+    endpoint: EndpointId,
 }
 
 impl Browser {
@@ -135,11 +136,11 @@ impl Browser {
     pub(crate) fn new(ip: IpAddr, port: &WebPort) -> Self {
         let socket = UdpSocket::bind(SocketAddr::new(ip, 0)).unwrap();
         socket.set_nonblocking(true).unwrap();
-        Self { socket, client: Client::new(now(), port), gateway: port.address }
+        Self { socket, client: Client::new(now(), port), gateway: port.address, endpoint: port.id }
     }
 
-    /// Checks, shakes hands and has keys, or fails after `patience`.
-    pub(crate) fn connect(&mut self, patience: Duration) {
+    /// Checks and shakes hands until both ends have keys, or fails after `patience`.
+    pub(crate) fn connect(&mut self, rig: &mut Rig, patience: Duration) {
         let deadline = now() + patience;
         let mut next_check = now();
         while !self.client.is_connected() {
@@ -152,8 +153,9 @@ impl Browser {
             self.received();
             sleep_until(now() + Duration::from_millis(1));
         }
-        // The last flight.
+        // The last flight; the engine has keys once it has read it.
         self.received();
+        rig.expect_keys(self.endpoint);
     }
 
     /// Sends one packet that takes `step` timestamp units.

@@ -247,6 +247,14 @@ impl Rig {
         }
     }
 
+    /// Waits until the engine has agreed on keys for `endpoint`.
+    pub(crate) fn expect_keys(&mut self, endpoint: EndpointId) {
+        self.expect(|event| match event {
+            Event::DtlsStateChanged { endpoint: of, result: Ok(_), .. } => (*of == endpoint).then_some(()),
+            _ => None,
+        });
+    }
+
     /// Everything that has been told and not been taken.
     pub(crate) fn told(&mut self) -> Vec<Event> {
         self.engine.poll_events(&mut self.waiting, usize::MAX);

@@ -9,7 +9,7 @@ use trunkline_media::net::{DatagramKind, Pt, SrtpKeys, SrtpProfile};
 use trunkline_media::srtp::Context;
 
 use super::phone::{Packet, Phone, datagrams};
-use super::{now, sleep_until};
+use super::{Rig, RtpPort, now, sleep_until};
 
 /// Keys of both directions as the gateway names them; different ones for each seed.
 pub(crate) fn keys(profile: SrtpProfile, seed: u8) -> SrtpKeys {
@@ -75,16 +75,17 @@ impl SecurePhone {
         }
     }
 
-    /// Shakes hands until there are keys, or fails after `patience`.
-    pub(crate) fn connect(&mut self, gateway: SocketAddr, patience: Duration) {
+    /// Shakes hands until both ends have keys, or fails after `patience`.
+    pub(crate) fn connect(&mut self, rig: &mut Rig, port: &RtpPort, patience: Duration) {
         let deadline = now() + patience;
         while self.contexts.is_none() {
             assert!(now() < deadline, "no keys in {patience:?}");
-            self.shake_hands(gateway);
+            self.shake_hands(port.rtp);
             sleep_until(now() + Duration::from_millis(1));
         }
-        // The last flight.
-        self.shake_hands(gateway);
+        // The last flight; the engine has keys once it has read it.
+        self.shake_hands(port.rtp);
+        rig.expect_keys(port.id);
     }
 
     pub(crate) fn shake_hands(&mut self, gateway: SocketAddr) {
