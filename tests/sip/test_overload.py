@@ -95,6 +95,33 @@ def test_queues_are_bounded_each_for_itself(monkeypatch: pytest.MonkeyPatch) -> 
     assert (len(intake), counters["overload"]) == (11, 5)
 
 
+def test_senders_take_turns_so_that_one_who_floods_waits_for_himself() -> None:
+    """Three hosts, one of which came first with many, from as many ports."""
+    intake = Intake(Counter(), lambda data: False)
+    for number in range(5):
+        flood = Path(UDP, PATH.local, ("10.0.0.66", 5060 + number))
+        assert intake.offer(0.0, wire("INVITE", call_id=f"flood-{number}"), flood) is None
+    quiet, other = Path(UDP, PATH.local, ("10.0.0.7", 5060)), Path(UDP, PATH.local, ("10.0.0.8", 5060))
+    for path, name in ((quiet, "quiet"), (other, "other")):
+        intake.offer(0.0, wire("INVITE", call_id=name), path)
+        intake.offer(0.0, wire("CANCEL", call_id=name), path)
+    order = [(message.method, message.sip_call_id) for message in map(parse_message, taken(intake))]
+    calls = [call_id for method, call_id in order if method == "INVITE"]
+    assert calls == ["flood-0", "quiet", "other", "flood-1", "flood-2", "flood-3", "flood-4"]
+    assert [name for name in order if name[1] == "quiet"] == [("INVITE", "quiet"), ("CANCEL", "quiet")]
+
+
+def test_full_queue_of_one_sender_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "MAX_WAITING_OF_ONE", 10)
+    intake = Intake(Counter(), lambda data: False)
+    answers = [intake.offer(0.0, wire("INVITE", call_id=str(number)), PATH) for number in range(15)]
+    assert sum(answer is not None for answer in answers) == 5
+    other = Path(UDP, PATH.local, ("10.0.0.7", 5060))
+    assert intake.offer(0.0, wire("INVITE", call_id="other"), other) is None
+    assert len(taken(intake)) == 11
+    assert intake.offer(0.0, wire("INVITE", call_id="again"), PATH) is None, "and there is room again"
+
+
 def test_refusal_echoes_what_the_caller_needs_to_match_it() -> None:
     invite = request("INVITE", extra=(("Subject", "x"),), body=OFFER)
     invite.headers.prepend_via(Via("UDP", "proxy.example", parameters=(("branch", "z9hG4bKproxy"),)))
@@ -149,6 +176,24 @@ async def _order_of_events(
     await bob.wait(wanted, 20)
     await bob.wait(IncomingInvite, 20)
     return [isinstance(event, wanted) for event in bob.events if isinstance(event, (wanted, IncomingInvite))]
+
+
+async def test_new_call_is_taken_before_the_flood_that_came_before_it_from_elsewhere(start: Start) -> None:
+    """On the wire: 60 INVITEs of one address wait in the socket, then comes one of another."""
+    bob = await start(UDP)
+    flood, quiet = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    with flood, quiet:
+        for each, host in ((flood, "127.0.0.66"), (quiet, "127.0.0.7")):
+            each.bind((host, 0))
+            each.connect(("127.0.0.1", bob.port(UDP)))
+        for number in range(60):
+            flood.send(wire("INVITE", host="127.0.0.66", call_id=f"flood-{number}", body=OFFER))
+        quiet.send(wire("INVITE", host="127.0.0.7", call_id="quiet", body=OFFER))
+        async with asyncio.timeout(10):
+            while sum(isinstance(event, IncomingInvite) for event in bob.events) < 61:  # noqa: ASYNC110 - of many
+                await asyncio.sleep(0.01)
+    came = [event.path.remote[0] for event in bob.events if isinstance(event, IncomingInvite)]
+    assert came.index("127.0.0.7") < 3, f"{came.index('127.0.0.7')} of the flood were taken first"
 
 
 async def test_call_that_stands_ends_in_time_under_a_flood_of_invites(start: Start) -> None:

@@ -1,8 +1,9 @@
-"""What waits to be read, in two bounded queues: calls that stand before calls that want to begin.
+"""What waits to be read, bounded: calls that stand before calls that want to begin, and of those each sender in turn.
 
-Owns the order in which messages are taken, and whom it turns away with 503 while there is too much: by length of the
-queue, and by how long its head has waited, so that neither memory nor delay grows with the flood. It looks at a few
-bytes of a message only; that is what makes a refusal cheap.   RFC 3261 section 21.5.4; RFC 7339 names the problem.
+Owns the order in which messages are taken, and whom it turns away with 503 while there is too much: by how many wait,
+in all and of one sender, and by how long a message has waited, so that neither memory nor delay grows with the flood,
+and he who floods is the one who waits. It looks at a few bytes of a message only; that is what makes a refusal cheap.
+RFC 3261 section 21.5.4; RFC 7339 names the problem.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from trunkline.sip.parser import is_keep_alive
 from trunkline.sip.types import Path
 
 MAX_WAITING = 8_192
-"""Messages in each queue."""
+"""Messages of calls that stand, and as many of calls that want to begin."""
+MAX_WAITING_OF_ONE = 1_024
+"""Messages of calls that want to begin, of one sender: the others keep their room."""
 MAX_WAIT_S = 0.25
 """A new call that has waited longer is refused: its caller would hear nothing for at least that long."""
 RETRY_AFTER_S = 5
@@ -42,14 +45,51 @@ class Waiting:
     path: Path
 
 
+class Turns:
+    """Messages of several senders, each sender's in their order, and one of each before the second of any.
+
+    A sender is a host: who opens more ports or connections gets no more turns.
+    """
+
+    def __init__(self) -> None:
+        self._by_sender: dict[str, deque[Waiting]] = {}
+        """Never an empty queue; the first is next. Only those are here who wait, so it is as bounded as they are."""
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def has_room(self, path: Path) -> bool:
+        """Whether one more message may wait that came by this path."""
+        own = self._by_sender.get(path.remote[0], ())
+        return self._length < MAX_WAITING and len(own) < MAX_WAITING_OF_ONE
+
+    def append(self, waiting: Waiting) -> None:
+        """Put one message behind its sender's others."""
+        self._by_sender.setdefault(waiting.path.remote[0], deque()).append(waiting)
+        self._length += 1
+
+    def popleft(self) -> Waiting:
+        """Take the first message of the sender whose turn it is; IndexError if nobody waits."""
+        sender = next(iter(self._by_sender), None)
+        if sender is None:
+            raise IndexError("nobody waits")
+        queue = self._by_sender.pop(sender)
+        waiting = queue.popleft()
+        if queue:
+            self._by_sender[sender] = queue
+        self._length -= 1
+        return waiting
+
+
 class Intake:
-    """Two queues. Offer what is read; take what is to be handled next."""
+    """What stands and what is new. Offer what is read; take what is to be handled next."""
 
     def __init__(self, counters: Counter[str], is_known: IsKnown) -> None:
         self._counters = counters
         self._is_known = is_known
         self._standing: deque[Waiting] = deque()
-        self._new: deque[Waiting] = deque()
+        self._new = Turns()
 
     def __len__(self) -> int:
         return len(self._standing) + len(self._new)
@@ -58,9 +98,12 @@ class Intake:
         """Queue one message; None, or the refusal to send back where it is a new request and there is no room."""
         is_new = is_new_request(data)
         # A CANCEL keeps its place behind the INVITE that it means.
-        queue = self._new if is_new or data.startswith(_CANCEL) else self._standing
-        if len(queue) < MAX_WAITING:
-            queue.append(Waiting(now, data, path))
+        if is_new or data.startswith(_CANCEL):
+            if self._new.has_room(path):
+                self._new.append(Waiting(now, data, path))
+                return None
+        elif len(self._standing) < MAX_WAITING:
+            self._standing.append(Waiting(now, data, path))
             return None
         self._counters["overload"] += 1
         return refusal(data) if is_new and not self._is_known(data) else None
