@@ -27,6 +27,7 @@ from trunkline.observability.logging import configure, get_logger
 
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
+_STOPS: Final = (signal.SIGINT, signal.SIGTERM)
 
 DEMO_DEFAULTS: Final[Mapping[str, Any]] = {
     # Pages on loopback are a secure context, so the browser gives them the microphone without a certificate.
@@ -130,8 +131,10 @@ def _run(config: Config, source: Callable[[], Config] | None = None) -> None:
 
 
 async def _serve(config: Config, source: Callable[[], Config] | None) -> None:
-    """Start the app, do what signals ask, stop the app. A second signal to stop ends the process at once.
+    """Start the app, do what signals ask, stop the app.
 
+    The first signal to stop lets calls end by themselves (`calls.drain_s`), one more hangs them up, and one that comes
+    while they are hung up ends the process at once.
     source: reads the settings again on SIGHUP; None leaves that its usual meaning, the terminal has gone.
     """
     # Not at the top: `check-config` works without the compiled module.
@@ -140,13 +143,8 @@ async def _serve(config: Config, source: Callable[[], Config] | None) -> None:
     loop = asyncio.get_running_loop()
     asked: asyncio.Queue[signal.Signals] = asyncio.Queue()
 
-    def ask_to_stop() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-        asked.put_nowait(signal.SIGTERM)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ask_to_stop)
+    for number in _STOPS:
+        loop.add_signal_handler(number, asked.put_nowait, number)
     if source is not None:
         loop.add_signal_handler(signal.SIGHUP, asked.put_nowait, signal.SIGHUP)
     node = App(config, source=source)
@@ -158,8 +156,20 @@ async def _serve(config: Config, source: Callable[[], Config] | None) -> None:
         while await asked.get() is signal.SIGHUP:
             with suppress(ConfigError):  # it has told of it, and goes on as before
                 await node.reload()
+        draining = loop.create_task(node.drain())
+        hurry = loop.create_task(_next_stop(asked))
+        await asyncio.wait((draining, hurry), return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, hurry):
+            task.cancel()
     finally:
+        for number in _STOPS:
+            loop.remove_signal_handler(number)
         await node.stop()
+
+
+async def _next_stop(asked: asyncio.Queue[signal.Signals]) -> None:
+    while await asked.get() is signal.SIGHUP:
+        pass
 
 
 def _welcome(config: Config) -> str:

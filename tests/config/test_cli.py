@@ -1,5 +1,6 @@
 """The command line, without starting a node."""
 
+import asyncio
 import json
 import logging
 import os
@@ -76,6 +77,7 @@ class FakeApp:
     life: list[str]
     signal_number = signal.SIGTERM
     fails = False
+    while_draining: tuple[signal.Signals, ...] = ()
     on_start: Callable[..., object] = lambda _: None
 
     def __init__(self, config: Config, *, source: Callable[[], Config] | None = None) -> None:
@@ -98,6 +100,14 @@ class FakeApp:
             raise
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
+
+    async def drain(self) -> None:
+        self.life.append("drained")
+        for number in self.while_draining:
+            os.kill(os.getpid(), number)
+        if self.while_draining:
+            await asyncio.sleep(60)
+            self.life.append("waited")
 
     async def stop(self) -> None:
         self.life.append("stopped")
@@ -124,7 +134,14 @@ def test_serves_until_a_signal_and_stops_in_order(fake_app: type[FakeApp], signa
     fake_app.signal_number = signal_number
     result = RUN.invoke(cli.app, ["serve"])
     assert result.exit_code == 0
-    assert fake_app.life == ["made on 0.0.0.0", "started", "stopped"]
+    assert fake_app.life == ["made on 0.0.0.0", "started", "drained", "stopped"]
+
+
+def test_second_signal_ends_the_draining_and_sighup_does_not(fake_app: type[FakeApp]) -> None:
+    fake_app.while_draining = (signal.SIGHUP, signal.SIGTERM)
+    result = RUN.invoke(cli.app, ["serve"])
+    assert result.exit_code == 0
+    assert fake_app.life == ["made on 0.0.0.0", "started", "drained", "stopped"]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +158,7 @@ def test_sighup_reads_the_settings_again_and_the_node_runs_on(
     fake_app.on_start = lambda _: path.write_text(text)
     result = RUN.invoke(cli.app, ["serve", "--config", str(path)])
     assert result.exit_code == 0
-    assert fake_app.life == ["made on 0.0.0.0", "started", told, "stopped"]
+    assert fake_app.life == ["made on 0.0.0.0", "started", told, "drained", "stopped"]
 
 
 def test_demo_says_which_page_to_open_and_what_to_dial(fake_app: type[FakeApp]) -> None:

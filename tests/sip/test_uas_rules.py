@@ -473,6 +473,18 @@ def test_shutdown_ends_calls_and_refuses_new_ones(stage: Stage) -> None:
     assert stage.status(request("INVITE", call_id="new", body=OFFER)) == 503
 
 
+def test_closed_node_refuses_what_is_new_and_serves_the_call_that_stands(stage: Stage) -> None:
+    stage.answered()
+    stage.us.ua.close()
+    for method in ("INVITE", "OPTIONS"):
+        refused = stage.ask(request(method, call_id=f"new-{method}", body=OFFER if method == "INVITE" else ""))[-1]
+        assert (refused.status, refused.headers.get("Retry-After")) == (503, "60")
+    assert stage.status(stage.within("OPTIONS", 2)) == 200
+    assert not stage.us.ua.is_idle
+    assert stage.status(stage.within("BYE", 3)) == 200
+    assert stage.us.ua.is_idle
+
+
 def test_keep_alives_are_answered_on_streams_and_absorbed_on_udp(stage: Stage) -> None:
     udp = Path(Transport.UDP, US, ("10.0.0.9", 5060))
     tcp = Path(Transport.TCP, US, ("10.0.0.9", 5060), 7)

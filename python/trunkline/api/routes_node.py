@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 from starlette.responses import RedirectResponse
 
@@ -20,10 +22,15 @@ def node_routes(node: Node) -> APIRouter:
         """Lead people to the Phone page."""
         return RedirectResponse("/phone/")
 
-    @router.get("/health", summary="What the node holds")
-    async def health() -> Health:
-        """Return counts of everything that a call or a browser takes and must give back."""
-        return node.health()
+    stopping: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "The node takes no new calls."}}
+
+    @router.get("/health", summary="What the node holds", responses=stopping)
+    async def health(response: Response) -> Health:
+        """Return counts of everything that a call or a browser takes and must give back. 503 while it is stopping."""
+        held = node.health()
+        if held.status == "stopping":
+            response.status_code = 503
+        return held
 
     @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
     async def metrics() -> Response:

@@ -298,7 +298,10 @@ class Health(BaseModel):
     Everything but `*_s` and `dead_workers` is back at its base when all calls and browsers are gone.
     """
 
-    status: Status = Field(description="`degraded`: a media worker crashed; calls go on, with less capacity.")
+    status: Status = Field(
+        description="`degraded`: a media worker crashed; calls go on, with less capacity. `stopping`: calls go on, and "
+        "new ones are refused."
+    )
     version: str
     node: str
     uptime_s: float

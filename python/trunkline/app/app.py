@@ -245,6 +245,13 @@ class App:
     def _differs(self, config: Config, section: str) -> bool:
         return bool(getattr(config, section) != getattr(self._config, section))
 
+    async def drain(self) -> None:
+        """Take no new calls, and tell whoever asks; return once those that live have ended, after `calls.drain_s`."""
+        self._is_stopping = True
+        self.sip.close()
+        _log.info("node_draining", calls=len(self.controller.registry), at_most_s=self._config.calls.drain_s)
+        await self.controller.drain(self._config.calls.drain_s)
+
     async def stop(self) -> None:
         """Take everything down in order: calls are hung up, browsers told, registrations given back."""
         self._is_stopping = True

@@ -103,6 +103,13 @@ class CallController:
         self._is_draining = True
         await self._group.__aexit__(kind, error, trace)
 
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new calls; return once those that live have ended by themselves, or the time is up."""
+        self._is_draining = True
+        tasks = tuple(self._tasks.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
+
     async def stop(self, timeout_s: float = 5.0) -> None:
         """Refuse new calls and hang up all; cancel what is not over in time."""
         self._is_draining = True

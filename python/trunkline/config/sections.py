@@ -348,6 +348,14 @@ class CallsConfig(Section):
     max_duration_s: float = Field(
         default=43_200.0, ge=10, le=604_800, description="Seconds that an answered call may last."
     )
+    drain_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=86_400,
+        description="Seconds that calls may go on after SIGTERM or SIGINT while new ones are refused with 503, and "
+        "`/health` says so with the same status; a second signal ends them at once. Give your supervisor a few seconds "
+        "more before it kills.",
+    )
     find_retention_s: float = Field(
         default=0.0,
         ge=0,

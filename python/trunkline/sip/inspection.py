@@ -22,11 +22,16 @@ from trunkline.sip.transaction import BRANCH_COOKIE, ServerTransaction
 from trunkline.sip.types import DEFAULT_PORT, Path
 
 _WITHIN = frozenset(METHODS) - {"INVITE", "ACK", "CANCEL", "OPTIONS", messaging.METHOD}
+_CLOSED_RETRY_AFTER_S = 60
+"""A node that ends its calls is away for at least as long as its restart takes."""
 _ECHOED_HEADERS = ("From", "To", "Call-ID", "CSeq")
 
 
 def refusal(core: Core, transaction: ServerTransaction, *, is_closing: bool) -> Response | None:
-    """Inspect a request in the order of RFC 3261 section 8.2; the response if it cannot be taken."""
+    """Inspect a request in the order of RFC 3261 section 8.2; the response if it cannot be taken.
+
+    is_closing: no call may begin, and who asks by OPTIONS whether we are well is told so.
+    """
     request, respond = transaction.request, core.response
     method, is_within = request.method, request.to.tag is not None
     if method not in core.allowed_methods:
@@ -53,8 +58,12 @@ def refusal(core: Core, transaction: ServerTransaction, *, is_closing: bool) -> 
         return response
     if method == messaging.METHOD:
         return _message_refusal(core, request)
+    if is_closing and not is_within and method in ("INVITE", "OPTIONS"):
+        response = respond(request, 503)
+        response.headers.add("Retry-After", str(_CLOSED_RETRY_AFTER_S))
+        return response
     if method == "INVITE":
-        return _invite_refusal(core, request, is_within=is_within, is_closing=is_closing)
+        return _invite_refusal(core, request, is_within=is_within)
     return None
 
 
@@ -68,7 +77,7 @@ def _message_refusal(core: Core, request: Request) -> Response | None:
     return response
 
 
-def _invite_refusal(core: Core, request: Request, *, is_within: bool, is_closing: bool) -> Response | None:
+def _invite_refusal(core: Core, request: Request, *, is_within: bool) -> Response | None:
     if request.body and request.content_type != SDP:
         response = core.response(request, 415)
         response.headers.add("Accept", SDP)
@@ -84,8 +93,6 @@ def _invite_refusal(core: Core, request: Request, *, is_within: bool, is_closing
     is_old = not (request.top_via.branch or "").startswith(BRANCH_COOKIE)  # RFC 2543 knew INVITEs without a Contact
     if len(request.contacts) > 1 or not (request.contacts or is_old):
         return core.response(request, 400, "An INVITE needs exactly one Contact")
-    if is_closing:
-        return core.response(request, 503)
     if is_too_brief(core, request):
         response = core.response(request, 422)
         response.headers.add("Min-SE", str(core.config.session_least_s))

@@ -141,6 +141,10 @@ class SipShell:
 
     # --- verbs of the application ---
 
+    def close(self) -> None:
+        """See `UserAgent.close`."""
+        self._ua.close()
+
     def register(self, account: Account, expires_s: int = 600) -> RegistrationId:
         """See `UserAgent.register`."""
         registration = self._ua.register(self._now(), account, expires_s)

@@ -242,9 +242,13 @@ class UserAgent:
         """Answer an `IncomingRequest`. Requests that were answered or have expired are ignored."""
         self._reception.respond(now, request, status, reason=reason, headers=headers, body=body)
 
+    def close(self) -> None:
+        """Take no new calls from now on: 503, also to OPTIONS, so that peers go elsewhere. Calls that stand go on."""
+        self._reception.is_closing = True
+
     def shutdown(self, now: float) -> None:
         """Refuse new calls, end all calls and take all bindings back; done when `is_idle`."""
-        self._reception.is_closing = True
+        self.close()
         self._accounts.shutdown(now)
         for usage in list(self._invites.values()):
             usage.hangup(now, None, None)
