@@ -16,7 +16,7 @@ from trunkline.calls.pages import PageRegistrations, PageSettings, PageSwitch, P
 from trunkline.calls.ringer import Ringer
 from trunkline.media.types import Direction
 from trunkline.sdp.parser import parse
-from trunkline.sip.digest import Challenge, Credentials
+from trunkline.sip.auth.digest import Challenge, Credentials
 from trunkline.sip.registrar import UNHEARD, WRONG
 from trunkline.sip.types import (
     EndCause,

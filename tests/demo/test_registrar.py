@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from trunkline.demo.registrar import MAX_BINDINGS, Registrar, Reply
-from trunkline.sip.digest import Attempt, Credentials
+from trunkline.sip.auth.digest import Attempt, Credentials
 from trunkline.sip.headers import HeaderList
 from trunkline.sip.message import Response
 from trunkline.sip.types import IncomingRequest, IncomingRequestId, Path, Transport

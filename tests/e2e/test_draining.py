@@ -1,4 +1,4 @@
-"""A restart that nobody notices: a call goes on, with audio, until one of its people hangs up; then the process ends."""
+"""A restart that nobody notices: a call goes on, with audio, until somebody hangs up; then the process ends."""
 
 import os
 import signal

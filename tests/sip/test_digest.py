@@ -8,7 +8,15 @@ from random import Random
 import pytest
 
 from sip.writing import reply, request
-from trunkline.sip.digest import Attempt, Challenge, Credentials, DigestServer, Verdict, challenges_of, digest_response
+from trunkline.sip.auth.digest import (
+    Attempt,
+    Challenge,
+    Credentials,
+    DigestServer,
+    Verdict,
+    challenges_of,
+    digest_response,
+)
 from trunkline.sip.headers import AuthValue
 from trunkline.sip.message import Response
 

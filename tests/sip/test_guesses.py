@@ -2,7 +2,7 @@
 
 import tracemalloc
 
-from trunkline.sip.guesses import FRESH_S, MAX_KEPT, SOURCE_GUESSES, SOURCE_S, USER_GUESSES, Guesses
+from trunkline.sip.auth.guesses import FRESH_S, MAX_KEPT, SOURCE_GUESSES, SOURCE_S, USER_GUESSES, Guesses
 
 HOME, STRANGER = "198.51.100.7", "203.0.113.9"
 

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from trunkline.sip.digest import Attempt, Credentials, HashedPassword
+from trunkline.sip.auth.digest import Attempt, Credentials, HashedPassword
 from trunkline.sip.headers import HeaderList
 from trunkline.sip.message import Response
 from trunkline.sip.registrar import Binding, BindingLimits, Bindings, LoginDesk, Refusal, RegisterForm, read_form

@@ -9,7 +9,7 @@ import pytest
 from sip.emulation import ANSWER, OFFER, Agent, Network, Peer, intervals
 from sip.writing import reply, request
 from trunkline.errors import LocalProtocolError
-from trunkline.sip.digest import DigestServer, Verdict
+from trunkline.sip.auth.digest import DigestServer, Verdict
 from trunkline.sip.headers import AuthValue, NameAddr
 from trunkline.sip.message import Message, Request
 from trunkline.sip.types import (

@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from sip.writing import request
-from trunkline.sip.digest import Challenge, Credentials
+from trunkline.sip.auth.digest import Challenge, Credentials
+from trunkline.sip.auth.guesses import SOURCE_GUESSES, SOURCE_S
 from trunkline.sip.gate import Admitted, Ignored, Turned, Verdict
-from trunkline.sip.guesses import SOURCE_GUESSES, SOURCE_S
 from trunkline.sip.types import Account, Path, Transport
 from trunkline.trunks.doorkeeper import Doorkeeper
 from trunkline.trunks.loading import _host_network

@@ -24,7 +24,7 @@ from trunkline.api.openapi import refusals
 from trunkline.config.section import Network
 from trunkline.errors import AuthError, TooManyGuesses
 from trunkline.observability.logging import get_logger
-from trunkline.sip.guesses import SOURCE_S
+from trunkline.sip.auth.guesses import SOURCE_S
 
 _BY: Final = "rest"
 

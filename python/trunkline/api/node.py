@@ -16,7 +16,7 @@ from trunkline.calls.sessions import Sessions
 from trunkline.calls.trunks.fleet import Fleet
 from trunkline.config import Config
 from trunkline.observability.metrics import Metrics
-from trunkline.sip.guesses import Guesses
+from trunkline.sip.auth.guesses import Guesses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

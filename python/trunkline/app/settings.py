@@ -18,7 +18,7 @@ from trunkline.config import CallsConfig, Config, PageUserConfig, RecordingConfi
 from trunkline.media.types import AudioFile, RecordingFormat, Source, Tone
 from trunkline.sdp.codecs import CodecPolicy
 from trunkline.sdp.security import MediaSecurity, SecurityPolicy
-from trunkline.sip.digest import HashedPassword
+from trunkline.sip.auth.digest import HashedPassword
 from trunkline.sip.registrar import BindingLimits
 from trunkline.sip.transport import Listener, StreamLimits, TlsSettings
 from trunkline.sip.transports.tls import CertificateFiles

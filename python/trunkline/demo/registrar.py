@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from trunkline.errors import SipParseError
-from trunkline.sip.digest import DigestServer, Verdict
+from trunkline.sip.auth.digest import DigestServer, Verdict
 from trunkline.sip.headers import CSeq, HeaderList, NameAddr, SipUri, parse_number
 from trunkline.sip.types import HeaderFields, IncomingRequest
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from trunkline.errors import SipParseError
+from trunkline.sip.auth.digest import Attempt, Credentials
 from trunkline.sip.core import Core
-from trunkline.sip.digest import Attempt, Credentials
 from trunkline.sip.headers import HeaderList, NameAddr, Parameters, SipUri, parse_number, plain_text
 from trunkline.sip.message import Request, Response
 from trunkline.sip.phrases import reason_phrase

@@ -1,7 +1,7 @@
 """Who may call in: trunks by their addresses, users by digest, nobody else.   RFC 3261 section 22, RFC 7616.
 
-Owns the verdict on requests from outside; how many wrong passwords are heard is `sip.guesses`. A refusal says nothing
-of whether a user exists: the same answer, at the same cost.
+Owns the verdict on requests from outside; how many wrong passwords are heard is `sip.auth.guesses`. A refusal says
+nothing of whether a user exists: the same answer, at the same cost.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from functools import lru_cache
 from random import Random
 from typing import Final
 
-from trunkline.sip.digest import DigestServer, HashedPassword, Verdict
+from trunkline.sip.auth.digest import DigestServer, HashedPassword, Verdict
+from trunkline.sip.auth.guesses import Guesses
 from trunkline.sip.gate import Admitted, Ignored, Turned
 from trunkline.sip.gate import Verdict as GateVerdict
-from trunkline.sip.guesses import Guesses
 from trunkline.sip.message import Request
 from trunkline.sip.types import Path
 from trunkline.trunks.model import TRUNK_PREFIX, USER_PREFIX, Directory, Network

@@ -23,7 +23,7 @@ from trunkline.config.trunks import (
 from trunkline.errors import ConfigError, LocalProtocolError
 from trunkline.sdp.codecs import CodecTerms
 from trunkline.sdp.security import MediaSecurity
-from trunkline.sip.digest import HashedPassword
+from trunkline.sip.auth.digest import HashedPassword
 from trunkline.sip.headers import SipUri, check_field
 from trunkline.sip.types import Account, Transport
 from trunkline.trunks.health import HealthPolicy

@@ -14,7 +14,7 @@ from typing import Final
 from trunkline.dtmf import DtmfMode
 from trunkline.sdp.codecs import CodecTerms
 from trunkline.sdp.security import MediaSecurity
-from trunkline.sip.digest import HashedPassword
+from trunkline.sip.auth.digest import HashedPassword
 from trunkline.sip.types import Account
 from trunkline.trunks.health import HealthPolicy
 from trunkline.trunks.identity import IdentityPolicy

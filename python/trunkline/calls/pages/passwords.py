@@ -14,8 +14,8 @@ from trunkline.calls.ports import Clock
 from trunkline.errors import SipParseError
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
-from trunkline.sip.digest import HashedPassword
-from trunkline.sip.guesses import Guesses
+from trunkline.sip.auth.digest import HashedPassword
+from trunkline.sip.auth.guesses import Guesses
 from trunkline.sip.headers import AuthValue
 from trunkline.sip.registrar import Admission, LoginDesk, Reply
 from trunkline.sip.types import HeaderFields, Path

@@ -23,7 +23,7 @@ from trunkline.calls.sip_events import RegistrationEvent
 from trunkline.errors import LocalProtocolError, SipParseError
 from trunkline.observability.logging import get_logger
 from trunkline.observability.metrics import Metrics
-from trunkline.sip.digest import HashedPassword
+from trunkline.sip.auth.digest import HashedPassword
 from trunkline.sip.headers import HeaderList, NameAddr, SipUri, parse_number
 from trunkline.sip.registrar import (
     UNHEARD,

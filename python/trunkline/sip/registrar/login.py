@@ -14,8 +14,8 @@ from enum import StrEnum
 from random import Random
 from typing import Final
 
-from trunkline.sip.digest import DigestServer, HashedPassword, Verdict
-from trunkline.sip.guesses import Guesses
+from trunkline.sip.auth.digest import DigestServer, HashedPassword, Verdict
+from trunkline.sip.auth.guesses import Guesses
 from trunkline.sip.types import HeaderFields
 
 WRONG: Final = "Wrong user name or password"

@@ -1,0 +1,1 @@
+"""Who somebody is: digest authentication, both sides of it, and how many wrong passwords are heard."""
