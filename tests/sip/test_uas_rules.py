@@ -95,7 +95,7 @@ def test_options_tells_what_we_can_do(stage: Stage) -> None:
         response.headers.get("Allow")
         == "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY, SUBSCRIBE, MESSAGE"
     )
-    assert response.headers.get("Accept") == "application/sdp"
+    assert response.headers.get("Accept") == "application/sdp, multipart/mixed"
     assert response.to.tag
 
 
@@ -134,7 +134,7 @@ def test_405_and_415_and_420_name_what_would_be_taken(stage: Stage) -> None:
     assert stage.ask(request("PUBLISH"))[0].headers.get("Allow")
     text = request("INVITE", body="hello")
     text.headers.set("Content-Type", "text/plain")
-    assert stage.ask(text)[0].headers.get("Accept") == "application/sdp"
+    assert stage.ask(text)[0].headers.get("Accept") == "application/sdp, multipart/mixed"
     unsupported = stage.ask(request("OPTIONS", extra=(("Require", "a, b"),)))[0]
     assert unsupported.headers.get("Unsupported") == "a, b"
 
@@ -458,6 +458,28 @@ def test_flood_is_answered_503_while_calls_in_progress_are_served() -> None:
     assert stage.status(stage.within("BYE", 2)) == 200
     stage.network.run(33)
     assert stage.status(request("OPTIONS", call_id="later")) == 200
+
+
+def test_invite_expires_when_its_caller_said(stage: Stage) -> None:
+    stage.ask(request("INVITE", body=OFFER, extra=(("Expires", "20"),)))
+    stage.us.ua.ring(stage.us.now, stage.us.last(IncomingInvite).id)
+    stage.us.drain()
+    stage.network.run(19)
+    assert [response.status for response in stage.peer.responses("INVITE")] == [100, 180]
+    stage.network.run(2)
+    assert stage.peer.responses("INVITE")[2].status == 487
+    assert stage.us.last(InviteEnded).reason is EndCause.NO_ANSWER
+
+
+def test_answered_invite_does_not_expire(stage: Stage) -> None:
+    stage.invite = request("INVITE", body=OFFER, extra=(("Expires", "20"),))
+    stage.ask(stage.invite)
+    stage.us.ua.answer(stage.us.now, stage.us.last(IncomingInvite).id, ANSWER)
+    stage.us.drain()
+    stage.network.run(0.1)
+    stage.ask(ack(stage.invite, stage.peer.responses("INVITE")[-1]))
+    stage.network.run(60)
+    assert not stage.us.got(InviteEnded)
 
 
 def test_shutdown_ends_calls_and_refuses_new_ones(stage: Stage) -> None:

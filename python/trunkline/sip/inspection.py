@@ -22,6 +22,8 @@ from trunkline.sip.transaction import BRANCH_COOKIE, ServerTransaction
 from trunkline.sip.types import DEFAULT_PORT, Path
 
 _WITHIN = frozenset(METHODS) - {"INVITE", "ACK", "CANCEL", "OPTIONS", messaging.METHOD}
+ACCEPTED_BODIES = f"{SDP}, multipart/mixed"
+"""Accept, where we say what an INVITE may hold."""
 _CLOSED_RETRY_AFTER_S = 60
 """A node that ends its calls is away for at least as long as its restart takes."""
 _ECHOED_HEADERS = ("From", "To", "Call-ID", "CSeq")
@@ -78,9 +80,9 @@ def _message_refusal(core: Core, request: Request) -> Response | None:
 
 
 def _invite_refusal(core: Core, request: Request, *, is_within: bool) -> Response | None:
-    if request.body and request.content_type != SDP:
+    if request.body and not _can_take_body(request):
         response = core.response(request, 415)
-        response.headers.add("Accept", SDP)
+        response.headers.add("Accept", ACCEPTED_BODIES)
         return response
     if request.headers.get("Content-Encoding"):
         response = core.response(request, 415)
@@ -98,6 +100,18 @@ def _invite_refusal(core: Core, request: Request, *, is_within: bool) -> Respons
         response.headers.add("Min-SE", str(core.config.session_least_s))
         return response
     return _replaces_refusal(core, request)
+
+
+def _can_take_body(request: Request) -> bool:
+    """Whether a session description is all that we have to understand of a body.
+
+    Beside one, only what says `handling=required` has to be understood. RFC 5621 section 7.3 has it so also where
+    nothing is said; but who sends a location or ISUP along, and says nothing, does not mean that the call should fail.
+    """
+    unread = [part for part in request.parts if part.content_type != SDP]
+    if request.sdp is None:
+        return bool(unread) and all(part.handling == "optional" for part in unread)
+    return not any(part.handling == "required" for part in unread)
 
 
 def _replaces_refusal(core: Core, request: Request) -> Response | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from trunkline.errors import LocalProtocolError, SipParseError
+from trunkline.sip.bodies import Part, parts_of, type_of
 from trunkline.sip.headers import (
     CSeq,
     HeaderList,
@@ -131,14 +132,25 @@ class _Message:
     @property
     def content_type(self) -> str:
         """Type of the body in lower case, without parameters; empty if not given."""
-        return (self.headers.get("Content-Type") or "").partition(";")[0].strip(" \t").lower()
+        return type_of(self.headers.get("Content-Type") or "")
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the body, see `parts_of`; none if there is no body."""
+        if not self.body:
+            return ()
+        return parts_of(
+            self.headers.get("Content-Type") or "", self.headers.get("Content-Disposition") or "", self.body
+        )
 
     @property
     def sdp(self) -> str | None:
-        """The body, if it is a session description."""
-        if not self.body or self.content_type != SDP:
+        """The session description in the body, None if there is none."""
+        if not self.body:
             return None
-        return self.body.decode("utf-8", "replace")
+        if self.content_type == SDP:
+            return self.body.decode("utf-8", "replace")
+        return next((part.body.decode("utf-8", "replace") for part in self.parts if part.content_type == SDP), None)
 
     def option_tags(self, name: str) -> tuple[str, ...]:
         """Words of Require, Supported, Allow, ... in their order; none if they cannot be read."""

@@ -16,7 +16,7 @@ from trunkline.sip.dialog import dialog_id_of
 from trunkline.sip.gate import Admitted, Gate, Ignored, Turned
 from trunkline.sip.headers import Replaces, SipUri, plain_text
 from trunkline.sip.invite import InboundInvite, InviteUsage
-from trunkline.sip.message import SDP, Request
+from trunkline.sip.message import Request
 from trunkline.sip.parser import BadRequestError
 from trunkline.sip.transaction import ServerKey, ServerTransaction, server_key
 from trunkline.sip.types import (
@@ -124,7 +124,7 @@ class Reception:
             self._handle_invite(now, transaction)
         elif request.method == "OPTIONS":
             response = self._core.response(request, 200)
-            for name, value in (*self._core.capabilities, ("Accept", SDP)):
+            for name, value in (*self._core.capabilities, ("Accept", inspection.ACCEPTED_BODIES)):
                 response.headers.add(name, value)
             transaction.respond(now, response)
         elif request.method == "MESSAGE":

@@ -1,7 +1,7 @@
 """Outbound calls: INVITE until it is answered, refused or given up.
 
 Owns early dialogs, PRACK, CANCEL and the forks that answer besides the first.   RFC 3261 sections 9.1, 13.2; RFC 3262
-section 4; RFC 3960; RFC 4028 section 7.3 (422).
+section 4; RFC 3960; RFC 4028 section 7.3 (422). Where a redirected call goes is `redirects`'s.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from trunkline.sip.headers import RAck, parse_number, plain_text
 from trunkline.sip.invite.endings import Acknowledgement, Farewell, reason_headers
 from trunkline.sip.invite.errand import Errand, Outcome
 from trunkline.sip.invite.exchange import Exchange, Phase, Step
+from trunkline.sip.invite.redirects import Redirects
 from trunkline.sip.invite.session import Question, Session
 from trunkline.sip.invite.session_timer import least_of, wanted_headers
 from trunkline.sip.invite.usage import InviteUsage
@@ -76,6 +77,7 @@ class OutboundInvite(InviteUsage):
         if request.sdp is not None:
             self._exchange.take(Step.OFFER_SENT, request.sdp)
         self._described_by: str | None = None
+        self._redirects = Redirects(request.uri)
         self._initial = self._client(core.config.session_least_s)
 
     def _client(self, least_s: int) -> ClientRequest:
@@ -207,15 +209,35 @@ class OutboundInvite(InviteUsage):
             self._handle_2xx(now, client, response)
         elif response.status == 422 and not self._is_over and least_of(response) > self._least_s:
             self._least_s = least_of(response)
-            self._forget_early(now)
-            self._initial = self._client(self._least_s)
-            self._initial.start(now)
+            self._start_anew(now)
+        elif not self._is_over and self._follow(now, response):
+            pass
         else:
             cause, wait_s = response.reason_cause("q.850"), retry_after_s(response)
             refusal = InviteFailed(
                 self.id, response.status, plain_text(response.reason), cause, wait_s, challenges_of(response)
             )
             self._fail(now, refusal)
+
+    def _start_anew(self, now: float) -> None:
+        self._forget_early(now)
+        self._initial = self._client(max(self._least_s, self._core.config.session_least_s))
+        self._initial.start(now)
+
+    def _follow(self, now: float, response: Response) -> bool:
+        """Call the next place that was named; False if there is none. A 6xx speaks for all of them.
+
+        An account's server gets the call again, and decides where its user may call. Nobody else's word is followed:
+        the call would come from our address, which may be trusted where whoever redirects is not.
+        """
+        self._redirects.take(response)
+        target = self._redirects.next() if self.access is not None and response.status < 600 else None
+        if target is None:
+            return False
+        self._request = Request("INVITE", target, self._request.headers, self._request.body)
+        self._core.counters["redirects"] += 1
+        self._start_anew(now)
+        return True
 
     def handle_no_response(self, now: float, client: ClientRequest, status: int, reason: str) -> None:
         """Fail the call."""

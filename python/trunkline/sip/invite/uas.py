@@ -1,6 +1,6 @@
 """Inbound calls: from the INVITE to our answer or refusal.
 
-Owns provisional responses, reliable and not, PRACK, CANCEL and the limit on ringing.   RFC 3261 sections 9.2, 13.3;
+Owns provisional responses, reliable and not, PRACK, CANCEL and the limits on ringing.   RFC 3261 sections 9.2, 13.3;
 RFC 3262 sections 3, 5.
 """
 
@@ -22,6 +22,7 @@ from trunkline.sip.transaction import ServerTransaction
 from trunkline.sip.types import EndCause, HeaderFields, InviteConfirmed, InviteId, ReinviteAnswered, Reliability
 
 _RING_LIMIT = "ring limit"
+_EXPIRY = "expiry"
 _REPEAT_PROVISIONAL = "repeat provisional"
 _RETRY_AFTER_S = 5
 """What a caller is told that we have no room for."""
@@ -63,6 +64,9 @@ class InboundInvite(InviteUsage):
         """Begin to wait for the application."""
         self._core.dialogs[self.session.dialog.id] = self
         self._core.timers.set(self, _RING_LIMIT, now + self._core.config.ring_limit_s)
+        expires_s = self._transaction.request.number("Expires")
+        if expires_s is not None:
+            self._core.timers.set(self, _EXPIRY, now + expires_s)
 
     # --- verbs ---
 
@@ -211,6 +215,9 @@ class InboundInvite(InviteUsage):
         """Show that we are alive, or stop ringing."""
         if name == _REPEAT_PROVISIONAL:
             self.ring(now, self._status, self._preview)
+        elif name == _EXPIRY:  # the caller said how long (RFC 3261 section 13.3.1), and wants the answer of a CANCEL
+            self._finish(now, EndCause.NO_ANSWER, status=487)
+            self._refuse(now, 487, None)
         else:
             self._finish(now, EndCause.NO_ANSWER, status=480)
             self._refuse(now, 480, None)
@@ -246,6 +253,7 @@ class InboundInvite(InviteUsage):
 
     def _stop_ringing(self) -> None:
         self._core.timers.cancel(self, _RING_LIMIT)
+        self._core.timers.cancel(self, _EXPIRY)
         self._core.timers.cancel(self, _REPEAT_PROVISIONAL)
 
     def _check_open(self) -> None:

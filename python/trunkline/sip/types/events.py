@@ -129,8 +129,9 @@ class InviteAnswered:
 class InviteFailed:
     """An outbound INVITE got a final refusal. Terminal.
 
-    status: from the wire (3xx is not followed), or 408 for silence (timer B, ring_limit_s) and 503 for "no way to
-    reach the server". reason: the phrase that belongs to it. cause: Q.850 number of a Reason header (RFC 3326).
+    status: from the wire (3xx where it is not followed: without an account, or once no place is left to try), or 408
+    for silence (timer B, ring_limit_s) and 503 for "no way to reach the server". reason: the phrase that belongs to it.
+    cause: Q.850 number of a Reason header (RFC 3326).
     retry_after_s: how long the server wants to be left alone, if it says.
     challenges: WWW-Authenticate and Proxy-Authenticate of a 401 or 407, for whoever has the password.
     """
